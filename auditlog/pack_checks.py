@@ -10,10 +10,11 @@ place of sealed bodies, and epsilon computed anew by this build.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from auditlog.pack_files import check_names, on_their_word
 from auditlog.pack_log import check_files, check_log, require
 from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender, agrees_with_naming
 from auditlog.pack_page import pages
@@ -71,6 +72,8 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
     require(bool(parts), f"{PACK_FILE}: there is no part in {pack}")
     scope, missing = _listed(pack, parts, consortium)
     checked = [f"{len(parts)} manifests are signed by their makers"]
+    for part in parts:
+        check_names(part, consortium.party(part.maker).role)
     files = sum(check_files(part) for part in parts)
     checked.append(f"{files:,} files are as their manifests say, and there are no others")
     logs = {}
@@ -87,9 +90,11 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
     if since is not None:
         checked.append("the log extends the checkpoint that was kept")
     by_role = {role: [p for p in parts if consortium.party(p.maker).role is role] for role in Role}
+    campaigns = set[str]()
     for part in by_role[Role.REGISTRY]:
         known = RegistryPart(part, logs[part.maker], consortium, scope)
         checked += known.check()
+        campaigns.update(known.campaigns)
         for other in parts:
             known.knows(other)
         for other in by_role[Role.COORDINATOR]:
@@ -99,6 +104,8 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         for other in by_role[Role.NAMING]:
             checked.append(agrees_with_naming(known, other))
         checked.append(THE_REGISTRYS_WORD)
+    for part in parts:
+        checked += _on_their_word(part, consortium.party(part.maker).role, campaigns)
     truth = {"present": [part.maker for part in parts], "missing": missing}
     for name, text in pages(parts, truth, consortium).items():
         there = pack / name
@@ -111,6 +118,12 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         if not logs[part.maker].whole
     ]
     return CheckedPack(scope.text, [part.maker for part in parts], missing, checked, not_shown)
+
+
+def _on_their_word(part: PackPart, role: Role, campaigns: Collection[str]) -> list[str]:
+    """Names the files of which nothing in the pack shows that they are true."""
+    files = on_their_word(part, role, campaigns)
+    return [f"on {part.maker}'s word alone: {', '.join(files)}"] if files else []
 
 
 def _listed(

@@ -30,7 +30,18 @@ Leaf = dict[str, Any]
 MEAN_ENTRY_BYTES = 4096
 """More than the entries of a log have on average: what parties write themselves, with the longest
 list of readers, has less."""
-_KEPT = frozenset({"notice.published", "incident.opened", "incident.closed", "names.keys"})
+_KEPT = frozenset(
+    {
+        "notice.published",
+        "incident.opened",
+        "incident.closed",
+        "assessment.recorded",
+        "audit.reported",
+        "audit.remedied",
+        "retention.reviewed",
+        "names.keys",
+    }
+)
 
 
 @contextmanager
@@ -40,7 +51,7 @@ def naming(file: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise AuditFailed(f"{file}: {error.strerror or error}") from error
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise AuditFailed(f"{file}: it is not of the form that it should have ({error})") from error
     except (CryptoError, ConsentError, ValueError) as error:
         raise AuditFailed(f"{file}: {error}") from error
@@ -58,8 +69,8 @@ class ShownLog:
 
     head: Checkpoint
     leaves: dict[int, Leaf]
-    """Entries by index; of a whole log those that name a campaign, publish a notice or naming
-    keys, or open or close an incident."""
+    """Entries by index; of a whole log those that name a campaign, or are of a type that documents
+    in a pack are compared with."""
     by_type: dict[str, int]
     """How many entries there are of each type in scope."""
     whole: bool

@@ -5,6 +5,7 @@ another."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from auditlog.pack_log import naming, require
@@ -14,7 +15,13 @@ from crypto.documents import document_hash, verify_document
 from protocol.bom import bill_of_materials
 from protocol.campaigns import Approval, Campaign
 from protocol.cards import ModelCard
+from protocol.instructions import instructions
 from protocol.parties import Role
+from protocol.sight import SightStatement
+
+NEAR = timedelta(days=1)
+"""By how much the day of a signature and of its entry in the log may differ, as the registry takes
+them: one that is signed before midnight can be logged after it."""
 
 
 def _told_by(known: RegistryPart, other: PackPart) -> list[str]:
@@ -30,19 +37,31 @@ def _told_by(known: RegistryPart, other: PackPart) -> list[str]:
 
 def _must_tell(known: RegistryPart, other: PackPart, sha256: str) -> bool:
     """Of a period the coordinator tells of the campaigns that ran in it, a lender of those that it
-    approved in it."""
-    first, last = known.scope.days or ("", "")
+    approved in it; on which day that was, the log says."""
+    if known.scope.days is None:
+        return False
+    first, last = map(date.fromisoformat, known.scope.days)
     campaign = known.know.uses[sha256].campaign
     if campaign is None or known.scope.lender not in (None, *campaign.lenders):
         return False
     if known.consortium.party(other.maker).role is Role.COORDINATOR:
-        begins, ends = campaign.created_at, campaign.expires_at
-        return begins.date().isoformat() <= last and ends.date().isoformat() >= first
+        proposed = known.logged_on("campaign.proposed", sha256, other.maker)
+        if proposed is None:
+            return False
+        begins = _day(campaign.created_at.date(), proposed)
+        return begins <= last and max(begins, campaign.expires_at.date()) >= first
     signed = known.part.folder / f"campaigns/{sha256}/approvals/{other.maker}.jws"
-    if not signed.exists():
+    logged = known.logged_on("campaign.approved", sha256, other.maker)
+    if logged is None:
         return False
-    approved = Approval.claimed(signed.read_text(encoding="utf-8")).approved_at
-    return first <= approved.date().isoformat() <= last
+    approval = Approval.claimed(signed.read_text(encoding="utf-8"))
+    return first <= _day(approval.approved_at.date(), logged) <= last
+
+
+def _day(signed: date, logged: date) -> date:
+    """The day of a signature: whoever signs can write any day, so that the log's counts, unless
+    they are neighbours."""
+    return signed if abs(signed - logged) <= NEAR else logged
 
 
 def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
@@ -51,7 +70,12 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
         folder, below = other.folder, f"{other.maker}/campaigns/{sha256}"
         with naming(f"{below}/campaign.jws"):
             token = (folder / f"campaigns/{sha256}/campaign.jws").read_text(encoding="utf-8")
-            require(Campaign.verify(token, key).sha256 == sha256, "it is another campaign")
+            campaign = Campaign.verify(token, key)
+            require(campaign.sha256 == sha256, "it is another campaign")
+        with naming(f"{below}/who-sees-what.jws"):
+            token = (folder / f"campaigns/{sha256}/who-sees-what.jws").read_text(encoding="utf-8")
+            made_under = known.knows(other)
+            SightStatement.verify(token, key).require_true(campaign, made_under)
         with naming(f"{below}/releases.json"):
             _attempts(known, sha256, json_in(folder, f"campaigns/{sha256}/releases.json"))
         cards, path = (
@@ -70,6 +94,11 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
         ):
             held = json_in(folder, f"campaigns/{sha256}/{name}")
             require(held == truth, f"{below}/{name}: it is not what the model card says")
+        for path in folder.glob(f"campaigns/{sha256}/instructions.*.md"):
+            with naming(f"{below}/{path.name}"):
+                told = instructions(card, path.name.split(".")[1])
+                same = path.read_text(encoding="utf-8") == told
+                require(same, "it is not what the model card says")
     return "the coordinator's campaigns, releases and cards are those of the log"
 
 
@@ -113,6 +142,12 @@ def agrees_with_lender(known: RegistryPart, other: PackPart) -> str:
             approval = Approval.verify(token, key)
             same = approval.sha256 == Approval.verify(mine.read_text("utf-8"), key).sha256
             require(same, "it is another approval than the registry holds")
+        with naming(f"{below}/campaign.jws"):
+            path = other.folder / f"campaigns/{sha256}/campaign.jws"
+            copied = Campaign.claimed(path.read_text(encoding="utf-8"))
+            require(copied.sha256 == sha256, "it is another campaign")
+            coordinator = known.consortium.party(copied.coordinator).key
+            Campaign.verify(path.read_text(encoding="utf-8"), coordinator)
         told = json_in(other.folder, f"campaigns/{sha256}/rosters.json")
         with naming(f"{below}/rosters.json"):
             listed = {(one["release"], one["attempt"]) for one in told}

@@ -16,7 +16,7 @@ import jinja2
 from auditlog.pack_log import naming
 from auditlog.packs import PAGE_FILE, VERIFY_FILE, PackPart, json_in
 from protocol.cards import ModelCard
-from protocol.parties import Consortium
+from protocol.parties import Consortium, Role
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Content-Security-Policy of the page: it can load nothing and run nothing."""
@@ -62,7 +62,9 @@ def pages(
         trim_blocks=True,
     )
     with naming(PAGE_FILE):
-        facts = _facts(parts)
+        facts = _facts(
+            [part for part in parts if consortium.party(part.maker).role is Role.REGISTRY]
+        )
     page = environment.get_template("pack.html").render(
         policy=POLICY,
         scope=scope,

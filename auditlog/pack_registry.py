@@ -7,14 +7,17 @@ of a document finds it here, and there are no documents besides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from auditlog.authority import AuditState
+from auditlog.entries import day_of
 from auditlog.entry_checks import check_entry
 from auditlog.opening import Bodies
+from auditlog.pack_filings import PackFilings
 from auditlog.pack_log import ShownLog, naming, require
 from auditlog.packs import PackPart, json_in
 from crypto.keys import PublicKey
@@ -24,7 +27,6 @@ from protocol.client.auditor import AuditorClient
 from protocol.coverage import exceeds
 from protocol.errors import AuditFailed
 from protocol.evidence import MANIFEST_FILE, PackScope, percentiles
-from protocol.incidents import Incident
 from protocol.notices import Notice
 from protocol.parties import Consortium, Role
 
@@ -33,6 +35,7 @@ _DOCUMENTS = {
     "campaign.approved": "campaigns/{campaign}/approvals/{actor}.jws",
     "campaign.rejected": "campaigns/{campaign}/rejections/{actor}.jws",
     "model.released": "campaigns/{campaign}/cards/{model_card}.jws",
+    "model.recalled": "campaigns/{campaign}/recalls/{model_card}.{actor}.jws",
     "notice.published": "notices/{notice}-{notice_version}.jws",
 }
 """Where the registry's part holds in clear what an entry sealed."""
@@ -47,6 +50,7 @@ _OF_CAMPAIGNS = frozenset(
         "use.authorised",
         "roster.committed",
         "model.released",
+        "model.recalled",
     }
 )
 """Entries that are about a campaign which was proposed; others may name anything."""
@@ -60,10 +64,9 @@ class _Clear(Bodies):
 
     def opened(self, index: int, leaf: Mapping[str, Any]) -> dict[str, Any] | None:
         named = _DOCUMENTS.get(leaf["type"])
-        path = None if named is None else self.folder / named.format_map(leaf)
-        if path is None or (leaf["type"] == "notice.published" and not path.exists()):
-            return None  # of other purposes
-        return {"token": path.read_text(encoding="utf-8")}
+        if named is None:
+            return None
+        return {"token": (self.folder / named.format_map(leaf)).read_text(encoding="utf-8")}
 
 
 @dataclass
@@ -75,13 +78,14 @@ class RegistryPart:
     consortium: Consortium
     scope: PackScope
 
-    def knows(self, other: PackPart) -> None:
-        """The part was made under a consortium document that is known here."""
-        known = {one.sha256 for one in self._consortiums()}
-        require(
-            other.manifest.consortium_sha256 in known,
+    def knows(self, other: PackPart) -> Consortium:
+        """The consortium document that the part was made under; raises AuditFailed."""
+        for one in self._consortiums():
+            if one.sha256 == other.manifest.consortium_sha256:
+                return one
+        raise AuditFailed(
             f"{other.maker}/{MANIFEST_FILE}: it was made under a consortium document that is "
-            "neither the pinned one nor an earlier one in the registry's part",
+            "neither the pinned one nor an earlier one in the registry's part"
         )
 
     def _consortiums(self) -> list[Consortium]:
@@ -132,9 +136,13 @@ class RegistryPart:
                 if leaf["type"] == "roster.committed":
                     self._as_planned(leaf)
         self._notices()
+        policy = self.part.folder / "log/policy"
+        with naming(self._named(policy)):
+            same = policy.read_text(encoding="utf-8") == self.consortium.policy.text
+            require(same, "it is another than the consortium document names")
         for sha256 in self.campaigns:
             self._campaign(sha256)
-        self._incidents()
+        filed = PackFilings(self.part, self.log, self.scope, self.know).check()
         self._counts()
         cards = sum(len(use.cards) for use in self.know.uses.values())
         all_of_it = (
@@ -149,6 +157,7 @@ class RegistryPart:
                 "authorised, committed, in this order and as planned"
             ),
             f"{cards} model cards say what was approved, and epsilon as this build computes it",
+            *filed,
             "counts are those of the files in the pack",
         ]
 
@@ -172,25 +181,56 @@ class RegistryPart:
             f"{self.part.maker}/{below}/campaign.jws: the log does not show that it was proposed",
         )
         campaign = cast(Campaign, cast(Any, use).campaign)
-        for kind, logged in (("approvals", use.approved), ("rejections", use.rejected)):  # type: ignore[union-attr]
+        recalls = self._entries("model.recalled", sha256)
+        recalled = {f"{leaf['model_card']}.{leaf['actor']}" for leaf in recalls}
+        for kind, logged in (
+            ("approvals", use.approved),  # type: ignore[union-attr]
+            ("rejections", use.rejected),  # type: ignore[union-attr]
+            ("cards", use.cards),  # type: ignore[union-attr]
+            ("recalls", recalled),
+        ):
             held = {path.stem for path in (self.part.folder / below / kind).glob("*.jws")}
             require(held == logged, f"{self.part.maker}/{below}/{kind}: not those of the log")
-        issued = {
-            leaf["authorisation"]
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "use.authorised" and leaf["campaign"] == sha256
-        }
-        listed = json_in(self.part.folder, f"{below}/authorisations.json")
-        with naming(f"{self.part.maker}/{below}/authorisations.json"):
-            held = {one["id"] for one in listed}
-            require(held <= issued, "it names an authorisation that the log does not")
-            require(held == issued, "it leaves out an authorisation that the log shows")
+        self._authorisations(campaign)
         self._assessment(campaign)
         told = json_in(self.part.folder, f"{below}/coverage.json")
         with naming(f"{self.part.maker}/{below}/coverage.json"):
             require(set(told) == set(campaign.lenders), "it is about other lenders")
-            for one in told.values():
-                require(one["beyond"] == self._beyond(campaign, one["notice"]), "it is not true")
+            for lender, one in told.items():
+                true = one == self._coverage(campaign, lender)
+                require(true, f"it is not true of what asks {lender!r}'s borrowers now")
+
+    def _entries(self, kind: str, campaign: str) -> Iterator[Mapping[str, Any]]:
+        """Entries of one type about a campaign, in order."""
+        for leaf in self.log.leaves.values():
+            if (leaf["type"], leaf.get("campaign")) == (kind, campaign):
+                yield leaf
+
+    def logged_on(self, kind: str, campaign: str, actor: str) -> date | None:
+        """On which day the log took this entry about a campaign first."""
+        days = (day_of(one) for one in self._entries(kind, campaign) if one["actor"] == actor)
+        first = next(days, None)
+        return None if first is None else date.fromisoformat(first)
+
+    def _authorisations(self, campaign: Campaign) -> None:
+        """Those of the log, each for its lender, and no longer than such a one can last."""
+        issued = {
+            (leaf["authorisation"], leaf["lender"]): date.fromisoformat(day_of(leaf))
+            for leaf in self._entries("use.authorised", campaign.sha256)
+        }
+        file = f"campaigns/{campaign.sha256}/authorisations.json"
+        listed = json_in(self.part.folder, file)
+        with naming(f"{self.part.maker}/{file}"):
+            held = {(one["id"], one["lender"]): one["expires_at"] for one in listed}
+            require(len(held) == len(listed), "it names an authorisation twice")
+            require(held.keys() <= issued.keys(), "it names an authorisation that the log does not")
+            complete = held.keys() == issued.keys()
+            require(complete, "it leaves out an authorisation that the log shows")
+            for which, until in held.items():
+                ends, day = datetime.fromisoformat(until), issued[which]
+                lasts = day <= ends.date() <= day + timedelta(days=1)
+                in_time = lasts and ends <= campaign.expires_at
+                require(in_time, "an authorisation lasts longer or shorter than it can")
 
     def _assessment(self, campaign: Campaign) -> None:
         path = self.part.folder / f"campaigns/{campaign.sha256}/assessment.jws"
@@ -202,13 +242,15 @@ class RegistryPart:
             held = ImpactAssessment.verify(token, author.key)
             require(held.sha256 == campaign.assessment_sha256, "the campaign names another")
 
-    def _beyond(self, campaign: Campaign, named: Mapping[str, Any] | None) -> str:
-        if named is None:
-            return "no notice asks for it"
-        path = self.part.folder / f"notices/{named['id']}-{named['version']}.jws"
-        notice = Notice.verify(path.read_text(encoding="utf-8"), self._key)
-        require(notice.purpose == campaign.purpose, "the notice is for another purpose")
-        return exceeds(campaign.needs(self.consortium), notice.terms) or ""
+    def _coverage(self, campaign: Campaign, lender: str) -> dict[str, Any]:
+        """The notice that asks the lender's borrowers for the campaign's purpose after all entries
+        of the log, and what the campaign needs beyond it."""
+        for notice in self._newest.values():
+            if notice.purpose == campaign.purpose and lender in notice.recipients:
+                beyond = exceeds(campaign.needs(self.consortium), notice.terms)
+                named = {"id": notice.id, "version": notice.version}
+                return {"notice": named, "beyond": beyond or ""}
+        return {"notice": None, "beyond": "no notice asks for it"}
 
     @property
     def _key(self) -> PublicKey:
@@ -216,20 +258,19 @@ class RegistryPart:
 
     def _notices(self) -> None:
         """Each is the registry's, the log shows that it was published as it stands here, and there
-        are no others."""
-        logged = {
-            f"{leaf['notice']}-{leaf['notice_version']}.jws"
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "notice.published"
-        }
-        for path in sorted((self.part.folder / "notices").glob("*.jws")):
-            with naming(self._named(path)):
-                Notice.verify(path.read_text(encoding="utf-8"), self._key)
-                require(path.name in logged, "the log does not show that it was published")
-            logged.discard(path.name)
-        if logged:
+        are no others; keeps in mind the newest version of each."""
+        self._newest = dict[str, Notice]()
+        held = {path.name: path for path in (self.part.folder / "notices").glob("*.jws")}
+        for leaf in self.log.leaves.values():
+            if leaf["type"] != "notice.published":
+                continue
+            name = f"{leaf['notice']}-{leaf['notice_version']}.jws"
+            with naming(f"{self.part.maker}/notices/{name}"):
+                token = held.pop(name).read_text(encoding="utf-8")
+                self._newest[leaf["notice"]] = Notice.verify(token, self._key)
+        for name in sorted(held):
             raise AuditFailed(
-                f"{self.part.maker}/notices/{min(logged)}: it is in the log, not here"
+                f"{self.part.maker}/notices/{name}: the log does not show that it was published"
             )
 
     def _counts(self) -> None:
@@ -247,33 +288,3 @@ class RegistryPart:
                 days = {int(day): n for day, n in one["acknowledged_after_days"].items()}
                 stated = {name: one[name] for name in ("p50_days", "p95_days", "most_days")}
                 require(stated == percentiles(days), "its percentiles are not those of its days")
-
-    def _incidents(self) -> None:
-        """Those that were reported in scope, as they were signed and as the log shows them."""
-        folder, maker = self.part.folder, self.part.maker
-        logged = {
-            leaf["incident"]
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "incident.opened" and (self.scope.campaign or self.scope.wants(leaf))
-        }
-        closed = {
-            leaf["incident"]
-            for leaf in self.log.leaves.values()
-            if leaf["type"] == "incident.closed"
-        }
-        told = json_in(folder, "incidents/index.json")
-        for one in told:
-            with naming(f"{maker}/incidents/{one['incident']}.jws"):
-                path = folder / f"incidents/{one['incident']}.jws"
-                token = path.read_text(encoding="utf-8")
-                author = self.consortium.party(Incident.claimed(token).institution)
-                incident = Incident.verify(token, author.key)
-                same = (incident.sha256, incident.grade.value) == (one["incident"], one["grade"])
-                require(same, "the index says another incident or grade")
-                if self.log.whole:
-                    true = one["closed"] == (one["incident"] in closed)
-                    require(true, "the log and the index do not agree whether it is closed")
-        listed = {one["incident"] for one in told}
-        if self.log.whole and listed != logged:
-            odd = min(listed ^ logged)
-            raise AuditFailed(f"{maker}/incidents/{odd}.jws: it is in the log or here, not in both")

@@ -95,13 +95,17 @@ def missing_of(parts: Sequence[PackPart], consortium: Consortium) -> dict[str, A
 
 def _lenders(part: PackPart, scope: PackScope) -> tuple[str, ...]:
     """Who trains in the campaign that the pack is about. It is known by its hash, so whose copy it
-    is does not matter. Raises AuditFailed: the copy is of another campaign."""
+    is does not matter. Raises AuditFailed: the copy is none, or of another campaign."""
     path = part.folder / "campaigns" / (scope.campaign or "") / "campaign.jws"
     if scope.campaign is None or not path.exists():
         return ()
-    campaign = Campaign.claimed(path.read_text(encoding="utf-8"))
+    name = f"{part.maker}/campaigns/{scope.campaign}/campaign.jws"
+    try:
+        campaign = Campaign.claimed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, CryptoError) as error:
+        raise AuditFailed(f"{name}: {error}") from error
     if campaign.sha256 != scope.campaign:
-        raise AuditFailed(f"{part.maker}/campaigns/{scope.campaign}/campaign.jws: it is another")
+        raise AuditFailed(f"{name}: it is another")
     return campaign.lenders
 
 
@@ -109,5 +113,5 @@ def json_in(folder: Path, path: str) -> Any:
     """The JSON in a file of a part; raises AuditFailed."""
     try:
         return json.loads((folder / path).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AuditFailed(f"{folder.name}/{path}: {error}") from error

@@ -159,12 +159,14 @@ class _Told:
                 part.add(f"{folder}/{kind}/{lender}.jws", token.encode())
         for model in session.scalars(
             select(ModelRow)
-            .where(ModelRow.campaign_sha256 == sha256)
+            .where(ModelRow.campaign_sha256 == sha256, ModelRow.entry_index < self.size)
             .order_by(ModelRow.entry_index)
         ):
             card = ModelCard.claimed(model.card).sha256
             part.add(f"{folder}/cards/{card}.jws", model.card.encode())
-            recalled = select(ModelRecallRow).where(ModelRecallRow.card_sha256 == card)
+            recalled = select(ModelRecallRow).where(
+                ModelRecallRow.card_sha256 == card, ModelRecallRow.entry_index < self.size
+            )
             for one in session.scalars(recalled.order_by(ModelRecallRow.entry_index)):
                 part.add(f"{folder}/recalls/{card}.{one.party}.jws", one.token.encode())
         issued = select(AuthorisationRow).where(AuthorisationRow.campaign_sha256 == sha256)
@@ -338,28 +340,33 @@ class _Told:
         """Reports of compliance audits whose period touches the scope's, with what was done about
         each finding."""
         session = self.view.session
-        for row in session.scalars(select(AuditReportRow).order_by(AuditReportRow.entry_index)):
+        reports = select(AuditReportRow).where(AuditReportRow.entry_index < self.size)
+        for row in session.scalars(reports.order_by(AuditReportRow.entry_index)):
             report = ComplianceReport.claimed(row.token)
             first, last = self.scope.days or ("", "9999")
             touches = first <= report.last.isoformat() and report.first.isoformat() <= last
             if not touches or not {lender.id for lender in self.lenders} & {*report.about}:
                 continue
             part.add(f"audits/{row.sha256}.jws", row.token.encode())
-            mine = select(AuditRemedyRow).where(AuditRemedyRow.report_sha256 == row.sha256)
+            mine = select(AuditRemedyRow).where(
+                AuditRemedyRow.report_sha256 == row.sha256,
+                AuditRemedyRow.entry_index < self.size,
+            )
             for one in session.scalars(mine.order_by(AuditRemedyRow.entry_index)):
                 part.add(f"audits/{row.sha256}.{one.finding}.remedy.jws", one.token.encode())
         part.add_json("audits/due.json", audits_due(self.view.registry))
 
     def add_assessments(self, part: PartWriter) -> None:
         """Every impact assessment, whether a campaign names it or not."""
-        rows = self.view.session.scalars(select(AssessmentRow).order_by(AssessmentRow.entry_index))
-        for row in rows:
+        shown = select(AssessmentRow).where(AssessmentRow.entry_index < self.size)
+        for row in self.view.session.scalars(shown.order_by(AssessmentRow.entry_index)):
             part.add(f"assessments/{row.sha256}.jws", row.token.encode())
 
     def add_retention(self, part: PartWriter) -> None:
         """What is kept for how long and by which law, and where each yearly review stands in the
         log."""
-        reviews = self.view.session.scalars(select(ReviewRow).order_by(ReviewRow.day))
+        shown = select(ReviewRow).where(ReviewRow.entry_index < self.size)
+        reviews = self.view.session.scalars(shown.order_by(ReviewRow.day))
         kept = [one.model_dump(mode="json", exclude_defaults=True) for one in rules()]
         done = [{"day": one.day.isoformat(), "entry_index": one.entry_index} for one in reviews]
         part.add_json("retention/rules.json", kept)

@@ -121,7 +121,8 @@ class Terms(_Part):
         """Notices of before version 0.7.0 named categories that nothing was compared with."""
         if isinstance(said, dict) and "pii_type" in said:
             said = {name: value for name, value in said.items() if name != "pii_type"}
-            said["withdrawal_method"] = {"en": said["withdrawal_method"]}
+            if "withdrawal_method" in said:
+                said["withdrawal_method"] = {"en": said["withdrawal_method"]}
         return said
 
     @model_validator(mode="after")

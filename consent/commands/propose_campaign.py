@@ -6,6 +6,8 @@ authorisation more.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from sqlalchemy import func, select
 
 from consent.commands.place_people import bitmaps_told, place_people
@@ -15,21 +17,36 @@ from consent.storage.tables import ApprovalRow, CampaignRow, PlacesRow, Rejectio
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
+from protocol.changes import CLOCK_SKEW
 from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.snapshots import places_sha256
 
+SIGNED_BEFORE = timedelta(days=1)
+"""How long before it is handed in a campaign or an approval can be signed: what a period's evidence
+must tell of goes by these days (``auditlog.pack_others``)."""
+
+
+def _require_day(what: str, signed: datetime, moment: datetime) -> None:
+    """Raises Conflict: the document says that it is of another time."""
+    if not moment - SIGNED_BEFORE <= signed <= moment + CLOCK_SKEW:
+        raise Conflict(
+            f"{what} says that it was signed at {signed.isoformat()}; it must be handed in within "
+            "a day, and not before: check the clock, and sign again"
+        )
+
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
     """Record a campaign signed by the coordinator.
 
     Raises:
-        SignatureError: not the coordinator's. Conflict: known already, expired, a stranger among
-            the lenders, more privacy loss than the consortium's policy allows, a use that no notice
-            asks for, or no impact assessment that covers it (PIPL 55; GDPR 35). NotFound: that
-            assessment is not recorded. Malformed: the features are no feature schema.
+        SignatureError: not the coordinator's. Conflict: known already, signed on another day,
+            expired, a stranger among the lenders, more privacy loss than the consortium's policy
+            allows, a use that no notice asks for, or no impact assessment that covers it (PIPL 55;
+            GDPR 35). NotFound: that assessment is not recorded. Malformed: the features are no
+            feature schema.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
@@ -45,6 +62,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     for lender in campaign.lenders:
         if policy.party(lender) not in policy.lenders:
             raise Conflict(f"{lender!r} is not a lender")
+    _require_day(f"campaign {campaign.id!r}", campaign.created_at, registry.clock())
     if campaign.expires_at <= registry.clock():
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
     if (
@@ -134,7 +152,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
 
     Raises:
         SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved
-            already, expired, or rejected by anybody.
+            already, signed on another day, expired, or rejected by anybody.
     """
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
@@ -144,6 +162,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             "the approval has no lot to draw by who is held out; the node is of an earlier version"
         )
     _require_staff(registry, approval.operator)
+    _require_day("the approval", approval.approved_at, registry.clock())
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)

@@ -6,12 +6,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.audits import some_report
 from support.commands import done, served_book
 from support.incidents import make_incident
 from support.packs import merging
 
-from consent.commands.report_incidents import IncidentReport, report_incident
+from consent.commands.recall_model import recall_model
+from consent.commands.record_audits import record_remedy, record_report
+from consent.commands.release_model import read_model
+from consent.commands.report_incidents import IncidentReport, close_incident, report_incident
+from consent.retention import apply_retention
 from crypto.keys import save_recipient_key
+from protocol.audits import AuditRemedy
+from protocol.cards import ModelCard
+from protocol.incidents import IncidentClosure
+from protocol.recalls import ModelRecall
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +32,28 @@ def book(tmp_path_factory):
 @pytest.fixture(scope="package")
 def after_release(ground, tmp_path_factory):
     return ground.released(tmp_path_factory.mktemp("released") / "house")
+
+
+def file_beside(house):
+    """A closed incident, an audit with a remedy, a recall of the model and a yearly review."""
+    registry, party = house.registry, house.founded.consortium.party
+    key, recorded = house.node("aspen").key, {"id": "leak-2", "discovered_at": house.clock()}
+    incident = make_incident("aspen", **recorded)
+    report_incident(registry, party("aspen"), IncidentReport(token=incident.sign(key)))
+    said = {"incident_sha256": incident.sha256, "institution": "aspen", "summary": "It was a share that was open."}
+    closure = IncidentClosure(**said, handled_at=house.clock())
+    close_incident(registry, party("aspen"), incident.sha256, closure.sign(key))
+    report = some_report("auditor", house.clock())
+    record_report(registry, party("auditor"), report.sign(house.founded.auditor_key))
+    done = {"report_sha256": report.sha256, "finding": "late", "party": "aspen", "done": "It was put right."}
+    record_remedy(registry, party("aspen"), report.sha256, AuditRemedy(**done, done_at=house.clock()).sign(key))
+    card = ModelCard.claimed(read_model(registry, party("aspen"), house.campaign.sha256).card)
+    recall = ModelRecall(
+        campaign_sha256=house.campaign.sha256, card_sha256=card.sha256, party="birch",
+        reason="It refuses whole streets.", recalled_at=house.clock(),
+    )  # fmt: skip
+    recall_model(registry, party("birch"), house.campaign.sha256, recall.sign(house.node("birch").key))
+    apply_retention(registry)
 
 
 @pytest.fixture(scope="package")
@@ -38,6 +69,7 @@ def handed_in(after_release, tmp_path_factory):
         incident = make_incident("birch")
         report = IncidentReport(token=incident.sign(house.node("birch").key))
         report_incident(house.registry, house.founded.consortium.party("birch"), report)
+        file_beside(house)
         first = folder / "first.checkpoint"
         first.write_text(house.client().checkpoint_note(), encoding="utf-8")
         registry = house.founded.registry_home
