@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli import desk_upkeep
 from cli.shared import (
     AsJson,
     Certificate,
@@ -138,6 +139,7 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
     typer.echo(
         f"{found.reviews_waiting} reviews wait; {found.unlogged} statements wait for the log"
     )
+    typer.echo(f"{found.letters_waiting} letters wait, {found.letters_overdue} of them overdue")
     for product, policy in found.policies.items():
         typer.echo(f"{product}: {policy}")
 
@@ -321,3 +323,6 @@ def _storage(home: Path) -> Iterator[Transactions]:
         yield Transactions(database)
     finally:
         database.close()
+
+
+app.registered_commands += desk_upkeep.app.registered_commands
