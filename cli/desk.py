@@ -68,6 +68,9 @@ def init(
     four_eyes: Annotated[
         bool, typer.Option("--four-eyes", help="A second person agrees to what a reviewer decides.")
     ] = False,
+    reading_seconds: Annotated[
+        int, typer.Option(help="How long costs are shown before they can be accepted.", min=0)
+    ] = 10,
 ) -> None:
     """Make a desk's keys and database. Then put products, signed policies and sources.toml into its
     home, and see what is missing with `tahini desk status`."""
@@ -80,6 +83,7 @@ def init(
         model=model,
         timezone=timezone,
         four_eyes=four_eyes,
+        reading_seconds=reading_seconds,
     )
     with new_home(home) as made:
         create_desk(made, settings, database)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -56,7 +56,7 @@ class DeskSettings(HomeSettings):
     """``desk.json``, or TAHINI_DESK_ and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_DESK_")
-    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone"})
+    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone", "reading_seconds"})
 
     node: Path
     """The home of the lender's node."""
@@ -68,6 +68,9 @@ class DeskSettings(HomeSettings):
     """Whose calendar days count."""
     four_eyes: bool = False
     """A second person has to agree to what a reviewer decides."""
+    reading_seconds: int = Field(default=10, ge=0, le=3600)
+    """How long the table of what a loan costs is shown before it can be accepted (强制阅读时间).
+    What was read of the law names no number."""
 
     @field_validator("timezone")
     @classmethod
@@ -149,7 +152,9 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             trail=Trail(held, client, node.key, clock),
             sender=Sender(held, client),
             verifiers=verifiers,
-            ways=Ways(zone, settings.four_eyes),
+            ways=Ways(
+                zone, settings.four_eyes, reading=timedelta(seconds=settings.reading_seconds)
+            ),
         )
     except BaseException:
         database.close()

@@ -2808,6 +2808,13 @@ DESK_BREAKS = (
 BREAKS = (*BREAKS, *DESK_BREAKS)
 UPKEEP_BREAKS = (
     Break(
+        "13 desk: costs are accepted before anybody could read them",
+        "desk/commands/accept.py",
+        "    if shown_at is None or hand.moment - shown_at < desk.ways.reading:\n",
+        "    if shown_at is None:\n",
+        "tests/desk/test_lending_out.py",
+    ),
+    Break(
         "12 desk: a model that was recalled goes on scoring",
         "desk/released.py",
         "    verified = check(KeptModel.read(folder), campaign, node.consortium)\n",

@@ -140,7 +140,7 @@ def post_acceptance(
 def get_disclosure(application: DeskId, desk: TheDesk, caller: Anybody) -> Response:
     """What the offer costs in all: to be shown, and confirmed by its hash, before it is
     accepted."""
-    table = disclosure(desk, application)
+    table = disclosure(desk, application, to_show=caller.role is CallerRole.ORIGINATION)
     texts: dict[str, Any] = {tongue: table.text(tongue) for tongue in TONGUES}
     return shown({"sha256": table.hash, "table": table.payload(), **texts})
 

@@ -15,7 +15,7 @@ from desk.disclosing import disclosed, require_effect
 from desk.office import MACHINE, Desk, InHand
 from desk.records import Held, held
 from desk.statements import decision_payload
-from desk.storage.tables import decisions, letters, outbox
+from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue
 from lending.disclosure import DisclosureTable
 from protocol.errors import NotFound
@@ -70,8 +70,11 @@ def letter(desk: Desk, application: str) -> Letter:
     return desk.write(record)
 
 
-def disclosure(desk: Desk, application: str) -> DisclosureTable:
+def disclosure(desk: Desk, application: str, to_show: bool = False) -> DisclosureTable:
     """What the borrower is shown of the newest offer, and confirms by its hash.
+
+    Args:
+        to_show: it is handed out to be shown; when that was first is kept.
 
     Raises:
         NotFound, NotLoggedYet; Conflict: nothing is offered.
@@ -79,7 +82,20 @@ def disclosure(desk: Desk, application: str) -> DisclosureTable:
     with desk.reading() as hand:
         found = held(hand.connection, application)
         require_effect(found)
-    return disclosed(desk, found)
+        before = _shown(hand.connection, found)
+    table = disclosed(desk, found)
+
+    def record(hand: InHand) -> None:
+        if not _shown(hand.connection, found):
+            hand.connection.execute(
+                insert(disclosures).values(
+                    decision=found.decision.id, disclosure_sha256=table.hash, shown_at=hand.moment
+                )
+            )
+
+    if to_show and not before:
+        desk.write(record)
+    return table
 
 
 def receipt(desk: Desk, decision: str) -> str:
@@ -105,6 +121,11 @@ def _of_decision(connection: Connection, decision: str) -> Held:
     if application is None:
         raise NotFound("there is no such decision")
     return held(connection, application, decision)
+
+
+def _shown(connection: Connection, found: Held) -> bool:
+    of_it = disclosures.c.decision == found.decision.id
+    return connection.scalar(select(disclosures.c.decision).where(of_it)) is not None
 
 
 def _kept(desk: Desk, connection: Connection, found: Held) -> Letter | None:

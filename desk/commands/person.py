@@ -79,11 +79,15 @@ def _decision(connection: Connection, row: Row[Any], key: ApplicationKey) -> dic
     offered = connection.execute(
         select(tables.offers).where(tables.offers.c.decision == row.id)
     ).one_or_none()
+    disclosed = connection.execute(
+        select(tables.disclosures).where(tables.disclosures.c.decision == row.id)
+    ).one_or_none()
     return {
         **_plain(row),
         "decided_by": "machine" if row.by == MACHINE else "person",
         "rested_on": key.open(REST, row.sealed),
         "offer": None if offered is None else _plain(offered),
+        "disclosure": None if disclosed is None else _plain(disclosed),
         "letter": None if written is None else key.open(LETTER, written),
     }
 
