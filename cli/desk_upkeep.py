@@ -102,7 +102,10 @@ def person(
 @app.command(epilog="Example: `tahini desk retain --home desk --days 1825 --json`")
 def retain(
     home: DeskHome,
-    days: Annotated[int, typer.Option(help="How long what has ended is kept.", min=1)],
+    days: Annotated[int, typer.Option(help="How long what has ended is kept.", min=0)],
+    pseudonym: Annotated[
+        str | None, typer.Option(help="Of this person only, who asked to be erased.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Forget applications that ended longer ago, and loans that were settled: their keys are
@@ -111,6 +114,6 @@ def retain(
     from desk.home import opened_desk
 
     with opened_desk(home) as desk:
-        found = forget(desk, days)
+        found = forget(desk, days, pseudonym)
     said = f"{found.forgotten} applications forgotten, {found.kept} kept"
     say(asdict(found) if as_json else said, as_json)

@@ -33,21 +33,24 @@ class Retained:
     kept: int
 
 
-def retain(desk: Desk, days: int) -> Retained:
-    """Forget what ended more than ``days`` days ago.
+def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
+    """Forget what ended more than ``days`` days ago: of everybody, or of one person who asked for
+    it.
 
     Raises:
-        Malformed: the law of the place has records kept longer, or ``days`` is below one.
+        Malformed: the law of the place has records kept longer, or ``days`` is below nought.
     """
     laws, place = desk.wording.laws, desk.wording.jurisdiction
 
     def forget(hand: InHand) -> Retained:
         today = desk.day(hand.moment)
         least = laws.find(place, KEEP_AT_LEAST, today)
-        if days < 1 or (least is not None and days < least.number):
-            why = "at least one day" if least is None else f"{least.value} days ({least.article})"
+        if days < 0 or (least is not None and days < least.number):
+            why = "no time" if least is None else f"{least.value} days ({least.article})"
             raise Malformed(f"records of an application are kept for {why}; name more days")
         still = applications.c.wrapped_key.is_not(None)
+        if pseudonym is not None:
+            still &= applications.c.pseudonym == pseudonym
         rows = hand.connection.execute(select(applications).where(still)).all()
         over = [row for row in rows if _over(desk, hand, row, today - timedelta(days=days))]
         for row in over:

@@ -159,6 +159,14 @@ def test_what_ended_is_forgotten_and_what_is_owed_or_waits_is_not(either: Counte
     assert replay(either.desk).forgotten == 2
 
 
+def test_one_person_who_asks_is_forgotten_and_nobody_else(desk: Counter):
+    person = pseudonym()
+    desk.asks(BAD, pseudonym=person)
+    desk.asks(BAD, pseudonym=pseudonym())
+    desk.clock.move(days=1)
+    assert (retain(desk.desk, 0, person).forgotten, kept(desk)) == (1, 1)
+
+
 def test_records_are_kept_as_long_as_the_law_of_the_place_has_it(desk: Counter):
     desk.asks(BAD)
     desk.desk.wording = replace(desk.desk.wording, jurisdiction="US")
