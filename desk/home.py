@@ -31,6 +31,7 @@ from desk.released import (
     LAW,
     POLICIES,
     PRODUCTS,
+    read_letter_end,
     read_rules,
     read_wording,
 )
@@ -138,6 +139,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         day = clock().astimezone(zone).date()
         risk_key = PublicKey.from_text(settings.risk_key)
         rules = read_rules(home, node, settings.model, risk_key, day)
+        wording = read_wording(home, rules)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
         client = node.connected(DeskClient)
@@ -146,14 +148,17 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             transactions=Transactions(database, clock),
             at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
             lending=rules,
-            wording=read_wording(home, rules),
+            wording=wording,
             sources=sources,
             permits=ScoringConsents(node.consents, client, clock=clock),
             trail=Trail(held, client, node.key, clock),
             sender=Sender(held, client),
             verifiers=verifiers,
             ways=Ways(
-                zone, settings.four_eyes, reading=timedelta(seconds=settings.reading_seconds)
+                zone,
+                settings.four_eyes,
+                letter_end=read_letter_end(home, rules.pricing.laws, wording.jurisdiction, day),
+                reading=timedelta(seconds=settings.reading_seconds),
             ),
         )
     except BaseException:

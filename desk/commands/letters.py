@@ -8,6 +8,7 @@ was explained is stated in the log (``use.explained``). Whoever asks again is gi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import Connection, insert, select
 
@@ -17,11 +18,14 @@ from desk.records import Held, held
 from desk.statements import decision_payload
 from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue
+from lending.cases import Outcome
 from lending.disclosure import DisclosureTable
 from protocol.errors import NotFound
 from protocol.uses import UseStatement
 
 LETTER = "letter"
+LETTER_NOTICE = "letter.notice"
+"""The row of the law tables: what a refusal says besides its reasons."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,17 @@ def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
         facts=made.case.facts,
         entry_index=found.entry_index or 0,
     )
-    return {tongue: desk.wording.letter(told, tongue) for tongue in TONGUES}
+    end = _ends(desk, decision.outcome, told.day)
+    return {tongue: desk.wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
+
+
+def _ends(desk: Desk, outcome: Outcome, day: date) -> dict[str, str]:
+    """What stands under a letter: the notice that the law of the place has under a refusal, and who
+    the lender is."""
+    row = desk.wording.laws.find(desk.wording.jurisdiction, LETTER_NOTICE, day)
+    refused = outcome in {"decline", "counter"} and row is not None
+    notice = f"{row.value}\n" if refused and row is not None else ""
+    return {tongue: f"{notice}{end}\n" for tongue, end in desk.ways.letter_end.items()}
 
 
 def _scored(connection: Connection, found: Held) -> UseStatement:

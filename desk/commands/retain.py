@@ -48,10 +48,10 @@ def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
         if days < 0 or (least is not None and days < least.number):
             why = "no time" if least is None else f"{least.value} days ({least.article})"
             raise Malformed(f"records of an application are kept for {why}; name more days")
-        still = applications.c.wrapped_key.is_not(None)
+        query = select(applications).where(applications.c.wrapped_key.is_not(None))
         if pseudonym is not None:
-            still &= applications.c.pseudonym == pseudonym
-        rows = hand.connection.execute(select(applications).where(still)).all()
+            query = query.where(applications.c.pseudonym == pseudonym)
+        rows = hand.connection.execute(query).all()
         over = [row for row in rows if _over(desk, hand, row, today - timedelta(days=days))]
         for row in over:
             hand.connection.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ from desk.commands.person import person_file
 from desk.commands.replay import replay
 from desk.commands.retain import retain
 from desk.commands.status import standing
+from desk.errors import RulesMissing
+from desk.released import read_letter_end
 from desk.storage import tables
 from law.categories import DataCategory
 from lending.bands import BANDS
 from lending.cases import PrincipalReason
 from lending.default import Definition
+from lending.law.rows import LAWS
 from protocol.errors import Malformed, NotFound
 
 
@@ -190,6 +194,31 @@ def test_whom_nobody_has_told_why_is_counted_and_overdue_after_thirty_days(desk:
     assert 1 <= letter["en"].count("\n- ") <= 4
     found = standing(desk.desk, [])
     assert (found.letters_waiting, found.letters_overdue) == (0, 0)
+
+
+def test_a_refusal_under_reg_b_has_its_notice_and_says_who_the_lender_is(desk: Counter):
+    end = {"en": "Aspen Lending, 1 Main Street. Agency: FTC, Washington, DC 20580.", "zh": "白杨贷款，主街一号"}
+    desk.desk.ways = replace(desk.desk.ways, letter_end=end)
+    home = desk.asks(BAD).json()
+    assert "Equal Credit" not in desk.call("origination", "GET", f"/v1/applications/{home['id']}/letter").text
+    desk.desk.wording = replace(desk.desk.wording, jurisdiction="US")
+    refused, given = desk.asks(BAD).json(), desk.asks(GOOD).json()
+    letter = desk.call("origination", "GET", f"/v1/applications/{refused['id']}/letter").json()
+    assert "Equal Credit Opportunity Act" in letter["en"] and letter["en"].endswith(end["en"] + "\n")
+    offered = desk.call("origination", "GET", f"/v1/applications/{given['id']}/letter").json()
+    assert "Equal Credit" not in offered["en"] and end["zh"] in offered["zh"]
+
+
+def test_no_desk_opens_there_that_does_not_say_who_the_lender_is(tmp_path: Path):
+    day = date(2026, 11, 27)
+    with pytest.raises(RulesMissing, match=r"Reg B 1002\.9"):
+        read_letter_end(tmp_path, LAWS, "US", day)
+    assert read_letter_end(tmp_path, LAWS, "CN", day) == {}
+    (tmp_path / "letter.toml").write_text('en = "Aspen Lending"\n', encoding="utf-8")
+    with pytest.raises(RulesMissing, match="zh"):
+        read_letter_end(tmp_path, LAWS, "US", day)
+    (tmp_path / "letter.toml").write_text('en = "Aspen Lending"\nzh = "白杨贷款"\n', encoding="utf-8")
+    assert read_letter_end(tmp_path, LAWS, "US", day)["en"] == "Aspen Lending"
 
 
 def test_an_applicants_own_words_reach_the_reviewer_and_lie_nowhere_in_clear(desk: Counter, tmp_path: Path):
