@@ -169,6 +169,7 @@ def test_one_person_who_asks_is_forgotten_and_nobody_else(desk: Counter):
     desk.asks(BAD, pseudonym=pseudonym())
     desk.clock.move(days=1)
     assert (retain(desk.desk, 0, person).forgotten, kept(desk)) == (1, 1)
+    assert person_file(desk.desk, person)["applications"][0]["forgotten"] is True
 
 
 def test_records_are_kept_as_long_as_the_law_of_the_place_has_it(desk: Counter):
