@@ -29,7 +29,8 @@ Lender
 - ``requests``     what they ask, and what it answers
 - ``budget``       what campaigns cost, and what is left
 - ``model``        what was trained
-- ``desk``         a lender's lending service: made, served, its queue, its loan book
+- ``desk``         a lender's lending service: made, served, its queue, its loan book;
+                   ``desk_upkeep`` its model watched, people told, what ended forgotten
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log
 - ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back

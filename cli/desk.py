@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli import desk_upkeep
 from cli.shared import (
     AsJson,
     Certificate,
@@ -67,6 +68,9 @@ def init(
     four_eyes: Annotated[
         bool, typer.Option("--four-eyes", help="A second person agrees to what a reviewer decides.")
     ] = False,
+    reading_seconds: Annotated[
+        int, typer.Option(help="How long costs are shown before they can be accepted.", min=0)
+    ] = 10,
 ) -> None:
     """Make a desk's keys and database. Then put products, signed policies and sources.toml into its
     home, and see what is missing with `tahini desk status`."""
@@ -79,6 +83,7 @@ def init(
         model=model,
         timezone=timezone,
         four_eyes=four_eyes,
+        reading_seconds=reading_seconds,
     )
     with new_home(home) as made:
         create_desk(made, settings, database)
@@ -138,6 +143,7 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
     typer.echo(
         f"{found.reviews_waiting} reviews wait; {found.unlogged} statements wait for the log"
     )
+    typer.echo(f"{found.letters_waiting} letters wait, {found.letters_overdue} of them overdue")
     for product, policy in found.policies.items():
         typer.echo(f"{product}: {policy}")
 
@@ -321,3 +327,6 @@ def _storage(home: Path) -> Iterator[Transactions]:
         yield Transactions(database)
     finally:
         database.close()
+
+
+app.registered_commands += desk_upkeep.app.registered_commands

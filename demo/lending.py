@@ -158,7 +158,13 @@ def _desk(scenario: Scenario, node: Node, scorer: Scorer, customers: pd.DataFram
     campaign = scenario.campaign.sha256
     create_desk(
         home,
-        DeskSettings(node=node.home, risk_key=risk.public.text, model=campaign, timezone=TIMEZONE),
+        DeskSettings(
+            node=node.home,
+            risk_key=risk.public.text,
+            model=campaign,
+            timezone=TIMEZONE,
+            reading_seconds=0,  # nobody reads here
+        ),
     )
     for name in ("monthly-12.toml", "daily-30.toml"):
         shutil.copy(KEPT / name, home / PRODUCTS / name)

@@ -25,6 +25,12 @@ class OfferExpired(Conflict):
     code = "offer-expired"
 
 
+class NotReadYet(Conflict):
+    """The table of what the loan costs was not shown, or not long enough to be read."""
+
+    code = "not-read-yet"
+
+
 class AboveCap(Conflict):
     """What the borrower would pay is above what the law of the day allows."""
 

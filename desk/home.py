@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -31,6 +31,7 @@ from desk.released import (
     LAW,
     POLICIES,
     PRODUCTS,
+    read_letter_end,
     read_rules,
     read_wording,
 )
@@ -56,7 +57,7 @@ class DeskSettings(HomeSettings):
     """``desk.json``, or TAHINI_DESK_ and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_DESK_")
-    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone"})
+    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone", "reading_seconds"})
 
     node: Path
     """The home of the lender's node."""
@@ -68,6 +69,9 @@ class DeskSettings(HomeSettings):
     """Whose calendar days count."""
     four_eyes: bool = False
     """A second person has to agree to what a reviewer decides."""
+    reading_seconds: int = Field(default=10, ge=0, le=3600)
+    """How long the table of what a loan costs is shown before it can be accepted (强制阅读时间).
+    What was read of the law names no number."""
 
     @field_validator("timezone")
     @classmethod
@@ -135,6 +139,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         day = clock().astimezone(zone).date()
         risk_key = PublicKey.from_text(settings.risk_key)
         rules = read_rules(home, node, settings.model, risk_key, day)
+        wording = read_wording(home, rules)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
         client = node.connected(DeskClient)
@@ -143,13 +148,18 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             transactions=Transactions(database, clock),
             at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
             lending=rules,
-            wording=read_wording(home, rules),
+            wording=wording,
             sources=sources,
             permits=ScoringConsents(node.consents, client, clock=clock),
             trail=Trail(held, client, node.key, clock),
             sender=Sender(held, client),
             verifiers=verifiers,
-            ways=Ways(zone, settings.four_eyes),
+            ways=Ways(
+                zone,
+                settings.four_eyes,
+                letter_end=read_letter_end(home, rules.pricing.laws, wording.jurisdiction, day),
+                reading=timedelta(seconds=settings.reading_seconds),
+            ),
         )
     except BaseException:
         database.close()

@@ -87,6 +87,10 @@ class Ways:
     """A second person has to agree to what a reviewer decides."""
     accept_within: timedelta = timedelta(days=3)
     """How long an offer that a person made is good for."""
+    letter_end: Mapping[str, str] = field(default_factory=dict)
+    """What stands under every letter, by language: who the lender is, and where it is found."""
+    reading: timedelta = timedelta()
+    """How long the table of what a loan costs is shown before it can be accepted."""
 
 
 @dataclass

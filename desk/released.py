@@ -15,15 +15,19 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
+from pydantic import ValidationError
+
 from clients.home import Node
 from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
 from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, read_secret
+from crypto.sentences import one_sentence
+from desk.commands.letters import LETTER_NOTICE
 from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
-from desk.wording import OWN, Wording, read_words
+from desk.wording import OWN, Wording, Words, read_words
 from law.packs import PACKS, Jurisdiction
 from lending.glossary import Glossary
 from lending.law.rows import LAWS, Laws
@@ -36,6 +40,7 @@ from protocol.errors import BadSettings
 
 PRODUCTS, POLICIES, LAW = "products", "policies", "law"
 FAMILIES_FILE, REFERENCE_FILE, REASONS_FILE = "families.toml", "reference.json", "reasons.toml"
+LETTER_FILE = "letter.toml"
 EXPLORATION_FILE, EXPLORATION_SIZE = "exploration.key", 32
 
 
@@ -138,6 +143,28 @@ def read_wording(home: Path, rules: ReleasedRules) -> Wording:
     for policy in rules.policies:
         wording.require(policy)
     return wording
+
+
+def read_letter_end(
+    home: Path, laws: Laws, jurisdiction: Jurisdiction, day: date
+) -> dict[str, str]:
+    """``letter.toml``: what stands under every letter, ``en`` and ``zh``. Raises RulesMissing: it
+    is not there, and the law of the place has every refusal name the lender and who supervises
+    it."""
+    path = home / LETTER_FILE
+    if path.exists():
+        try:
+            return Words.model_validate(tomllib.loads(_text(path))).model_dump()
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            why = one_sentence(error) if isinstance(error, ValidationError) else str(error)
+            raise RulesMissing(f"{path}: {why}") from error
+    row = laws.find(jurisdiction, LETTER_NOTICE, day)
+    if row is not None:
+        raise RulesMissing(
+            f"{path} is not there: {row.article} has every refusal name the lender with its "
+            "address, and the agency; write both into it, as en and zh"
+        )
+    return {}
 
 
 def read_reference(path: Path, scorer: Scorer) -> MeanPoints:

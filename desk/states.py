@@ -84,11 +84,14 @@ class ReviewEvent(StrEnum):
     AGREE = "agree"
     DISAGREE = "disagree"
     DECIDE = "decide"
+    SAY = "say"
+    """The applicant says what they think of it (GDPR 22(3): their point of view)."""
 
 
 _R, _V = ReviewStatus, ReviewEvent
 REVIEW_STEPS: Mapping[tuple[ReviewStatus, ReviewEvent], ReviewStatus] = MappingProxyType(
     {
+        (_R.WAITING, _V.SAY): _R.WAITING,
         (_R.WAITING, _V.TAKE): _R.TAKEN,
         (_R.TAKEN, _V.PUT_BACK): _R.WAITING,
         (_R.TAKEN, _V.PROPOSE): _R.PROPOSED,

@@ -45,6 +45,8 @@ code by `tests/test_compliance.py`: whatever is named here exists.
 notice if it did not, and that a break of the code, made on
 purpose, turns the file of that test red: `python -m trials.breaks --duties` does it again.
 **partly** and **missing** say what is not there. **not ours** names who bears it.
+What a lender's desk answers (`/v1/applications`, `/v1/decisions`, `/v1/reviews`) is asked by that
+lender's own systems.
 *from memory*: the text of the law was not looked at; check it before you rely on it.
 """
 LIMITS = """\

@@ -62,6 +62,12 @@ class AcceptedOffer(DeskBody):
     disclosure_sha256: Sha256
 
 
+class Contested(DeskBody):
+    """What the applicant says of the decision, in their own words."""
+
+    view: str | None = Field(default=None, min_length=1, max_length=4000)
+
+
 class NewVerification(DeskBody):
     provider: str = Field(max_length=63)
     kind: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
@@ -134,7 +140,7 @@ def post_acceptance(
 def get_disclosure(application: DeskId, desk: TheDesk, caller: Anybody) -> Response:
     """What the offer costs in all: to be shown, and confirmed by its hash, before it is
     accepted."""
-    table = disclosure(desk, application)
+    table = disclosure(desk, application, to_show=caller.role is CallerRole.ORIGINATION)
     texts: dict[str, Any] = {tongue: table.text(tongue) for tongue in TONGUES}
     return shown({"sha256": table.hash, "table": table.payload(), **texts})
 
@@ -171,10 +177,15 @@ def post_withdrawal(
     "/v1/applications/{application}/contest", responses=refusals(404, 409), status_code=201
 )
 def post_contest(
-    application: DeskId, desk: TheDesk, caller: Origination, command: Commanded
+    application: DeskId,
+    desk: TheDesk,
+    caller: Origination,
+    command: Commanded,
+    body: Contested | None = None,
 ) -> Response:
-    """The applicant wants a person to look at it."""
-    review = contest(desk, application, command.once(caller))
+    """The applicant wants a person to look at it, and may say why; the reviewer reads it."""
+    view = None if body is None else body.view
+    review = contest(desk, application, view, command.once(caller))
     return shown({"review": review}, 201)
 
 

@@ -10,4 +10,6 @@
 - ``replay``    every decision of a machine made again
 - ``export_book``  the loan book that accounts give, for training
 - ``status``    how the desk stands
+- ``monitor``   how a model and its decisions do at work
+- ``person``    all that is kept of one person; ``retain`` what is forgotten
 """

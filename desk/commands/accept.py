@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Row, insert, select
 
 from desk.disclosing import disclosed, require_effect
-from desk.errors import ConsentMissing, OfferExpired
+from desk.errors import ConsentMissing, NotReadYet, OfferExpired
 from desk.office import Desk, InHand
 from desk.records import Held, held, move
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
-from desk.storage.tables import acceptances, offers
+from desk.storage.tables import acceptances, disclosures, offers
 from protocol.errors import Conflict
 
 
@@ -40,16 +40,16 @@ def accept(
     """Take the offer.
 
     Raises:
-        NotFound, PreconditionFailed, NotLoggedYet, OfferExpired, ConsentMissing, Conflict: as they
-            say; nothing was changed. ConsentsUnavailable: whether the person still agrees cannot be
-            told now.
+        NotFound, PreconditionFailed, NotLoggedYet, NotReadYet, OfferExpired, ConsentMissing,
+            Conflict: as they say; nothing was changed.
+        ConsentsUnavailable: whether the person still agrees cannot be told now.
     """
     with desk.reading() as hand:
         if made_before(hand.connection, once, hand.moment) is not None:
             return
         found = held(hand.connection, application)
         found.require(if_match)
-        _offered(hand, found, said)
+        _offered(desk, hand, found, said)
     if not hmac.compare_digest(disclosed(desk, found).hash, said.disclosure_sha256):
         raise Conflict(
             "what was confirmed is not the table of what this offer costs; show that one, and have "
@@ -62,7 +62,7 @@ def accept(
             return
         found = held(hand.connection, application)
         found.require(if_match)
-        _offered(hand, found, said)
+        _offered(desk, hand, found, said)
         move(hand, found, ApplicationEvent.ACCEPT)
         hand.connection.execute(
             insert(acceptances).values(
@@ -113,7 +113,7 @@ def still_agreed(desk: Desk, found: Held) -> None:
         )
 
 
-def _offered(hand: InHand, found: Held, said: Acceptance) -> None:
+def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
     """Raises what :func:`accept` raises, but for consents."""
     require_effect(found)
     following(found.status, ApplicationEvent.ACCEPT)
@@ -123,4 +123,11 @@ def _offered(hand: InHand, found: Held, said: Acceptance) -> None:
     if hand.moment > offer.valid_until:
         raise OfferExpired(
             f"the offer was good until {offer.valid_until:%Y-%m-%d %H:%M} UTC; apply again"
+        )
+    of_it = disclosures.c.decision == said.decision
+    shown_at = hand.connection.scalar(select(disclosures.c.shown_at).where(of_it))
+    if shown_at is None or hand.moment - shown_at < desk.ways.reading:
+        raise NotReadYet(
+            "the table of what this loan costs is shown first, for "
+            f"{desk.ways.reading.total_seconds():.0f} seconds at least; then it can be accepted"
         )

@@ -8,6 +8,7 @@ was explained is stated in the log (``use.explained``). Whoever asks again is gi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import Connection, insert, select
 
@@ -15,13 +16,16 @@ from desk.disclosing import disclosed, require_effect
 from desk.office import MACHINE, Desk, InHand
 from desk.records import Held, held
 from desk.statements import decision_payload
-from desk.storage.tables import decisions, letters, outbox
+from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue
+from lending.cases import Outcome
 from lending.disclosure import DisclosureTable
 from protocol.errors import NotFound
 from protocol.uses import UseStatement
 
 LETTER = "letter"
+LETTER_NOTICE = "letter.notice"
+"""The row of the law tables: what a refusal says besides its reasons."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,11 @@ def letter(desk: Desk, application: str) -> Letter:
     return desk.write(record)
 
 
-def disclosure(desk: Desk, application: str) -> DisclosureTable:
+def disclosure(desk: Desk, application: str, to_show: bool = False) -> DisclosureTable:
     """What the borrower is shown of the newest offer, and confirms by its hash.
+
+    Args:
+        to_show: it is handed out to be shown; when that was first is kept.
 
     Raises:
         NotFound, NotLoggedYet; Conflict: nothing is offered.
@@ -79,7 +86,20 @@ def disclosure(desk: Desk, application: str) -> DisclosureTable:
     with desk.reading() as hand:
         found = held(hand.connection, application)
         require_effect(found)
-    return disclosed(desk, found)
+        before = _shown(hand.connection, found)
+    table = disclosed(desk, found)
+
+    def record(hand: InHand) -> None:
+        if not _shown(hand.connection, found):
+            hand.connection.execute(
+                insert(disclosures).values(
+                    decision=found.decision.id, disclosure_sha256=table.hash, shown_at=hand.moment
+                )
+            )
+
+    if to_show and not before:
+        desk.write(record)
+    return table
 
 
 def receipt(desk: Desk, decision: str) -> str:
@@ -105,6 +125,11 @@ def _of_decision(connection: Connection, decision: str) -> Held:
     if application is None:
         raise NotFound("there is no such decision")
     return held(connection, application, decision)
+
+
+def _shown(connection: Connection, found: Held) -> bool:
+    of_it = disclosures.c.decision == found.decision.id
+    return connection.scalar(select(disclosures.c.decision).where(of_it)) is not None
 
 
 def _kept(desk: Desk, connection: Connection, found: Held) -> Letter | None:
@@ -136,7 +161,17 @@ def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
         facts=made.case.facts,
         entry_index=found.entry_index or 0,
     )
-    return {tongue: desk.wording.letter(told, tongue) for tongue in TONGUES}
+    end = _ends(desk, decision.outcome, told.day)
+    return {tongue: desk.wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
+
+
+def _ends(desk: Desk, outcome: Outcome, day: date) -> dict[str, str]:
+    """What stands under a letter: the notice that the law of the place has under a refusal, and who
+    the lender is."""
+    row = desk.wording.laws.find(desk.wording.jurisdiction, LETTER_NOTICE, day)
+    refused = outcome in {"decline", "counter"} and row is not None
+    notice = f"{row.value}\n" if refused and row is not None else ""
+    return {tongue: f"{notice}{end}\n" for tongue, end in desk.ways.letter_end.items()}
 
 
 def _scored(connection: Connection, found: Held) -> UseStatement:

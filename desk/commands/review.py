@@ -29,6 +29,8 @@ from protocol.errors import Conflict, Malformed, NotAllowed
 from protocol.uses import Blinding
 
 MOST_REASONS = 4
+PERSON = "applicant"
+"""Who wrote a step that is no reviewer's."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ def evidence(desk: Desk, found: Held, review: str) -> dict[str, Any]:
         "verifications": [
             {"kind": one.kind, "provider": one.provider, "result": one.result} for one in told
         ],
+        "person_says": [
+            key.open(STEP, step.sealed)["view"] for step in earlier if step.event == ReviewEvent.SAY
+        ],
         "proposed": [
             key.open(STEP, step.sealed) | {"by": step.by}
             for step in earlier
@@ -148,9 +153,18 @@ def second(desk: Desk, review: str, staff: str, agrees: bool, once: ActsOnce | N
     _settle(desk, review, (staff, event), None, once)
 
 
-def contest(desk: Desk, application: str, once: ActsOnce | None = None) -> str:
+def contest(
+    desk: Desk, application: str, view: str | None = None, once: ActsOnce | None = None
+) -> str:
     """The applicant wants a person to look at a machine's decision (PIPL 24, GDPR 22(3)); returns
-    the review's id. Raises NotFound, Conflict."""
+    the review's id.
+
+    Args:
+        view: what they say of it, in their own words, for whoever reviews.
+
+    Raises:
+        NotFound, Conflict. SealError: forgotten.
+    """
 
     def record(hand: InHand) -> str:
         earlier = made_before(hand.connection, once, hand.moment)
@@ -162,6 +176,9 @@ def contest(desk: Desk, application: str, once: ActsOnce | None = None) -> str:
             raise Conflict("a person has decided this already; complain to the lender")
         move(hand, found, ApplicationEvent.CONTEST)
         review = open_review(hand, application)
+        if view is not None:
+            told = (found.key(desk), {"view": view})
+            write_step(hand, held_review(hand.connection, review), ReviewEvent.SAY, PERSON, told)
         remember(hand.connection, once, review, hand.moment)
         return review
 

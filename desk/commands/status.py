@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from desk.errors import RulesMissing
 from desk.office import Desk
 from desk.states import ReviewStatus
-from desk.storage.tables import applications, loans, outbox, reviews
+from desk.storage.tables import applications, decisions, letters, loans, outbox, reviews
+
+LETTER_WITHIN = "reasons.days"
+"""The row of the law tables: how long after an application its person is told, with reasons."""
 
 
 @dataclass(frozen=True)
 class DeskStanding:
-    """``unlogged``: statements that wait for the log. ``policies``: by product, the hash of what is
-    in force today, or why nothing is."""
+    """``letters_waiting``: refusals and other offers of which no letter was handed out yet;
+    ``letters_overdue``: those of them for which the law of the place gives no more time (Reg B
+    1002.9(a)(1)). ``unlogged``: statements that wait for the log. ``policies``: by product, the
+    hash of what is in force today, or why nothing is."""
 
     applications: dict[str, int]
     reviews_waiting: int
+    letters_waiting: int
+    letters_overdue: int
     loans: int
     unlogged: int
     policies: dict[str, str]
@@ -28,6 +35,8 @@ class DeskStanding:
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
     with desk.reading() as hand:
         connection, day = hand.connection, desk.day(hand.moment)
+        row = desk.wording.laws.find(desk.wording.jurisdiction, LETTER_WITHIN, day)
+        within = None if row is None else timedelta(days=int(row.number))
         by_status = connection.execute(
             select(applications.c.status, func.count().label("number")).group_by(
                 applications.c.status
@@ -35,16 +44,42 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         ).all()
         undecided = reviews.c.status != ReviewStatus.DECIDED.value
         waiting = connection.scalar(select(func.count()).where(undecided))
+        untold = _untold(connection, desk)
+        late = [within is not None and received + within < day for received in untold]
         lent = connection.scalar(select(func.count()).select_from(loans))
         undone = outbox.c.entry_index.is_(None), outbox.c.refused.is_(None)
         unlogged = connection.scalar(select(func.count()).select_from(outbox).where(*undone))
     return DeskStanding(
         applications={row.status: row.number for row in by_status},
         reviews_waiting=waiting or 0,
+        letters_waiting=len(untold),
+        letters_overdue=sum(late),
         loans=lent or 0,
         unlogged=unlogged or 0,
         policies={product: _in_force(desk, product, day) for product in products},
     )
+
+
+def _untold(connection: Connection, desk: Desk) -> list[date]:
+    """When those applied whose newest decision refuses them, or offers something else, and whom
+    nobody has told why."""
+    newest = (
+        select(decisions.c.application, func.max(decisions.c.number).label("number"))
+        .group_by(decisions.c.application)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(applications.c.received_at)
+        .join(newest, newest.c.application == applications.c.id)
+        .join(
+            decisions,
+            (decisions.c.application == newest.c.application)
+            & (decisions.c.number == newest.c.number),
+        )
+        .outerjoin(letters, letters.c.decision == decisions.c.id)
+        .where(decisions.c.outcome.in_(["decline", "counter"]), letters.c.decision.is_(None))
+    )
+    return [desk.day(received) for (received,) in rows]
 
 
 def _in_force(desk: Desk, product: str, day: date) -> str:

@@ -125,6 +125,15 @@ outbox = outbox_table(METADATA)
 is written in the decision's transaction, under the decision's id; it takes effect when the index is
 there."""
 
+disclosures = Table(
+    "disclosures",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("disclosure_sha256", SHA256, nullable=False),
+    Column("shown_at", DeskTime, nullable=False),
+)
+"""Kept. When the table of what an offer costs was first handed out, to be shown."""
+
 acceptances = Table(
     "acceptances",
     METADATA,

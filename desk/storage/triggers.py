@@ -15,6 +15,7 @@ from desk.storage import tables
 FIXED: tuple[Table, ...] = (
     tables.decisions,
     tables.offers,
+    tables.disclosures,
     tables.acceptances,
     tables.loans,
     tables.account_events,

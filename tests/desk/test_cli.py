@@ -13,9 +13,11 @@ from click.testing import CliRunner
 from support.house import Ground
 from support.lending_house import PROFILES, write_home
 
-from clients.models import MODELS_FOLDER, KeptModel
+from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check
 from crypto.keys import SigningKey
 from desk.released import REFERENCE_FILE, read_scorer
+from protocol.recalls import ModelRecall
+from protocol.schema import now
 from tahini import main
 
 
@@ -66,6 +68,36 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     assert found["applications"] == {} and len(found["policies"]["daily-30"]) == 64
     assert told("replay", "--home", home)["differs"] == []
     assert told("reviews", "--home", home) == {"reviews": []}
+    watched = told("monitor", "--home", home)
+    assert (watched["months"], watched["alarm"], watched["refusing"]) == ({}, False, None)
+    assert "no alarm" in run("monitor", "--home", home).output
+    assert told("retain", "--home", home, "--days", 30) == {"forgotten": 0, "kept": 0}
+    nobody = run("person", "--home", home, "--pseudonym", "v1.nobody", "--out", tmp_path / "them.json")
+    assert nobody.exit_code == 1 and "keeps nothing" in nobody.stderr and not (tmp_path / "them.json").exists()
+
+
+def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
+    _, node, risk, sha256 = made
+    from clients.home import Node
+
+    home, kept = tmp_path / "desk", node / MODELS_FOLDER / sha256
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    opened = Node.open(node)
+    scorer, _ = read_scorer(opened, sha256)
+    write_home(home, risk, scorer)
+    assert run("status", "--home", home).exit_code == 0
+    found = check(KeptModel.read(kept), sha256, opened.consortium)
+    recall = ModelRecall(
+        campaign_sha256=sha256, card_sha256=found.card.sha256, party=opened.lender,
+        reason="it declines whoever lives by the river", recalled_at=now(),
+    )  # fmt: skip
+    before = (kept / RECALLS_FILE).read_bytes()
+    (kept / RECALLS_FILE).write_text(json.dumps([recall.sign(opened.key)]), encoding="utf-8")
+    try:
+        refused = run("status", "--home", home)
+        assert refused.exit_code == 1 and "lives by the river" in refused.stderr
+    finally:
+        (kept / RECALLS_FILE).write_bytes(before)
 
 
 def test_callers_are_added_once_and_revoked(made, tmp_path: Path):

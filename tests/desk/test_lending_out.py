@@ -54,6 +54,20 @@ def test_consent_is_checked_again_before_money_moves(desk: Counter):
     assert desk.pays(application["id"]).status_code == 201
 
 
+def test_what_a_loan_costs_is_shown_for_as_long_as_it_takes_to_read_before_it_is_accepted(tmp_path: Path):
+    with counter(tmp_path / "desk.db", reading=timedelta(seconds=10)) as desk:
+        offered = desk.offered()
+        path, body = f"/v1/applications/{offered['id']}", {"decision": offered["decision"]["id"]}
+        desk.call("reader", "GET", f"{path}/disclosure")
+        unseen = desk.call("origination", "POST", f"{path}/acceptance", body | {"disclosure_sha256": "d" * 64})
+        assert unseen.json()["type"] == "urn:tahini:problem:not-read-yet"
+        assert desk.accepts(offered).json()["type"] == "urn:tahini:problem:not-read-yet"
+        desk.clock.move(seconds=8)
+        assert desk.accepts(offered).status_code == 409, "showing it again does not begin anew, nor end it"
+        desk.clock.move(seconds=3)
+        assert desk.accepts(offered).status_code == 201
+
+
 def test_an_offer_ends(desk: Counter):
     application = desk.offered()
     desk.clock.move(days=4)
@@ -64,6 +78,7 @@ def test_an_offer_ends(desk: Counter):
 def test_a_clock_set_back_does_not_lengthen_an_offer(desk: Counter):
     application = desk.offered()
     path = f"/v1/applications/{application['id']}"
+    desk.call("origination", "GET", f"{path}/disclosure")
     desk.clock.move(days=4)
     desk.call("reader", "GET", path)
     desk.clock.move(days=-2)
@@ -232,7 +247,7 @@ def test_repayments_are_whole(desk: Counter, amount):
 
 
 HISTORIES = [
-    "decisions", "offers", "acceptances", "loans", "account_events", "applications", "outbox",
+    "decisions", "offers", "disclosures", "acceptances", "loans", "account_events", "applications", "outbox",
 ]  # fmt: skip
 
 

@@ -257,7 +257,8 @@ def lending_house(ground: Ground, root: Path, **settings: Any) -> Iterator[Lendi
         tokens = [one.first_answer(notice) for one in house.borrowers["aspen"] if one.answer != "silent"]
         house.anyone().decide(tokens)
         home, risk = root / "desk", SigningKey.generate()
-        create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **settings))
+        said = {"reading_seconds": 0} | settings
+        create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **said))
         real, _ = read_scorer(node, sha256)
         write_home(home, risk, real)
         desk = open_desk(home, house.clock)  # everything of the model verifies

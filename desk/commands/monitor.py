@@ -1,0 +1,210 @@
+"""How a model and decisions do at work: who comes, how they are decided and for whom, whether the
+model is right. Counts and figures with their intervals; nobody is named.
+
+Each month is compared with the first one of the same model, over the model's own bins, by the bin
+numbers that its decisions recorded (:mod:`lending.monitoring`). Those who refused something are
+compared with those who refused nothing (PIPL 16), thin files with thick ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from crypto.errors import SealError
+from desk.accounts import account_of
+from desk.office import Desk
+from desk.records import opened_case
+from desk.storage.tables import applications, decisions, loans
+from law.categories import DataCategory
+from lending.bands import BANDS
+from lending.cases import Case, Outcome, Scored
+from lending.default import Definition, label
+from lending.intervals import Share
+from lending.monitoring import (
+    BandCalibration,
+    BinCounts,
+    Discrimination,
+    Judged,
+    Stability,
+    alarms,
+    calibration,
+    discrimination,
+    stability,
+)
+from lending.portfolio import DecidedCase, DecisionRates, Impact, decision_rates, impact
+from protocol.errors import Malformed
+
+ALL, SOME = "refused nothing", "refused something"
+SCORE = "score"
+"""Beside the features: the whole score, by band."""
+Month = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of one model's decisions.
+
+    Args:
+        months: applications by month; the first is what the others are compared with.
+        latest: the newest whole month beside the first, by feature and of the score.
+        shifted: what raises an alarm: by effect, beyond chance, in two months one after the other.
+        refusing: how those fare who refused something; None while one of the groups is empty.
+    """
+
+    months: Mapping[str, int]
+    latest: Mapping[str, Stability]
+    shifted: tuple[str, ...]
+    rates: Mapping[str, DecisionRates]
+    refusing: Impact | None
+    bands: tuple[BandCalibration, ...]
+    ranks: Discrimination | None
+    forgotten: int
+
+    @property
+    def alarm(self) -> bool:
+        """Somebody has to look: the model is to be evaluated anew, or recalled."""
+        worse = self.refusing is not None and self.refusing.below_four_fifths
+        return bool(self.shifted) or worse or any(one.adrift for one in self.bands)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One application that this model scored."""
+
+    month: Month
+    scored: Scored
+    decided: DecidedCase
+    refused: bool
+
+
+def monitor(
+    desk: Desk, model: str, bins: Mapping[str, int], definition: Definition, as_of: date
+) -> Watched:
+    """All applications that a model scored until a day.
+
+    Args:
+        model: by its hash; a decision of another model is not looked at. bins: how many each
+            feature has, 'missing' among them.
+
+    Raises:
+        Malformed: the day is to come. PortfolioError: a decision recorded a bin that the model does
+            not have.
+    """
+    with desk.reading() as hand:
+        if as_of > desk.day(hand.moment):
+            raise Malformed(f"{as_of} is still to come")
+    forgotten: list[str] = []
+    seen = list(_seen(desk, model, as_of, forgotten))
+    months: dict[Month, list[Scored]] = defaultdict(list)
+    for one in seen:
+        months[one.month].append(one.scored)
+    whole = [month for month in sorted(months) if month < (as_of.year, as_of.month)]
+    counted = [_counts(months[month], bins) for month in whole]
+    periods = [_beside(counted[0], later) for later in counted[1:]]
+    judged = list(_judged(desk, model, definition, as_of))
+    return Watched(
+        months={f"{y}-{m:02}": len(months[y, m]) for y, m in sorted(months)},
+        latest=periods[-1] if periods else {},
+        shifted=alarms(periods),
+        rates=decision_rates(one.decided for one in seen),
+        refusing=_refusing(seen),
+        bands=calibration(judged, [band.code for band in BANDS.bands]),
+        ranks=discrimination(judged),
+        forgotten=len(forgotten),
+    )
+
+
+def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator[_Seen]:
+    """In the order in which they came."""
+    statement = (
+        select(decisions, applications.c.wrapped_key)
+        .join(applications, applications.c.id == decisions.c.application)
+        .order_by(applications.c.number, decisions.c.number)
+    )
+    with desk.reading() as hand:
+        rows = hand.connection.execute(statement).all()
+    last: dict[str, Outcome] = {row.application: row.outcome for row in rows}
+    for row in rows:
+        day = desk.day(row.decided_at)
+        if row.id != row.application or row.model_hash != model or day > as_of:
+            continue
+        try:
+            case = _case(desk, row)
+        except SealError:
+            forgotten.append(row.id)
+            continue
+        if case.scored is not None:
+            decided = DecidedCase(row.outcome, last[row.application], _thin(desk, case))
+            refused = any(fact.status == "refused" for fact in case.facts.values())
+            yield _Seen((day.year, day.month), case.scored, decided, refused)
+
+
+def _case(desk: Desk, row: Row[Any]) -> Case:
+    """Raises SealError where it was forgotten."""
+    return opened_case(row.sealed, desk.at_rest.of(row.application, row.wrapped_key))
+
+
+def _thin(desk: Desk, case: Case) -> bool:
+    """The bureau was asked, and knows nothing of this person."""
+    kinds = desk.sources.kinds
+    bureau = [name for name, kind in kinds.items() if kind is DataCategory.BUREAU]
+    found = [case.facts[name].status for name in bureau if name in case.facts]
+    return bool(found) and all(status == "absent" for status in found)
+
+
+def _counts(people: Sequence[Scored], bins: Mapping[str, int]) -> dict[str, BinCounts]:
+    """Of those of whom something is known: what was left out is in no bin."""
+    known: dict[str, list[int]] = {name: [] for name in bins}
+    for scored in people:
+        for one in scored.points:
+            if not one.neutral:
+                known[one.feature].append(one.bin)
+    found = {name: BinCounts.of(of, bins[name]) for name, of in known.items()}
+    by_band = Counter(scored.band for scored in people)
+    return {**found, SCORE: BinCounts(tuple(by_band[band.code] for band in BANDS.bands))}
+
+
+def _beside(first: Mapping[str, BinCounts], later: Mapping[str, BinCounts]) -> dict[str, Stability]:
+    """Features that nobody let us ask about in one of the two months are in no comparison."""
+    return {
+        name: stability(first[name], now)
+        for name, now in later.items()
+        if first[name].people and now.people
+    }
+
+
+def _refusing(seen: Sequence[_Seen]) -> Impact | None:
+    groups = {}
+    for name, refused in ((ALL, False), (SOME, True)):
+        them = [one.decided.final for one in seen if one.refused is refused]
+        if not them:
+            return None
+        groups[name] = Share(sum(final in {"approve", "counter"} for final in them), len(them))
+    return impact(groups, ALL)[SOME]
+
+
+def _judged(desk: Desk, model: str, definition: Definition, as_of: date) -> Iterator[Judged]:
+    """Loans with what this model said of them when they were decided."""
+    statement = (
+        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        .join(applications, applications.c.id == loans.c.application)
+        .join(decisions, decisions.c.id == loans.c.application)
+        .where(loans.c.disbursed_on <= as_of, decisions.c.model_hash == model)
+        .order_by(loans.c.number)
+    )
+    with desk.reading() as hand:
+        for row in hand.connection.execute(statement).all():
+            if row.wrapped_key is None:  # counted among the decisions
+                continue
+            case = _case(desk, row)
+            if case.scored is not None:
+                account = account_of(hand.connection, row, as_of)
+                found = label(account, definition, as_of)
+                thin = _thin(desk, case)
+                yield Judged(case.scored.band, case.scored.probability, found, thin)

@@ -1,0 +1,76 @@
+"""Forget what ended long enough ago: the data keys of applications are destroyed, and with them
+everything that was sealed, in every backup too (PIPL 19, 47; GDPR 5(1)(e)).
+
+What is left names a pseudonym, an outcome and amounts, and cannot be read further. A loan that is
+still owed, and whatever waits for somebody, is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from desk.accounts import account_of
+from desk.office import Desk, InHand
+from desk.records import held
+from desk.states import ApplicationStatus
+from desk.storage.tables import applications, loans, reviews
+from protocol.errors import Malformed
+
+KEEP_AT_LEAST = "records.days"
+"""The row of the law tables: for how long records of an application are kept."""
+_WAIT = {ApplicationStatus.IN_REVIEW, ApplicationStatus.ACCEPTED}
+
+
+@dataclass(frozen=True)
+class Retained:
+    """How many applications were forgotten now, and how many are still kept."""
+
+    forgotten: int
+    kept: int
+
+
+def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
+    """Forget what ended more than ``days`` days ago: of everybody, or of one person who asked for
+    it.
+
+    Raises:
+        Malformed: the law of the place has records kept longer, or ``days`` is below nought.
+    """
+    laws, place = desk.wording.laws, desk.wording.jurisdiction
+
+    def forget(hand: InHand) -> Retained:
+        today = desk.day(hand.moment)
+        least = laws.find(place, KEEP_AT_LEAST, today)
+        if days < 0 or (least is not None and days < least.number):
+            why = "no time" if least is None else f"{least.value} days ({least.article})"
+            raise Malformed(f"records of an application are kept for {why}; name more days")
+        query = select(applications).where(applications.c.wrapped_key.is_not(None))
+        if pseudonym is not None:
+            query = query.where(applications.c.pseudonym == pseudonym)
+        rows = hand.connection.execute(query).all()
+        over = [row for row in rows if _over(desk, hand, row, today - timedelta(days=days))]
+        for row in over:
+            hand.connection.execute(
+                update(applications).where(applications.c.id == row.id).values(wrapped_key=None)
+            )
+        return Retained(len(over), len(rows) - len(over))
+
+    return desk.write(forget)
+
+
+def _over(desk: Desk, hand: InHand, row: Row[Any], before: date) -> bool:
+    """Whether an application and its loan ended before a day."""
+    loan = hand.connection.execute(select(loans).where(loans.c.application == row.id)).one_or_none()
+    if loan is not None:
+        settled = account_of(hand.connection, loan, desk.day(hand.moment)).settled_on
+        return settled is not None and settled < before
+    if ApplicationStatus(row.status) in _WAIT:
+        return False
+    undone = reviews.c.application == row.id, reviews.c.status != "decided"
+    if hand.connection.scalar(select(func.count()).select_from(reviews).where(*undone)):
+        return False
+    return desk.day(held(hand.connection, row.id).decision.decided_at) < before
