@@ -20,9 +20,10 @@ from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 
+CONSORTIUM = some_consortium("aspen", "birch")
 NOTICE = Notice(
     id="n", version=1, purpose=TRAINING_PURPOSE, recipients=("aspen", "birch"), texts={}, published_at=now(),
-    terms=full_terms(some_consortium("aspen", "birch"), ("aspen", "birch")),
+    terms=full_terms(CONSORTIUM, ("aspen", "birch")),
 )  # fmt: skip
 KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
 
@@ -35,6 +36,7 @@ def situation() -> Situation:
         seed=0, created_at=moment, expires_at=moment + timedelta(hours=1),
     )  # fmt: skip
     return Situation(
+        consortium=CONSORTIUM,
         lender=Party(id="aspen", name="Aspen", role=Role.LENDER, signing_key=KEY.text),
         asked=AuthorisationRequest(
             node_key=KEY.thumbprint, purpose=TRAINING_PURPOSE, code_sha256="a" * 64, checkpoint="checked before"
