@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.audits import some_report
 from support.commands import done, served_book
+from support.house import Ground
 from support.incidents import make_incident
 from support.packs import merging
 
@@ -30,8 +31,10 @@ def book(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def after_release(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
+def after_release(tmp_path_factory):
+    """Of a house of its own: a copy of it stays open beside those of single tests."""
+    built = Ground.decided(tmp_path_factory.mktemp("packed") / "house")
+    return built.released(tmp_path_factory.mktemp("released") / "house")
 
 
 def file_beside(house):
