@@ -162,6 +162,19 @@ def test_an_extension_is_asked_before_the_due_day_and_never_moves_the_contractua
     assert (found["contractual"], found["after_grace"]) == (5, 0)
 
 
+def test_no_extension_is_dated_back_to_before_another(lender: LendingHouse):
+    """Each, folded as of its own day, would be the first: so often, so long and so dear as nobody may."""
+    loan = lent(lender, lender.people[0], "pay-1")
+    path = f"/v1/loans/{loan['id']}/extensions"
+    lender.house.clock.move(days=20)
+    last = today(lender)
+    for back in range(4):
+        body = {"event": f"x-{back}", "on": (last - timedelta(days=back)).isoformat(), "days": 1}
+        assert lender.call("servicing", "POST", path, body).status_code == (422 if back else 201)
+    kinds = [one["kind"] for one in lender.call("reader", "GET", f"/v1/loans/{loan['id']}/events").json()["items"]]
+    assert kinds == ["disbursed", "extended"]
+
+
 def test_every_decision_of_a_tampered_case_is_found(lender: LendingHouse):
     lender.knows(lender.people[0])
     lender.asks(lender.people[0])
