@@ -3060,6 +3060,27 @@ DATED_BACK = (
         "found.application.pseudonym, payment.on)\n",
         "tests/desk/test_lending_out.py",
     ),
+    Break(
+        "13 pricing: what the insurer is paid on the first day is owed to the lender",
+        "lending/pricing.py",
+        'made.upfront if one.payee == "lender")\n',
+        "made.upfront)\n",
+        "tests/lending/test_pricing.py",
+    ),
+    Break(
+        "13 pricing: what others were paid does not count when a loan is extended",
+        "lending/pricing.py",
+        '        if one.payee != "lender"\n',
+        '        if one.payee == "lender"\n',
+        "tests/lending/test_pricing.py",
+    ),
+    Break(
+        "13 pricing: what was received has to be an amount that the product offers",
+        "lending/pricing.py",
+        'product.model_copy(update={"amounts": received})\n',
+        'product.model_copy(update={"amounts": product.amounts})\n',
+        "tests/lending/test_pricing.py",
+    ),
 )
 BREAKS += DATED_BACK
 
