@@ -18,6 +18,7 @@ from lending.errors import AccountError
 from lending.ledger_rows import Claim, DueRow, accrued, rows_of
 from lending.loan_events import (
     ChargedOff,
+    Concession,
     Corrected,
     Disbursed,
     Extended,
@@ -233,9 +234,7 @@ def _marked(account: Account, mark: Mark) -> Account:
     return replace(account, marks=(*account.marks, (account.day, mark)))
 
 
-def _concession(
-    account: Account, event: GraceGranted | Extended | Restructured | Waived
-) -> Account:
+def _concession(account: Account, event: Concession) -> Account:
     """Forbearance, if the borrower is in difficulty: as the lender says, or late when the plan was
     changed, or long late when something was let go; principal is let go in no other case."""
     match event:

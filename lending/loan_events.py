@@ -230,6 +230,11 @@ class Waived(LoanEvent):
         _yes_or_no(self, "in_difficulty")
 
 
+Concession = GraceGranted | Extended | Restructured | Waived
+"""What the lender grants, on the day on which it is booked: granted "as of" an earlier day it would
+undo that somebody was late, or that another was granted before it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargedOff(LoanEvent):
     """Written off as an asset: nothing accrues any more, everything stays owed (核销)."""
@@ -262,7 +267,8 @@ class Corrected(LoanEvent):
     had not been and ``instead`` had, each on its own day. What was known before stays known: the
     state as of an earlier day does not change.
 
-    The one way in which anything is booked back in time.
+    The one way in which anything is booked back in time. Money may have come, or not, on an earlier
+    day than was known; a concession is granted when it is booked, and never put back.
     """
 
     corrects: tuple[str, ...] = ()
@@ -275,4 +281,9 @@ class Corrected(LoanEvent):
                 raise AccountError(
                     f"correction {self.id} puts {type(one).__name__} {one.id} of {one.day} in "
                     "place: neither a correction, a disbursement nor a later day can be"
+                )
+            if isinstance(one, Concession) and one.day < self.day:
+                raise AccountError(
+                    f"correction {self.id} of {self.day} puts {type(one).__name__} {one.id} back "
+                    f"to {one.day}: a concession is granted on the day on which it is booked"
                 )

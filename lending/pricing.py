@@ -15,13 +15,13 @@ from lending.cases import Cost, LoanOffer
 from lending.cost import CashFlow, cost, cost_of, highest_rate
 from lending.disclosure import DisclosureTable, disclose
 from lending.errors import LawSilent, TermsError
-from lending.extension import ExtensionAnswer, ExtensionLimits, ExtensionRequest, answer
+from lending.extension import ExtensionAnswer, ExtensionLimits, ExtensionRequest, LifeFlow, answer
 from lending.fold import happened
 from lending.law.caps import cap, longest_extension
 from lending.law.rows import LAWS, Laws
 from lending.loan_events import ContractDue, Extended, LoanContract
 from lending.offers import Choices, LoanTerms
-from lending.products import Item, Product
+from lending.products import Amounts, Item, Product
 from lending.schedule import Schedule, charge_of, schedule
 
 MONTH = timedelta(days=30)
@@ -36,7 +36,8 @@ _COMPONENTS: Mapping[Item, Component] = {
 @dataclass(frozen=True)
 class Agreed:
     """A loan as it is agreed when the money is there: its contract, what it costs a year against
-    the cap of that day, and what is charged beside the principal on the first day, fen."""
+    the cap of that day, and what the lender charges beside the principal on the first day, fen.
+    What others charge on it is a part of the cost, but owed to them."""
 
     contract: LoanContract
     cost: Cost
@@ -108,14 +109,16 @@ class ProductPricing:
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         """What is owed when, of the money that was received on the day on which it was (Civil Code
-        670).
+        670): its amount is a fact, whatever amounts the product offers.
 
         Raises:
-            TermsError: the product does not lend this. LawSilent: no law of that day says what it
-                may cost.
+            TermsError: the product does not have this term or rate. LawSilent: no law of that day
+                says what it may cost.
         """
         product = self.product(offer.product)
-        made = schedule(product, principal, offer.rate_ppm_day, starts, offer.term_days)
+        received = Amounts(least=principal, most=principal)
+        lent = product.model_copy(update={"amounts": received})
+        made = schedule(lent, principal, offer.rate_ppm_day, starts, offer.term_days)
         dues = tuple(map(ContractDue.of, made.dues))
         contract = LoanContract(
             id=loan,
@@ -130,7 +133,7 @@ class ProductPricing:
             day_count=product.day_count,
             order=order_of(product),
         )
-        upfront = sum(one.amount for one in made.upfront)
+        upfront = sum(one.amount for one in made.upfront if one.payee == "lender")
         return Agreed(contract, cost(product, made, self.laws), upfront)
 
     def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
@@ -159,6 +162,7 @@ class ProductPricing:
             request,
             self._extension_limits(product, account.contract.term_days, asked.asked_on),
             lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
+            [_paid_to_others(product, account.contract)],
         )
 
     def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:
@@ -180,6 +184,17 @@ class ProductPricing:
 
     def _scheduled(self, terms: LoanTerms, rate: int) -> Schedule:
         return schedule(self.product(terms.product), terms.amount, rate, terms.on, terms.term_days)
+
+
+def _paid_to_others(product: Product, contract: LoanContract) -> LifeFlow:
+    """What the account of a loan does not have, because it is not owed to the lender: what others
+    charged on the first day."""
+    charged = (
+        charge_of(one, contract.principal, contract.principal, product.rounding).amount
+        for one in product.fees_by_moment.get("start", ())
+        if one.payee != "lender"
+    )
+    return LifeFlow(contract.starts, charges=sum(charged))
 
 
 def order_of(product: Product) -> Order:

@@ -102,7 +102,7 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
         raise Conflict("the decision offers nothing")
     if payment.amount > offer.amount:
         raise Malformed(f"at most {offer.amount} fen were offered; {payment.amount} cannot be paid")
-    owed = outstanding(hand.connection, found.application.pseudonym, payment.on)
+    owed = outstanding(hand.connection, found.application.pseudonym, desk.day(hand.moment))
     if owed > made.case.outstanding:
         raise Conflict(
             "the person owes more by now than the decision knew: apply again, and decide on that"

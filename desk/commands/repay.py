@@ -1,7 +1,8 @@
 """Book what happens to a loan: money that came, grace, a fee, a write-off.
 
 Each event has the lender's own id and acts once. What arrives late is booked back by a correction,
-which is the only way back: what was known on a day stays known.
+which is the only way back: what was known on a day stays known. What the lender grants is granted
+on the day on which it is booked, and never put back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from desk.office import Desk, InHand
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import account_events
 from lending.account import Account
-from lending.loan_events import Corrected, LoanEvent, Repaid
+from lending.loan_events import Concession, Corrected, LoanEvent, Repaid
 from lending.loan_events import Payer as Payers
 from protocol.errors import Malformed, PreconditionFailed
 
@@ -74,6 +75,10 @@ def happen(
 
     Args:
         event: what happens, given the loan as of that day. It may refuse.
+
+    Raises:
+        NotFound; PreconditionFailed; Malformed: the day is to come, or past though something is
+            granted, or the key was used otherwise; Conflict; AccountError: as :func:`repay`.
     """
 
     def record(hand: InHand) -> bool:
@@ -104,6 +109,11 @@ def _in_order(hand: InHand, loan: Row[Any], event: LoanEvent, today: date) -> Lo
     is_known = hand.connection.scalar(
         select(account_events.c.number).where(account_events.c.event_id == event.id)
     )
+    if is_known is None and isinstance(event, Concession) and event.day < today:
+        raise Malformed(
+            f"{event.day} is past; what is granted is granted on the day on which it is booked: "
+            f"book it for {today}"
+        )
     if is_known is not None or (known is None and event.day >= last.day):
         return event
     return Corrected(id=late, day=known or today, instead=(event,))

@@ -33,6 +33,8 @@ METADATA = MetaData()
 ID = String(22)
 """128 random bits, base64url."""
 SHA256 = String(64)
+EVENT_ID = String(72)
+"""The lender's own id, of 64 characters at most, and what the desk adds: ``/late``, ``/start``."""
 Numbered = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -165,7 +167,7 @@ account_events = Table(
     METADATA,
     Column("loan", ID, ForeignKey("loans.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("event_id", String(64), nullable=False, unique=True),
+    Column("event_id", EVENT_ID, nullable=False, unique=True),
     Column("kind", String(32), nullable=False),
     Column("happened_on", Date, nullable=False),
     Column("recorded_at", DeskTime, nullable=False),

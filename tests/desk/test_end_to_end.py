@@ -37,12 +37,12 @@ def accepted(lender: LendingHouse, application: dict) -> None:
     assert taken.status_code == 201, taken.text
 
 
-def lent(lender: LendingHouse, person, payment: str) -> dict:
+def lent(lender: LendingHouse, person, payment: str, less: int = 0) -> dict:
     lender.knows(person)
     said = lender.asks(person).json()
     assert said["status"] == "offered", said
     accepted(lender, said)
-    body = {"payment": payment, "amount": said["decision"]["offer"]["amount"], "on": today(lender).isoformat()}
+    body = {"payment": payment, "amount": said["decision"]["offer"]["amount"] - less, "on": today(lender).isoformat()}
     paid = lender.call("servicing", "POST", f"/v1/applications/{said['id']}/disbursement", body)
     assert paid.status_code == 201, paid.text
     return paid.json()
@@ -160,6 +160,25 @@ def test_an_extension_is_asked_before_the_due_day_and_never_moves_the_contractua
     lender.house.clock.move(days=15)
     found = lender.call("reader", "GET", f"/v1/loans/{loan['id']}").json()["days_past_due"]
     assert (found["contractual"], found["after_grace"]) == (5, 0)
+
+
+def test_what_a_bank_kept_of_the_money_is_not_owed(lender: LendingHouse):
+    """The product lends in steps of 100 fen; what was received is what it is."""
+    loan = lent(lender, lender.people[0], "pay-1", less=1)
+    assert (loan["principal"], loan["owed"]["principal"]) == (299_999, 299_999)
+
+
+def test_no_extension_is_dated_back_to_before_another(lender: LendingHouse):
+    """Each, folded as of its own day, would be the first: so often, so long and so dear as nobody may."""
+    loan = lent(lender, lender.people[0], "pay-1")
+    path = f"/v1/loans/{loan['id']}/extensions"
+    lender.house.clock.move(days=20)
+    last = today(lender)
+    for back in range(4):
+        body = {"event": f"x-{back}", "on": (last - timedelta(days=back)).isoformat(), "days": 1}
+        assert lender.call("servicing", "POST", path, body).status_code == (422 if back else 201)
+    kinds = [one["kind"] for one in lender.call("reader", "GET", f"/v1/loans/{loan['id']}/events").json()["items"]]
+    assert kinds == ["disbursed", "extended"]
 
 
 def test_every_decision_of_a_tampered_case_is_found(lender: LendingHouse):

@@ -15,6 +15,7 @@ from support.world import pseudonym
 
 from desk.storage import tables
 from law.categories import DataCategory
+from lending.allocation import BUCKETS, COMPONENTS, Order
 
 
 def kinds(answer) -> tuple[int, str]:
@@ -173,6 +174,18 @@ def test_a_loan_taken_meanwhile_stops_the_payout_of_another(desk: Counter):
     assert len(loans(desk)) == 1
 
 
+def test_a_payout_dated_back_sees_the_loan_taken_meanwhile(desk: Counter):
+    who = pseudonym()
+    first, second = desk.offered(pseudonym=who), desk.offered(pseudonym=who)
+    for application in (first, second):
+        assert desk.accepts(application).status_code == 201
+    accepted = desk.today()
+    desk.clock.move(days=1)
+    assert desk.pays(first["id"], "pay-1").status_code == 201
+    assert kinds(desk.pays(second["id"], "pay-2", on=accepted)) == (409, "conflict")
+    assert len(loans(desk)) == 1
+
+
 def test_nobody_is_paid_who_has_not_accepted(desk: Counter):
     application = desk.offered()
     assert kinds(desk.pays(application["id"])) == (409, "conflict")
@@ -238,6 +251,39 @@ def test_grace_does_not_stop_the_contractual_clock(desk: Counter):
     desk.clock.move(days=10)
     found = desk.call("reader", "GET", f"/v1/loans/{loan['id']}").json()["days_past_due"]
     assert (found["contractual"], found["after_grace"]) == (10, 0)
+
+
+def test_nothing_is_waived_back_to_before_it_was_late(desk: Counter):
+    """Money against principal first, and a hundred days later the interest is let go "as of" the due day: the loan
+    would never have been late, and its label good."""
+    desk.rules.order = Order(tuple((bucket, what) for bucket in BUCKETS for what in reversed(COMPONENTS)))
+    loan = desk.lent()
+    path, due = f"/v1/loans/{loan['id']}", loan["schedule"][0]
+    desk.clock.move(days=30)
+    due_day = desk.today()
+    assert desk.repays(loan["id"], "in-1", due["principal"]).status_code == 201
+    desk.clock.move(days=100)
+    for what in ("waivers", "graces"):
+        body = {"event": "back", "on": due_day}
+        body |= {"until": desk.today()} if what == "graces" else {"component": "interest", "amount": due["interest"]}
+        assert kinds(desk.call("servicing", "POST", f"{path}/{what}", body)) == (422, "malformed")
+    late = desk.call("reader", "GET", path).json()["days_past_due"]
+    assert (late["contractual"], late["after_grace"]) == (100, 100)
+    body = {"event": "now", "on": desk.today(), "component": "interest", "amount": due["interest"]}
+    assert desk.call("servicing", "POST", f"{path}/waivers", body).json()["days_past_due"]["worst"] == 100
+    desk.clock.move(days=1)
+    again = desk.call("servicing", "POST", f"{path}/waivers", body)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
+
+
+def test_the_longest_id_can_be_booked_late(either: Counter):
+    loan = either.lent()
+    name, day = "r" * 64, either.today()
+    either.clock.move(days=5)
+    assert either.repays(loan["id"], "in-1", 1).status_code == 201
+    for _ in range(2):
+        booked = either.repays(loan["id"], name, 2, on=day)
+        assert (booked.status_code, booked.json()["received"]) == (201, 3)
 
 
 @pytest.mark.parametrize("amount", [0, -5, 1.5, "5"])

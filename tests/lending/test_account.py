@@ -308,6 +308,27 @@ def test_corrections_reverse_and_replace_and_say_when():
         Corrected(id="c", day=day(50), instead=(paid(51, 5),))
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        Waived(id="w", day=day(30), amount=1_500, component="interest"),
+        GraceGranted(id="w", day=day(30), until=day(200)),
+        Extended(id="w", day=day(29), days=30),
+        Restructured(id="w", day=day(29), amount=100_000, dues=(ContractDue(day(200), 100_000, 0),)),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_no_concession_is_put_back_in_time(event):
+    """A waiver "as of" the due day would be of what was never late: DPD 100 yesterday, and never late today."""
+    with pytest.raises(AccountError, match="is granted on the day on which it is booked"):
+        Corrected(id="c", day=day(130), instead=(event,))
+    today = Waived(id="w", day=day(130), amount=1_500, component="interest")
+    order = Order(tuple(sorted(STEPS, key=lambda step: step[1] != "principal")))
+    loan = contract((30, 100_000, 1_500, 0), order=order)
+    late = at(130, paid(30, 100_000), Corrected(id="c", day=day(130), instead=(today,)), loan=loan)
+    assert (late.status, late.worst_dpd) == (LoanStatus.SETTLED, 100)
+
+
 def test_a_refund_stops_a_correction_that_would_leave_it_uncovered():
     over = [paid(30, 101_600), Refunded(id="back", day=day(31), amount=100)]
     refused("only 0 are held", 50, *over, Corrected(id="c", day=day(50), corrects=("paid-30-101600",)))

@@ -34,6 +34,7 @@ from desk.storage.tables import outbox
 from desk.trail import Trail
 from desk.wording import OWN, Wording
 from law.categories import DataCategory, consent_for
+from lending.allocation import STANDARD, Order
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
 from lending.disclosure import DisclosureTable
 from lending.glossary import Glossary
@@ -147,6 +148,7 @@ class PlainRules:
     """A score that falls with late payments; whoever is between, or wants a person, is looked at by one."""
 
     cap: Decimal = Decimal("0.24")
+    order: Order = STANDARD
 
     def versions(self, product: str, day: date) -> Versions:
         return HASHES
@@ -178,7 +180,7 @@ class PlainRules:
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
         dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
-        contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200)
+        contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200, order=self.order)
         return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
