@@ -137,6 +137,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         rules = read_rules(home, node, settings.model, risk_key, day)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
+        sources.require(rules.made_of)
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
         return Desk(
