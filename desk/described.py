@@ -40,6 +40,8 @@ from protocol.log_client import http_client
 from protocol.schema import Slug
 
 SOURCES_FILE = "sources.toml"
+MOST_NAME = 63
+"""Letters of a name in a statement (``protocol.schema.Slug``)."""
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -154,7 +156,10 @@ def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, V
 
 def _about(name: str, said: _Facts, features: tuple[str, ...]) -> About:
     first, *further = said.kinds
-    return About(name, first, features, said.deadline_ms / 1000, tuple(further))
+    about = About(name, first, features, said.deadline_ms / 1000, tuple(further))
+    if too_long := [one for one in about.named if len(one) > MOST_NAME]:
+        raise BadSettings(f"source {name!r}: {too_long[0]!r} would be its name in the log; shorten")
+    return about
 
 
 def _http(url: str, asked_as: AskedAs) -> httpx.Client:

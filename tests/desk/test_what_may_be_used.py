@@ -82,6 +82,13 @@ def test_a_description_that_names_none_is_refused(said: str, tmp_path: Path):
         read_sources(tmp_path, AskedAs("aspen", None, None))  # type: ignore[arg-type]
 
 
+def test_a_source_has_a_name_in_the_log_for_each_kind_of_data(tmp_path: Path):
+    said = SOURCE.replace("sources.a", f"sources.{'a' * 60}") + 'categories = ["income", "bureau"]'
+    (tmp_path / "sources.toml").write_text(said, encoding="utf-8")
+    with pytest.raises(BadSettings, match="shorten"):
+        read_sources(tmp_path, AskedAs("aspen", None, None))  # type: ignore[arg-type]
+
+
 def test_a_fact_of_a_day_that_the_notice_leaves_out_is_not_used(desk: Counter):
     asked = desk.consents.check
     limits = {INCOME: (Limits(data_life_days=30),)}
