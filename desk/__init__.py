@@ -13,6 +13,7 @@ Before and after a decision
 - ``consents``    who may be scored, on which kinds of data
 - ``sources``     where facts come from, each with a deadline and a consent; ``verifying`` third
                   parties that check what was stated; ``described`` both, as a file has them
+- ``retention``   how long a fact may be used
 - ``lending_rules``  the seam to what is decided by; ``released`` what a lender released
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery

@@ -2,7 +2,8 @@
 
 [sources.book]
 kind = "sql"                  # or "file", "http"
-category = "repayment"        # the kind of data: which consent it needs
+categories = ["repayment", "income"]   # the kinds of data that its columns are made of; all of
+                              # them must be consented to. Of one: category = "repayment"
 deadline_ms = 400
 url_file = "book.url"         # or url_env: what holds the database's URL, never this file
 table = "customers"
@@ -22,10 +23,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clients.data.description import SqlDescription
 from clients.data.sql import database_url
@@ -39,17 +40,35 @@ from protocol.log_client import http_client
 from protocol.schema import Slug
 
 SOURCES_FILE = "sources.toml"
+MOST_NAME = 63
+"""Letters of a name in a statement (``protocol.schema.Slug``)."""
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _Toml(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    category: DataCategory
     deadline_ms: int = Field(default=800, ge=1, le=60_000)
 
 
-class SqlFacts(_Toml):
+class _Facts(_Toml):
+    category: DataCategory | None = None
+    categories: tuple[DataCategory, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        if (self.category is None) == (not self.categories):
+            raise ValueError("name the kind of data in category, or several in categories")
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("a kind of data stands twice in categories")
+        return self
+
+    @property
+    def kinds(self) -> tuple[DataCategory, ...]:
+        return self.categories if self.category is None else (self.category,)
+
+
+class SqlFacts(_Facts):
     """A table of the lender's own; its URL stands in a variable or a file of mode 0600."""
 
     kind: Literal["sql"]
@@ -61,7 +80,7 @@ class SqlFacts(_Toml):
     observed_on: Named | None = None
 
 
-class FileFacts(_Toml):
+class FileFacts(_Facts):
     """A CSV or Parquet file beside this one."""
 
     kind: Literal["file"]
@@ -71,7 +90,7 @@ class FileFacts(_Toml):
     observed_on: Named | None = None
 
 
-class HttpFacts(_Toml):
+class HttpFacts(_Facts):
     """Somebody who answers signed requests."""
 
     kind: Literal["http"]
@@ -81,6 +100,7 @@ class HttpFacts(_Toml):
 
 
 class HttpVerifies(_Toml):
+    category: DataCategory
     url: str = Field(pattern="^https?://")
     audience: Named
 
@@ -122,7 +142,7 @@ def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, V
     sources = Sources([_source(home, name, one, asked_as) for name, one in said.sources.items()])
     verifiers: dict[str, Verifying] = {
         name: HttpVerifier(
-            _about(name, one, ()),
+            About(name, one.category, (), one.deadline_ms / 1000),
             one.url,
             one.audience,
             asked_as.lender,
@@ -134,8 +154,12 @@ def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, V
     return sources, verifiers
 
 
-def _about(name: str, said: _Toml, features: tuple[str, ...]) -> About:
-    return About(name, said.category, features, said.deadline_ms / 1000)
+def _about(name: str, said: _Facts, features: tuple[str, ...]) -> About:
+    first, *further = said.kinds
+    about = About(name, first, features, said.deadline_ms / 1000, tuple(further))
+    if too_long := [one for one in about.named if len(one) > MOST_NAME]:
+        raise BadSettings(f"source {name!r}: {too_long[0]!r} would be its name in the log; shorten")
+    return about
 
 
 def _http(url: str, asked_as: AskedAs) -> httpx.Client:

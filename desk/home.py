@@ -142,6 +142,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         wording = read_wording(home, rules)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
+        sources.require(rules.made_of)
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
         return Desk(

@@ -6,13 +6,15 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, partial
 from typing import Protocol
 
+from credit.features import FeatureSchema
 from desk.errors import RulesMissing
+from desk.retention import kept
 from law.categories import DataCategory
 from lending.account import Account
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
@@ -48,6 +50,10 @@ class LendingRules(Protocol):
         """What is in force for a product on a day. Raises RulesMissing."""
         ...
 
+    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
+        """These, but for what has been known for longer than it may be used."""
+        ...
+
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         """None where no model may be asked."""
         ...
@@ -73,8 +79,8 @@ class LendingRules(Protocol):
         """What the borrower is shown of an offer of that day, and confirms."""
         ...
 
-    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
-        """Of these features, by their kind of data, the protected ones: they may be held for
+    def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
+        """Of these features, by their kinds of data, the protected ones: they may be held for
         measuring fairness, and no reviewer sees them."""
         ...
 
@@ -91,6 +97,7 @@ class ScoreRules:
     scorer: Scorer
     reference: MeanPoints
     glossary: Glossary
+    schema: FeatureSchema
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,21 @@ class ReleasedRules:
         if why := unlawful(newest.document, feature_law(self.pricing.laws), day):
             raise RulesMissing(f"{why}; nothing is decided by it")
         return newest
+
+    @property
+    def made_of(self) -> dict[str, frozenset[DataCategory]]:
+        """Of each fact that the model or a policy reads, the kinds of data that they say it is made
+        of."""
+        found: dict[str, frozenset[DataCategory]] = {}
+        if self.model is not None:
+            found = {one.name: one.categories for one in self.model.schema.features}
+        for policy in self.policies:
+            for name, fact in policy.document.facts.items():
+                found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
+        return found
+
+    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
+        return dict(facts) if self.model is None else kept(facts, self.model.schema, day)
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         return None if self.model is None else self.model.scorer.score_facts(facts)
@@ -188,13 +210,13 @@ class ReleasedRules:
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         return self.pricing.disclosure(offer, day)
 
-    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
+    def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
         places = {policy.document.jurisdiction for policy in self.policies}
         laws = self.pricing.laws
         return frozenset(
             name
-            for name, category in held.items()
-            if barred_features.objection(sorted(places), day, (category,), name, laws=laws)
+            for name, kinds in held.items()
+            if barred_features.objection(sorted(places), day, tuple(kinds), name, laws=laws)
         )
 
 

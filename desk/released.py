@@ -105,6 +105,7 @@ def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
         scorer,
         read_reference(home / REFERENCE_FILE, scorer),
         Glossary.of(schema, said, str(families)),
+        schema,
     )
 
 

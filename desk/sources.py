@@ -15,16 +15,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import httpx
 import pyarrow.dataset as ds
 import sqlalchemy as sa
 
 from clients.data.sql import READ_ONLY
-from crypto.errors import TahiniError
 from crypto.keys import SigningKey
 from desk.errors import SourceFailed
 from law.categories import DataCategory
@@ -65,6 +65,19 @@ class About:
     features: tuple[str, ...]
     """All that it can answer."""
     deadline_s: float = 0.8
+    also: tuple[DataCategory, ...] = ()
+    """Further kinds of data that its features are made of; it is asked where all are granted."""
+
+    @property
+    def categories(self) -> frozenset[DataCategory]:
+        return frozenset({self.category, *self.also})
+
+    @property
+    def named(self) -> dict[str, DataCategory]:
+        """As a statement names it, which says one kind of data of each name: a further one stands
+        under the source's name and its own."""
+        further = {f"{self.name}-{one}": one for one in self.also}
+        return {self.name: self.category, **further}
 
 
 class FactSource(Protocol):
@@ -159,11 +172,20 @@ def _of_row(
     day = row[source.observed_on] if source.observed_on else None
     if isinstance(day, datetime):
         day = day.date()
+    elif isinstance(day, str):  # SQLite has no dates
+        day = date.fromisoformat(day)
     return {
-        feature: Reading(row[column], day)
+        feature: Reading(_number(row[column]), day)
         for feature, column in source.columns.items()
         if row[column] is not None
     }
+
+
+def _number(value: Any) -> Any:
+    """Exact numbers, as databases have them, as the numbers that policies and models read."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 @dataclass(frozen=True)
@@ -260,19 +282,39 @@ class Sources:
 
     def __post_init__(self) -> None:
         names = [source.about.name for source in self.sources]
+        named = [name for source in self.sources for name in source.about.named]
         told = [name for source in self.sources for name in source.about.features]
-        if len(names) != len(set(names)) or len(told) != len(set(told)):
+        if len(named) != len(set(named)) or len(told) != len(set(told)):
             raise SourceFailed("two sources have one name, or answer for one feature")
         self._pools = {
             name: ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}") for name in names
         }
 
     @property
-    def kinds(self) -> dict[str, DataCategory]:
-        """Which kind of data each feature is."""
+    def kinds(self) -> dict[str, frozenset[DataCategory]]:
+        """Which kinds of data each feature is made of."""
         return {
-            name: source.about.category for source in self.sources for name in source.about.features
+            name: source.about.categories
+            for source in self.sources
+            for name in source.about.features
         }
+
+    def require(self, made_of: Mapping[str, Collection[DataCategory]]) -> None:
+        """Every source says all that its features are made of, by whoever decides by them: else
+        data would be read under another consent than it needs.
+
+        Raises:
+            SourceFailed: one does not; the sentence says which, and what it leaves out.
+        """
+        for source in self.sources:
+            for name in source.about.features:
+                untold = sorted(set(made_of.get(name, ())) - source.about.categories)
+                if untold:
+                    raise SourceFailed(
+                        f"source {source.about.name!r} answers {name!r}, which is made of "
+                        f"{', '.join(untold)}; name it in the source's categories, so that the "
+                        "consent to it is asked for"
+                    )
 
     def close(self) -> None:
         """What is still being asked is not waited for."""
@@ -286,7 +328,7 @@ class Sources:
             (
                 source,
                 self._pools[source.about.name].submit(source.ask, inquiry)
-                if source.about.category in allowed.categories
+                if source.about.categories <= set(allowed.categories)
                 else None,
             )
             for source in self.sources
@@ -313,8 +355,11 @@ def _heard(about: About, future: Future[Mapping[str, Reading]], seconds: float) 
         future.cancel()
         logger.warning("source %s is late", about.name)
         return _all(about, "late")
-    except (TahiniError, OSError, httpx.HTTPError, sa.exc.SQLAlchemyError) as error:
+    except Exception as error:  # whatever a driver raises: its words may hold a person's data
         logger.warning("source %s gives no answer: %s", about.name, type(error).__name__)
+        return _all(about, "late")
+    if not all(_is_fact(readings[name]) for name in about.features if name in readings):
+        logger.warning("source %s answers what is no value, or of no day", about.name)
         return _all(about, "late")
     return {
         name: Fact(name, "present", readings[name].value, about.name, readings[name].observed_on)
@@ -324,10 +369,21 @@ def _heard(about: About, future: Future[Mapping[str, Reading]], seconds: float) 
     }
 
 
+def _is_fact(reading: Reading) -> bool:
+    """What a case can hold: a time is none of its values, though a date is."""
+    value, day = reading.value, reading.observed_on
+    return (
+        isinstance(value, get_args(Value))
+        and isinstance(day, date | None)
+        and not isinstance(value, datetime)
+        and not isinstance(day, datetime)
+    )
+
+
 def _all(about: About, status: Status) -> dict[str, Fact]:
     return {name: Fact(name, status, None, about.name) for name in about.features}
 
 
 def categories_of(sources: Iterable[FactSource]) -> frozenset[DataCategory]:
     """The kinds of data that these sources hold: one consent is asked for each."""
-    return frozenset(source.about.category for source in sources)
+    return frozenset().union(*(source.about.categories for source in sources))

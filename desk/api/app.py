@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from crypto.errors import CryptoError, TahiniError
+from crypto.errors import CryptoError, SealError, TahiniError
 from crypto.sentences import one_sentence, place_of
 from desk.api import applications, loans, reviews
 from desk.callers import KnownCallers
@@ -63,9 +63,14 @@ def _refusals(app: FastAPI) -> None:
         detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
         return problem(error.status, error.code, detail, error.place)
 
-    @app.exception_handler(CryptoError)
-    def not_opened(_: Request, error: CryptoError) -> JSONResponse:
+    @app.exception_handler(SealError)
+    def not_opened(_: Request, error: SealError) -> JSONResponse:
         return problem(410, "forgotten", str(error))
+
+    @app.exception_handler(CryptoError)
+    def not_verified(_: Request, error: CryptoError) -> JSONResponse:
+        logger.error("what is kept does not verify: %s: %s", type(error).__name__, error)
+        return problem(500, "not-verified", str(error))
 
     @app.exception_handler(TahiniError)
     def not_possible(_: Request, error: TahiniError) -> JSONResponse:

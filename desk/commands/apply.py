@@ -14,7 +14,9 @@ after 5 has decided, and whoever comes next takes the statement to the log.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 
 from sqlalchemy import insert
 
@@ -59,6 +61,7 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple
 
     Raises:
         ConsentMissing: the person has not agreed to be scored; nothing was read.
+        RulesMissing: no policy for the product is in force; nothing was read.
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
     """
@@ -69,6 +72,8 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple
             await_log(desk, earlier)
             return earlier, True
     permission = permitted(desk, wanted.pseudonym)
+    # where nothing can be decided, nobody is read, and no consent to one use is used up
+    desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
     asked = _asked(desk, permission)
     read = desk.trail.read(blinding, permission, asked)
@@ -91,10 +96,47 @@ def permitted(desk: Desk, pseudonym: str) -> Permission:
 def _asked(desk: Desk, permission: Permission) -> dict[str, DataCategory]:
     """Who is asked for what: only for what is granted."""
     return {
-        source.about.name: source.about.category
+        name: kind
         for source in desk.sources.sources
-        if source.about.category in permission.granted
+        if source.about.categories <= permission.granted.keys()
+        for name, kind in source.about.named.items()
     }
+
+
+def within_notices(
+    facts: Mapping[str, Fact],
+    kinds: Mapping[str, frozenset[DataCategory]],
+    permission: Permission,
+    today: date,
+) -> dict[str, Fact]:
+    """These facts, but ``refused`` what is of a day that a notice leaves out: the person did not
+    let us use it."""
+    return {
+        name: replace(fact, status="refused", value=None)
+        if fact.status == "present"
+        and not all(permission.covers(one, fact.observed_on, today) for one in kinds[name])
+        else fact
+        for name, fact in facts.items()
+    }
+
+
+def rested_on(desk: Desk, case: Case, permission: Permission) -> dict[str, DataCategory]:
+    """Who answered what a case holds, as a statement names them.
+
+    Raises:
+        ConsentMissing: one of them needs, as it is described now, what is not granted.
+    """
+    answered = {fact.source for fact in case.facts.values() if fact.status == "present"}
+    found: dict[str, DataCategory] = {}
+    for source in desk.sources.sources:
+        if source.about.name in answered:
+            if not source.about.categories <= permission.granted.keys():
+                raise ConsentMissing(
+                    f"the case rests on source {source.about.name!r}, to whose kinds of data this "
+                    "person has not agreed"
+                )
+            found |= source.about.named
+    return found
 
 
 def _decided(
@@ -103,9 +145,11 @@ def _decided(
     permission, blinding = under
     received = desk.now()
     inquiry = Inquiry(blinding.application, wanted.pseudonym, received)
-    facts = desk.sources.gather(inquiry, Readable(permission.granted))
+    gathered = desk.sources.gather(inquiry, Readable(permission.granted))
     moment = desk.now()
     day = moment.date()
+    allowed = within_notices(gathered, desk.sources.kinds, permission, day)
+    facts = desk.lending.kept(allowed, day)
     versions = desk.lending.versions(wanted.product, day)
     with desk.reading() as hand:
         owed = outstanding(hand.connection, wanted.pseudonym, day)
@@ -166,15 +210,10 @@ def _record(
 
 def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:
     """Put what was decided into the outbox, within the transaction that stores it."""
-    answered = {
-        source.about.name: source.about.category
-        for source in desk.sources.sources
-        if any(made.case.facts[name].status == "present" for name in source.about.features)
-    }
     decided = Decided(
         case=made.case,
         payload=decision_payload(made.decision),
-        sources=answered,
+        sources=rested_on(desk, made.case, made.permission),
         automated=made.by == "machine" and made.decision.outcome != "review",
     )
     said = desk.trail.scored(made.blinding, made.permission, decided)

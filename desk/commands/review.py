@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, func, select
 
-from desk.commands.apply import await_log, permitted, state
+from desk.commands.apply import await_log, rested_on, state
 from desk.consents import Permission
 from desk.disclosing import require_effect
+from desk.errors import ConsentMissing
 from desk.office import Desk, InHand
 from desk.records import Held, StoredDecision, held, move, write_decision
 from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step
@@ -51,7 +52,8 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
 
     Raises:
         NotFound, PreconditionFailed; Conflict: somebody else has it.
-        ConsentMissing, UseRefused: the person has taken their consent back; nobody reads it.
+        ConsentMissing, UseRefused: the person has taken back a consent that the case rests on, in
+            whole or in part; nobody reads it, not even who has read it before.
     """
     with desk.reading() as hand:
         found = held_review(hand.connection, review)
@@ -60,13 +62,14 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         require_effect(application)
         again = found.status is ReviewStatus.TAKEN and found.row.taken_by == staff
         taken = _taken(hand, review)
+    made = application.made(desk)
+    permission = still_permitted(desk, made.permission)
     if again:
         return evidence(desk, application, review)
     key = application.key(desk)
-    permission = permitted(desk, application.application.pseudonym)
     if taken is None:
         blinding = Blinding.of(review)
-        read = desk.trail.read(blinding, permission, {})
+        read = desk.trail.read(blinding, permission, rested_on(desk, made.case, permission))
     else:  # somebody took it before: that it is read was stated then
         blinding, read = Blinding(review, key.open(STEP, taken.sealed)["salt"]), None
 
@@ -79,6 +82,24 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
 
     desk.write(record)
     return evidence(desk, application, review)
+
+
+def still_permitted(desk: Desk, before: Permission) -> Permission:
+    """How the person stands now to all that a case rests on. The registry is asked, however young
+    the copy is.
+
+    Raises:
+        ConsentMissing: something of it may not be used any more. ConsentsUnavailable.
+    """
+    lost = desk.permits.check_again(before)
+    found = desk.permits.check(before.pseudonym, sorted(before.granted))
+    if lost or found.refused or not found.consents:
+        kinds = ", ".join(sorted({one.category for one in lost} | set(found.refused)))
+        raise ConsentMissing(
+            f"what this case rests on may not be used any more ({kinds}); nobody reads it, and "
+            "nothing is decided on it"
+        )
+    return found
 
 
 def put_back(desk: Desk, review: str, staff: str) -> None:
@@ -205,7 +226,7 @@ def _settle(
     final = event in {ReviewEvent.DECIDE, ReviewEvent.AGREE}
     made = None
     if final or said is not None:
-        permission = permitted(desk, application.application.pseudonym)
+        permission = still_permitted(desk, application.made(desk).permission)
         verdict, deciders = _verdict(desk, found, application, (staff, said))
         made = _made(desk, found, application, (verdict, deciders), permission)
 

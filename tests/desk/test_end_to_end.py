@@ -15,6 +15,9 @@ from support.world import features
 
 from desk.commands.export_book import export_book
 from desk.commands.replay import replay
+from desk.described import SOURCES_FILE
+from desk.errors import SourceFailed
+from desk.home import open_desk
 from lending.default import Definition
 
 
@@ -144,6 +147,22 @@ def test_a_person_approves_at_the_policys_price_under_the_cap(lender: LendingHou
     accepted(lender, now)
     letter = lender.call("origination", "GET", f"/v1/applications/{said['id']}/letter").json()
     assert "the applications were one lender's tests" in letter["en"]
+    receipt = lender.call("origination", "GET", f"/v1/decisions/{now['decision']['id']}/receipt")
+    assert receipt.status_code == 200, receipt.text
+
+
+def test_no_desk_opens_whose_source_hides_a_kind_of_data(lender: LendingHouse):
+    """Income, read under the consent to repayment."""
+    path = lender.home / SOURCES_FILE
+    said = path.read_text(encoding="utf-8")
+    path.write_text(said.replace('category = "income"', 'category = "repayment"'), encoding="utf-8")
+    with pytest.raises(SourceFailed, match=r"'payroll'.*made of income"):
+        open_desk(lender.home, lender.house.clock)
+    path.write_text(said.replace('income = "income", ', ""), encoding="utf-8")
+    open_desk(lender.home, lender.house.clock).close()
+    path.write_text(said.replace('income = "income", ', "").replace('"income"', '"repayment"'), encoding="utf-8")
+    with pytest.raises(SourceFailed, match=r"'payroll'.*'monthly_income'"):
+        open_desk(lender.home, lender.house.clock)
 
 
 def test_an_extension_is_asked_before_the_due_day_and_never_moves_the_contractual_clock(lender: LendingHouse):

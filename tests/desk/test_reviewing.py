@@ -10,6 +10,7 @@ from support.counter import BAD, MIDDLING, Counter, counter
 
 from desk.storage import tables
 from law.categories import DataCategory
+from protocol.uses import UseStatement
 
 REASONS = ["two salaries were seen on paper"]
 
@@ -73,6 +74,37 @@ def test_whoever_has_taken_consent_back_is_read_by_nobody(desk: Counter):
     _, review = queued(desk)
     desk.consents.refused = {DataCategory.REPAYMENT}
     assert takes(desk, review).status_code == 403
+
+
+def test_what_a_person_decided_on_was_named_before_they_read_it(desk: Counter):
+    """Else no receipt of it verifies (``protocol.uses.check_decision_receipt``)."""
+    _, review = queued(desk)
+    takes(desk, review)
+    assert decides(desk, review).status_code == 201
+    read, scored = (UseStatement.verify(token, desk.log.key.public) for token in desk.log.entries[2:])
+    assert scored.sources == {"book": DataCategory.REPAYMENT, "income": DataCategory.INCOME} == read.sources
+    assert scored.consents == read.consents
+
+
+@pytest.mark.parametrize("lost", [DataCategory.REPAYMENT, DataCategory.INCOME])
+def test_whoever_takes_back_a_part_is_read_no_further(desk: Counter, lost):
+    """Even by who has read it before; and nothing is decided on what may not be used any more."""
+    _, review = queued(desk)
+    assert takes(desk, review).status_code == 200
+    desk.consents.refused = {lost}
+    again = takes(desk, review)
+    assert (again.status_code, again.json()["type"]) == (403, "urn:tahini:problem:consent-missing")
+    assert "4000" not in again.text
+    assert decides(desk, review).status_code == 403
+    desk.consents.refused = set()
+    assert decides(desk, review).status_code == 201
+
+
+def test_whoever_takes_back_income_before_a_review_is_not_read(desk: Counter):
+    _, review = queued(desk)
+    desk.consents.refused = {DataCategory.INCOME}
+    assert takes(desk, review).status_code == 403
+    assert desk.log.steps() == ["use.read", "use.scored"]
 
 
 def test_one_person_has_it_at_a_time(desk: Counter):

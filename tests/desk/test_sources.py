@@ -151,7 +151,7 @@ def test_two_sources_do_not_answer_for_one_feature():
 
 
 WRONG = [
-    ("", "sources"), ("x", "TOML"), ('[sources.a]\nkind = "file"', "category"),
+    ("", "sources"), ("x", "TOML"), ('[sources.a]\nkind = "file"', "path"),
     ('[sources.a]\nkind = "sql"\ncategory = "social-media"\ntable = "t"\nkey = "k"\ncolumns = {a = "a"}', "category"),
     ('[sources.a]\nkind = "http"\ncategory = "income"\nurl = "file:///etc/passwd"\naudience = "x"\nfeatures = ["a"]',
      "url"),

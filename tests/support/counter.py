@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -153,6 +153,9 @@ class PlainRules:
     def versions(self, product: str, day: date) -> Versions:
         return HASHES
 
+    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
+        return dict(facts)
+
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         late = facts["late"]
         points = -40 * int(late.value) if late.status == "present" else 0  # type: ignore[arg-type]
@@ -188,7 +191,7 @@ class PlainRules:
         name = {"zh": "小额", "en": "Small"}
         return DisclosureTable(name, "e" * 64, offer.amount, day, end, 1, (), offer.cost, ())  # type: ignore[arg-type]
 
-    def hidden(self, held: Mapping[str, DataCategory], day: date) -> frozenset[str]:
+    def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
         return frozenset({"sex"})
 
 

@@ -32,7 +32,7 @@ from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.described import SOURCES_FILE
 from desk.home import DeskSettings, create_desk, open_desk, read_settings
-from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
+from desk.lending_rules import ReleasedRules, feature_law
 from desk.office import Desk
 from desk.released import (
     POLICIES,
@@ -226,7 +226,7 @@ def instead(desk: Desk, home: Path, scorer: Scorer) -> Desk:
     rules = desk.lending
     assert isinstance(rules, ReleasedRules) and rules.model is not None
     policies = [read_policy(path, PublicKey(_key(home)), LAWS) for path in (home / POLICIES).glob("*.jws")]
-    score = ScoreRules(scorer, read_reference(home / REFERENCE_FILE, scorer), rules.model.glossary)
+    score = replace(rules.model, scorer=scorer, reference=read_reference(home / REFERENCE_FILE, scorer))
     desk.lending = replace(rules, policies=policies, model=score)
     desk.wording = replace(desk.wording, scorer=scorer, cut_off=score.reference.cut_off)
     return desk

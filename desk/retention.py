@@ -1,0 +1,49 @@
+"""How long a fact may be used: the rule of :func:`credit.features.forget`, for one applicant.
+
+A model is served what it was trained on, and an adverse record does not outlive the five years that
+the law allows (征信业管理条例 16), whether people are taught with or decided on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+
+from credit.features import Feature, FeatureSchema
+from law.packs import adverse_days
+from lending.cases import Fact
+
+
+def kept(facts: Mapping[str, Fact], schema: FeatureSchema, today: date) -> dict[str, Fact]:
+    """These facts, but for what is too old.
+
+    ``observed_on`` of a dated feature is the day that its schema asks for: on which it was
+    recorded, of an adverse one on which the behaviour ended. What has none cannot be shown to be
+    fresh. A forgotten value is ``clean`` where the schema has one, else absent; an undated one is
+    absent.
+    """
+    limit = adverse_days(schema.jurisdictions, today)
+    found = dict(facts)
+    for one in schema.features:
+        fact = found.get(one.name)
+        dated = one.ended_by is not None or one.dated_by is not None
+        if fact is not None and fact.status == "present" and dated:
+            found[one.name] = _kept(fact, one, limit, today)
+    return found
+
+
+def _kept(fact: Fact, feature: Feature, limit: int | None, today: date) -> Fact:
+    days = feature.retention_days
+    if feature.adverse and limit is not None:
+        days = min(days, limit)
+    gone = replace(fact, status="absent", value=None)
+    if fact.observed_on is None:
+        says_none = feature.clean is not None and fact.value == feature.clean
+        return fact if says_none else gone
+    if fact.observed_on >= today - timedelta(days=days):
+        return fact
+    if feature.clean is None:
+        return gone
+    whole = feature.kind == "integer"
+    return replace(fact, value=int(feature.clean) if whole else feature.clean)
