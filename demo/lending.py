@@ -142,6 +142,7 @@ def _facts(people: list[DemoBorrower], loans: pd.DataFrame) -> pd.DataFrame:
     share = loans["debrate"].where(loans["income"].notna())
     return table.assign(
         pseudonym=[one.pseudonym for one in people],
+        late_ended=loans["late_ended"].dt.date,
         has_file=True,
         arrears_days=0,
         applications_7d=0,

@@ -153,7 +153,7 @@ def _case(desk: Desk, row: Row[Any]) -> Case:
 def _thin(desk: Desk, case: Case) -> bool:
     """The bureau was asked, and knows nothing of this person."""
     kinds = desk.sources.kinds
-    bureau = [name for name, kind in kinds.items() if kind is DataCategory.BUREAU]
+    bureau = [name for name, made_of in kinds.items() if made_of == {DataCategory.BUREAU}]
     found = [case.facts[name].status for name in bureau if name in case.facts]
     return bool(found) and all(status == "absent" for status in found)
 
