@@ -87,7 +87,8 @@ class _Customer:
 def can_lend(scenario: Scenario) -> bool:
     """Whether there is anything to lend with: the features that the desk's sources have, and a
     model that gives reasons."""
-    known = set(scenario.settings.loans.schema.names) == set(FEATURES)
+    loans = scenario.settings.loans
+    known = set(loans.schema.names) == set(FEATURES) and "late_ended" in loans.table
     return known and scenario.settings.model != "mlp"
 
 
@@ -160,7 +161,7 @@ def _desk(scenario: Scenario, node: Node, scorer: Scorer, customers: pd.DataFram
     create_desk(
         home,
         DeskSettings(
-            node=node.home,
+            node=node.home.resolve(),
             risk_key=risk.public.text,
             model=campaign,
             timezone=TIMEZONE,

@@ -152,7 +152,7 @@ def test_a_guardian_s_yes_after_an_import_said_so_is_clean(house, monkeypatch):
     child = silent(house)[0]
     says(house, child, {"ordinary": Action.GIVE, "sensitive": Action.GIVE})
     hand_in(house, child, kind="income", action="refuse", authority=GUARDIAN)
-    says(house, child, {"sensitive": Action.GIVE}, GUARDIAN)
+    says(house, child, {"ordinary": Action.GIVE, "sensitive": Action.GIVE}, GUARDIAN)
     monkeypatch.setattr("clients.gate.Draw.audience_of", lambda *_: audience(house))
     house.activate()
     house.open_gate(0, "cedar")

@@ -63,7 +63,8 @@ def test_what_is_revoked_is_delivered_acted_on_and_acknowledged_in_the_log(house
     assert reached(house) == sum(2 if person.sensitive else 1 for person in leaving)
     assert log_types(house).count("revocations.acknowledged") == 1
     snapshot = house.node().consents.sync(house.client(), house.notice.purpose)
-    usable = snapshot.usable(everybody(len(snapshot.names)), Needs({}, False, LegalBasis.PIPL_CONSENT))
+    needs = Needs({}, {}, frozenset({"CN"}), False, LegalBasis.PIPL_CONSENT, frozenset())
+    usable = snapshot.usable(everybody(len(snapshot.names)), needs)
     assert not {person.pseudonym for person in leaving} & set(usable.members)
 
 
