@@ -87,8 +87,9 @@ class _Customer:
 def can_lend(scenario: Scenario) -> bool:
     """Whether there is anything to lend with: the features that the desk's sources have, and a
     model that gives reasons."""
-    loans = scenario.settings.loans
-    known = set(loans.schema.names) == set(FEATURES) and "late_ended" in loans.table
+    names = set(scenario.settings.loans.schema.names)
+    columns = next(iter(scenario.split.lenders.values())).columns
+    known = names == set(FEATURES) and "late_ended" in columns
     return known and scenario.settings.model != "mlp"
 
 
