@@ -49,9 +49,3 @@ class RulesMissing(DeskError):
 
     status = 503
     code = "rules-missing"
-
-
-class ReplayDiffers(DeskError):
-    """A stored decision does not come out the same when it is made again."""
-
-    code = "replay-differs"
