@@ -53,6 +53,9 @@ class Together(Generic[Work, Done]):
         if thread is not None:
             self._waiting.put(None)
             thread.join()
+            while not self._waiting.empty():  # who came in while it ended
+                if (late := self._waiting.get()) is not None:
+                    self._each(*late)
 
     def submit(self, job: Work) -> Future[Done]:
         """What will have come of the job. Raises StorageFailed where too many wait."""
