@@ -245,7 +245,7 @@ def reference(
     from clients.home import Node
     from desk.home import read_settings
     from desk.released import REFERENCE_FILE, read_scorer, reference_json
-    from lending.reasons import just_above
+    from lending.score.reasons import just_above
 
     settings = read_settings(home)
     if settings.model is None:
@@ -302,7 +302,7 @@ def export_book(
     from credit.validation import load_schema
     from desk.commands.export_book import export_book as written
     from desk.home import opened_desk
-    from lending.default import Definition
+    from lending.account.default import Definition
 
     schema = load_schema(features)
     with opened_desk(home) as desk:

@@ -38,7 +38,7 @@ def monitor(
     from desk.commands.monitor import monitor as watched
     from desk.home import opened_desk
     from desk.lending_rules import ReleasedRules
-    from lending.default import Definition
+    from lending.account.default import Definition
 
     with opened_desk(home) as desk:
         rules = desk.lending

@@ -20,9 +20,9 @@ from cli.shared import AsJson, Noun, say
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, load_signing_key
 from lending.cases import Value
-from lending.conditions import DeclaredFact, TableError, written
 from lending.law.features import objection
-from lending.policy import (
+from lending.policy.conditions import DeclaredFact, TableError, written
+from lending.policy.document import (
     CreditPolicy,
     PolicyDocument,
     PolicyRefused,
@@ -32,8 +32,8 @@ from lending.policy import (
 )
 
 if TYPE_CHECKING:
-    from lending.differences import Effect
-    from lending.trying import Tried
+    from lending.policy.differences import Effect
+    from lending.policy.trying import Tried
 
 app = Noun(
     "Credit policies: from a score to a decision.",
@@ -142,8 +142,8 @@ def diff(
 ) -> None:
     """Say what one policy changes against another, row by row, and with people how many get another
     outcome, limit or price by the tables alone."""
-    from lending.differences import changed_fields, changed_rows, effect
-    from lending.trying import readable_facts
+    from lending.policy.differences import changed_fields, changed_rows, effect
+    from lending.policy.trying import readable_facts
 
     one, other = _read(before, _day(on)), _read(after, _day(on))
     fields, rows = changed_fields(one.document, other.document), changed_rows(one, other)
@@ -204,7 +204,7 @@ def _show_effect(found: Effect) -> None:
 
 
 def _known(path: Path, facts: Mapping[str, DeclaredFact]) -> Iterator[dict[str, Value]]:
-    from lending.trying import facts_from
+    from lending.policy.trying import facts_from
 
     for number, row in enumerate(_people(path), 1):
         try:
@@ -258,7 +258,7 @@ def try_(
 
     Limit and rate are the tables' own: no price list, account or cap is asked here.
     """
-    from lending.trying import facts_from, readable_facts, try_tables
+    from lending.policy.trying import facts_from, readable_facts, try_tables
 
     policy = _read(file, _day(on))
     given, known = _payload(facts), readable_facts(policy)
@@ -332,7 +332,7 @@ Other = Annotated[Format, typer.Option("--format", help="GoRules' JSON Decision 
 @app.command("export", epilog="Example: `tahini policy export demo/policy.toml --out policy.json`")
 def export(file: PolicyFile, out: Out, form: Other = Format.JDM, as_json: AsJson = False) -> None:
     """Write the tables of a policy for GoRules' editor."""
-    from lending.jdm import to_jdm
+    from lending.policy.jdm import to_jdm
 
     policy = _read(file, _day(None))
     _new(out, json.dumps(to_jdm(policy), indent=2, ensure_ascii=False) + "\n")
@@ -363,7 +363,7 @@ def import_(
     """Read tables from GoRules' editor into a policy, and check what comes of it."""
     import tomli_w
 
-    from lending.jdm import from_jdm
+    from lending.policy.jdm import from_jdm
 
     day = _day(None)
     base = _read(into, day)

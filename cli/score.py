@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from clients.data.columns import NoRow, OddQuotes
     from credit.models import CreditModel
     from lending.cases import Scored
-    from lending.glossary import Glossary
-    from lending.reasons import MeanPoints
-    from lending.scorer import Bins, Scorer
+    from lending.score.glossary import Glossary
+    from lending.score.reasons import MeanPoints
+    from lending.score.scorer import Bins, Scorer
 
 Language = Literal["en", "zh"]
 Exported = Literal["csv", "sql"]
@@ -97,7 +97,7 @@ def score(
     told, loaded = _verified(home, model, card or model.parent / "model-card.jws")
     scorer, glossary = _scorer(loaded, told["model_sha256"], families)
     if data is None:
-        from lending.sql import score_sql, scorecard_csv
+        from lending.score.sql import score_sql, scorecard_csv
 
         look_up = scorer.look_up
         typer.echo((scorecard_csv if export == "csv" else score_sql)(look_up).rstrip("\n"))
@@ -167,8 +167,8 @@ def _scorer(
     model: CreditModel, model_sha256: str, families: Path | None
 ) -> tuple[Scorer, Glossary]:
     from law.packs import PACKS
-    from lending.glossary import Glossary
-    from lending.scorer import Scorer
+    from lending.score.glossary import Glossary
+    from lending.score.scorer import Scorer
 
     schema = model.embedding.grid.schema
     laws = [PACKS[place] for place in schema.jurisdictions]
@@ -219,7 +219,7 @@ class _Scoring:
             yield self.scorer.scored(one), one
 
     def _reference(self) -> MeanPoints:
-        from lending.reasons import just_above
+        from lending.score.reasons import just_above
 
         sample = (scored for bins in self._bins() for scored, _ in self._each(bins))
         return just_above(sample, self.asked.cut_off)
@@ -235,8 +235,8 @@ class _Scoring:
         }
         if reference is None:
             return found
-        from lending.reasons import nearest, reasons
-        from lending.sentences import counterfactual_sentence, reason_sentence
+        from lending.score.reasons import nearest, reasons
+        from lending.score.sentences import counterfactual_sentence, reason_sentence
 
         language, glossary = self.asked.language, self.glossary
         found["base"] = scored.base

@@ -47,9 +47,9 @@ from desk.released import (
     reference_json,
 )
 from law.categories import DataCategory
-from lending.policy import PolicyDocument
-from lending.reasons import just_above
-from lending.scorer import Scorer
+from lending.policy.document import PolicyDocument
+from lending.score.reasons import just_above
+from lending.score.scorer import Scorer
 from ops.processes import free_port
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, insert, select
 from crypto.documents import canonical_json
 from desk.office import InHand
 from desk.storage.tables import account_events, decisions, loans
-from lending.account import Account
-from lending.fold import state
-from lending.loan_events import LoanContract, LoanEvent
-from lending.loan_records import contract_from, contract_record, event_from, record_of
+from lending.account.balances import Account
+from lending.account.events import LoanContract, LoanEvent
+from lending.account.fold import state
+from lending.account.records import contract_from, contract_record, event_from, record_of
 from protocol.errors import Conflict, NotFound
 
 
@@ -57,7 +57,7 @@ def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
 
 
 def explored_outstanding(connection: Connection, day: date) -> int:
-    """Principal that is owed on loans below the cut-off (``lending.policy.Exploration``), fen."""
+    """Principal that is owed on loans below the cut-off (policy: ``Exploration``), fen."""
     rows = connection.execute(
         select(loans)
         .join(decisions, decisions.c.id == loans.c.decision)

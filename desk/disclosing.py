@@ -5,7 +5,7 @@ from __future__ import annotations
 from desk.errors import NotLoggedYet
 from desk.office import Desk
 from desk.records import Held
-from lending.disclosure import DisclosureTable
+from lending.terms.disclosure import DisclosureTable
 from protocol.errors import Conflict
 
 

@@ -16,19 +16,19 @@ from credit.features import FeatureSchema
 from desk.errors import RulesMissing
 from desk.retention import kept
 from law.categories import DataCategory
-from lending.account import Account
+from lending.account.balances import Account
+from lending.account.extension import ExtensionAnswer
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
-from lending.decide import decide, known_facts
-from lending.disclosure import DisclosureTable
-from lending.extension import ExtensionAnswer
-from lending.glossary import Glossary
 from lending.law import features as barred_features
 from lending.law.rows import Laws
-from lending.offers import LoanTerms
-from lending.policy import CreditPolicy, FeatureLaw, unlawful
-from lending.pricing import Agreed, Extending, ProductPricing
-from lending.reasons import MeanPoints, reasons
-from lending.scorer import Scorer
+from lending.policy.decide import decide, known_facts
+from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
+from lending.policy.offers import LoanTerms
+from lending.policy.pricing import Agreed, Extending, ProductPricing
+from lending.score.glossary import Glossary
+from lending.score.reasons import MeanPoints, reasons
+from lending.score.scorer import Scorer
+from lending.terms.disclosure import DisclosureTable
 
 NO_MODEL = "0" * 64
 """In place of a model's hash where none may be asked."""

@@ -29,13 +29,13 @@ from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
 from desk.wording import OWN, Wording, Words, read_words
 from law.packs import PACKS, Jurisdiction
-from lending.glossary import Glossary
 from lending.law.rows import LAWS, Laws
-from lending.policy import CreditPolicy, verified_policy
-from lending.pricing import ProductPricing
-from lending.products import Product, read_product
-from lending.reasons import MeanPoints
-from lending.scorer import Scorer
+from lending.policy.document import CreditPolicy, verified_policy
+from lending.policy.pricing import ProductPricing
+from lending.score.glossary import Glossary
+from lending.score.reasons import MeanPoints
+from lending.score.scorer import Scorer
+from lending.terms.products import Product, read_product
 from protocol.errors import BadSettings
 
 PRODUCTS, POLICIES, LAW = "products", "policies", "law"

@@ -19,15 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crypto.sentences import one_sentence
 from desk.errors import RulesMissing
 from law.packs import Jurisdiction
-from lending.bands import BANDS
 from lending.cases import Fact, PrincipalReason, Scored
-from lending.glossary import Glossary
 from lending.law.rows import Laws
 from lending.money import shown
-from lending.policy import CreditPolicy
-from lending.reasons import nearest
-from lending.scorer import Scorer
-from lending.sentences import counterfactual_sentence, reason_sentence
+from lending.policy.document import CreditPolicy
+from lending.score.bands import BANDS
+from lending.score.glossary import Glossary
+from lending.score.reasons import nearest
+from lending.score.scorer import Scorer
+from lending.score.sentences import counterfactual_sentence, reason_sentence
 
 Tongue = Literal["zh", "en"]
 TONGUES: tuple[Tongue, ...] = ("zh", "en")

@@ -1,9 +1,9 @@
 """One pure decision beside zen-engine on the same tables, in one run on one thread.
 
-The tables are those of ``demo/policy.toml``; zen gets them as ``lending.jdm`` writes them, asked
-with its trace as ours always gives one. Ours does more: the hash of the case, four reasons, terms
-and their cost. Both answer the same people, in turns. ``decide_us`` is the median of one decision,
-µs, ``ratio_decide_to_zen`` that over the median of zen's.
+The tables are those of ``demo/policy.toml``; zen gets them as ``lending.policy.jdm`` writes them,
+asked with its trace as ours always gives one. Ours does more: the hash of the case, four
+reasons, terms and their cost. Both answer the same people, in turns.
+``decide_us`` is the median of one decision, µs, ``ratio_decide_to_zen`` that over the median of zen's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 import zen
 
 from lending.cases import Application, Case, Decision, Fact, FeaturePoints, Scored
-from lending.decide import MOST_REASONS, decide
-from lending.jdm import to_jdm
 from lending.law.features import objection
-from lending.policy import CreditPolicy, policy_from
-from lending.pricing import ProductPricing
-from lending.products import read_product
-from lending.reasons import MeanPoints, reasons
+from lending.policy.decide import MOST_REASONS, decide
+from lending.policy.document import CreditPolicy, policy_from
+from lending.policy.jdm import to_jdm
+from lending.policy.pricing import ProductPricing
+from lending.score.reasons import MeanPoints, reasons
+from lending.terms.products import read_product
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)

@@ -17,9 +17,9 @@ from typing import Any
 
 import pyxirr
 
-from lending.cost import CashFlow, cost, flows_of, highest_rate, price, xirr
-from lending.products import Product
-from lending.schedule import Schedule, schedule
+from lending.terms.cost import CashFlow, cost, flows_of, highest_rate, price, xirr
+from lending.terms.products import Product
+from lending.terms.schedule import Schedule, schedule
 
 LOANS = 100_000
 OFFERS = 20_000

@@ -33,8 +33,8 @@ from credit.models import KNOTS, CreditModel
 from credit.pairs import candidates
 from credit.scaling import score
 from lending import Scorer
-from lending.reasons import just_above, nearest, reasons
-from lending.sql import score_sql
+from lending.score.reasons import just_above, nearest, reasons
+from lending.score.sql import score_sql
 
 NUMBERS, CATEGORIES = 24, 6
 CODES = ("1", "2", "3", "4", "5")

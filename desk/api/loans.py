@@ -32,9 +32,9 @@ from desk.commands.disburse import Payment, disburse
 from desk.commands.extend import extend
 from desk.commands.repay import Booking, Received, happen, repay
 from desk.storage.tables import account_events, loans
-from lending.account import Account
-from lending.loan_events import ChargedOff, GraceGranted, Recovered, Waived
-from lending.pricing import Extending
+from lending.account.balances import Account
+from lending.account.events import ChargedOff, GraceGranted, Recovered, Waived
+from lending.policy.pricing import Extending
 from protocol.cursors import cursor_of, position
 
 router = APIRouter(tags=["loans"])

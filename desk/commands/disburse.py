@@ -23,7 +23,7 @@ from desk.records import Held, held, move
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import acceptances, loans
-from lending.loan_events import Disbursed, FeeCharged
+from lending.account.events import Disbursed, FeeCharged
 from protocol.errors import Conflict, Malformed
 
 

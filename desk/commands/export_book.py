@@ -25,8 +25,8 @@ from desk.accounts import account_of
 from desk.office import Desk
 from desk.records import opened_case
 from desk.storage.tables import applications, decisions, loans
-from lending.default import Definition
-from lending.labels import BookLoan, Cell, LoanBook, mature_book
+from lending.account.default import Definition
+from lending.portfolio.labels import BookLoan, Cell, LoanBook, mature_book
 from protocol.errors import Malformed
 
 PERSON = "pseudonym"

@@ -11,9 +11,9 @@ from desk.commands.repay import Booking, happen
 from desk.errors import AboveCap
 from desk.office import Desk
 from desk.storage.tables import loans, offers
-from lending.account import Account
-from lending.loan_events import LoanEvent
-from lending.pricing import Extending
+from lending.account.balances import Account
+from lending.account.events import LoanEvent
+from lending.policy.pricing import Extending
 from protocol.errors import Conflict, NotFound
 
 _WHY = {

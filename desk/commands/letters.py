@@ -19,7 +19,7 @@ from desk.statements import decision_payload
 from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue
 from lending.cases import Outcome
-from lending.disclosure import DisclosureTable
+from lending.terms.disclosure import DisclosureTable
 from protocol.errors import NotFound
 from protocol.uses import UseStatement
 

@@ -2,8 +2,8 @@
 model is right. Counts and figures with their intervals; nobody is named.
 
 Each month is compared with the first one of the same model, over the model's own bins, by the bin
-numbers that its decisions recorded (:mod:`lending.monitoring`). Those who refused something are
-compared with those who refused nothing (PIPL 16), thin files with thick ones.
+numbers that its decisions recorded (:mod:`lending.portfolio.monitoring`). Those who refused
+something are compared with those who refused nothing (PIPL 16), thin files with thick ones.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from desk.office import Desk
 from desk.records import opened_case
 from desk.storage.tables import applications, decisions, loans
 from law.categories import DataCategory
-from lending.bands import BANDS
+from lending.account.default import Definition, label
 from lending.cases import Case, Outcome, Scored
-from lending.default import Definition, label
 from lending.intervals import Share
-from lending.monitoring import (
+from lending.portfolio.book import DecidedCase, DecisionRates, Impact, decision_rates, impact
+from lending.portfolio.monitoring import (
     BandCalibration,
     BinCounts,
     Discrimination,
@@ -37,7 +37,7 @@ from lending.monitoring import (
     discrimination,
     stability,
 )
-from lending.portfolio import DecidedCase, DecisionRates, Impact, decision_rates, impact
+from lending.score.bands import BANDS
 from protocol.errors import Malformed
 
 ALL, SOME = "refused nothing", "refused something"

@@ -21,7 +21,7 @@ from desk.records import REST
 from desk.reviewing import STEP, steps
 from desk.sealing import ApplicationKey
 from desk.storage import tables
-from lending.loan_records import record_of
+from lending.account.records import record_of
 from protocol.errors import NotFound
 
 KEPT = ("acceptances", "verifications")

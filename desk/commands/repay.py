@@ -18,9 +18,9 @@ from desk.accounts import account_of, book, etag_of, events_of, held_loan
 from desk.office import Desk, InHand
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import account_events
-from lending.account import Account
-from lending.loan_events import Concession, Corrected, LoanEvent, Repaid
-from lending.loan_events import Payer as Payers
+from lending.account.balances import Account
+from lending.account.events import Concession, Corrected, LoanEvent, Repaid
+from lending.account.events import Payer as Payers
 from protocol.errors import Malformed, PreconditionFailed
 
 

@@ -174,7 +174,7 @@ account_events = Table(
     Column("by", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
-"""Kept. What happened to a loan, in order; its state is a fold over them (``lending.account``)."""
+"""Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`)."""
 
 reviews = Table(
     "reviews",

@@ -18,7 +18,7 @@ from desk.commands.replay import replay
 from desk.described import SOURCES_FILE
 from desk.errors import SourceFailed
 from desk.home import open_desk
-from lending.default import Definition
+from lending.account.default import Definition
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from support.world import pseudonym
 
 from desk.storage import tables
 from law.categories import DataCategory
-from lending.allocation import BUCKETS, COMPONENTS, Order
+from lending.account.allocation import BUCKETS, COMPONENTS, Order
 
 
 def kinds(answer) -> tuple[int, str]:

@@ -21,10 +21,10 @@ from desk.errors import RulesMissing
 from desk.released import read_letter_end
 from desk.storage import tables
 from law.categories import DataCategory
-from lending.bands import BANDS
+from lending.account.default import Definition
 from lending.cases import PrincipalReason
-from lending.default import Definition
 from lending.law.rows import LAWS
+from lending.score.bands import BANDS
 from protocol.errors import Malformed, NotFound
 
 

@@ -7,12 +7,9 @@ from datetime import datetime
 import pytest
 from support.loan_histories import contract, day, disbursed, paid
 
-from lending.account import Spell
-from lending.allocation import STEPS, Order
-from lending.errors import AccountError, LendingError, MoneyError
-from lending.fold import resume, state
-from lending.ledger_rows import Balances
-from lending.loan_events import (
+from lending.account.allocation import STEPS, Order
+from lending.account.balances import Spell
+from lending.account.events import (
     ChargedOff,
     ContractDue,
     Corrected,
@@ -27,7 +24,10 @@ from lending.loan_events import (
     Restructured,
     Waived,
 )
-from lending.loan_states import LOAN_TRANSITIONS, LoanStatus, next_loan_status
+from lending.account.fold import resume, state
+from lending.account.rows import Balances
+from lending.account.states import LOAN_TRANSITIONS, LoanStatus, next_loan_status
+from lending.errors import AccountError, LendingError, MoneyError
 
 BULLET = contract((30, 100_000, 1_500, 0))
 """1,000.00 for 30 days at 0.05% a day."""

@@ -16,12 +16,12 @@ from support.effort import EFFORT
 from support.loan_histories import History, disbursed, histories, played, random_contract, random_event
 from support.naive_loans import NaiveLoan
 
-from lending.account import Account
-from lending.allocation import COMPONENTS, STANDARD
+from lending.account.allocation import COMPONENTS, STANDARD
+from lending.account.balances import Account
+from lending.account.events import Corrected, Extended, FeeCharged, GraceGranted, LoanEvent, Recovered, Repaid
+from lending.account.fold import resume, state
+from lending.account.states import LoanStatus
 from lending.errors import AccountError
-from lending.fold import resume, state
-from lending.loan_events import Corrected, Extended, FeeCharged, GraceGranted, LoanEvent, Recovered, Repaid
-from lending.loan_states import LoanStatus
 
 THOROUGH = settings(
     max_examples=100_000 if EFFORT >= 1 else 250,

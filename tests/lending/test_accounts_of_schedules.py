@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lending.extension import life
-from lending.fold import state
-from lending.loan_events import ContractDue, Disbursed, FeeCharged, LoanContract, Repaid
-from lending.loan_states import LoanStatus
+from lending.account.events import ContractDue, Disbursed, FeeCharged, LoanContract, Repaid
+from lending.account.extension import life
+from lending.account.fold import state
+from lending.account.states import LoanStatus
 
-schedules = pytest.importorskip("lending.schedule")
-costs = pytest.importorskip("lending.cost")
+schedules = pytest.importorskip("lending.terms.schedule")
+costs = pytest.importorskip("lending.terms.cost")
 loans = pytest.importorskip("support.loans")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lending.allocation import BUCKETS, COMPONENTS, STANDARD, STEPS, OpenClaim, Order, allocate
+from lending.account.allocation import BUCKETS, COMPONENTS, STANDARD, STEPS, OpenClaim, Order, allocate
 from lending.errors import AccountError
 
 CLAIMS = (

@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 from support.loans import once, product
 
-from lending.apr import UnitPeriod, actuarial_apr, apr, aprc
-from lending.cost import CashFlow, flows_of, xirr
 from lending.days import months_later
 from lending.errors import CostError
-from lending.schedule import schedule
+from lending.terms.apr import UnitPeriod, actuarial_apr, apr, aprc
+from lending.terms.cost import CashFlow, flows_of, xirr
+from lending.terms.schedule import schedule
 
 MONTH = UnitPeriod(1, "months")
 

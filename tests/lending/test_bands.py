@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from credit.scaling import HIGHEST, LOWEST, score
-from lending.bands import BANDS, Bands, probability_of_bad
-from lending.compiled import ScoreError
+from lending.score.bands import BANDS, Bands, probability_of_bad
+from lending.score.compiled import ScoreError
 
 
 def one(least, code="a"):

@@ -17,7 +17,7 @@ from support.effort import EFFORT, effort
 from credit.models import KNOTS
 from credit.scaling import HIGHEST, LOWEST, score
 from lending import Scorer
-from lending.compiled import NEUTRAL, UNIT, ScoreError, compiled
+from lending.score.compiled import NEUTRAL, UNIT, ScoreError, compiled
 
 KINDS = ("scorecard", "gam")
 NOBODY: frozenset[str] = frozenset()

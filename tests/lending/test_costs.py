@@ -13,7 +13,11 @@ from support.effort import EFFORT, effort
 from support.loans import TODAY, asked, fee, once, product
 
 from benchmarks.lending.money import adds_up, oracle, random_loans
-from lending.cost import (
+from lending.errors import CostError, LawSilent, TermsError
+from lending.law.caps import Cap, cap
+from lending.law.rows import LAWS
+from lending.money import compound_year, percent, simple_year
+from lending.terms.cost import (
     BEYOND,
     CashFlow,
     cost,
@@ -25,12 +29,8 @@ from lending.cost import (
     simple_rate,
     xirr,
 )
-from lending.errors import CostError, LawSilent, TermsError
-from lending.irr import roots
-from lending.law.caps import Cap, cap
-from lending.law.rows import LAWS
-from lending.money import compound_year, percent, simple_year
-from lending.schedule import schedule, settlement
+from lending.terms.irr import roots
+from lending.terms.schedule import schedule, settlement
 
 START = date(2026, 11, 27)
 FREE = Cap(None, ())

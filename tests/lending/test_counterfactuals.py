@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support import scorecards
 from support.effort import effort
 
-from lending.compiled import NEUTRAL, compiled
-from lending.glossary import Glossary
-from lending.reasons import MOST_MOVES, Move, nearest
-from lending.sentences import bin_words, counterfactual_sentence
+from lending.score.compiled import NEUTRAL, compiled
+from lending.score.glossary import Glossary
+from lending.score.reasons import MOST_MOVES, Move, nearest
+from lending.score.sentences import bin_words, counterfactual_sentence
 
 NAMES = ("late", "balance", "used", "housing")
 LOOK_UPS = {

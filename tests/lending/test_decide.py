@@ -30,8 +30,8 @@ from support.lending_cases import (
 )
 
 from lending.cases import Case, Decision
-from lending.decide import MOST_REASONS, decide, decide_beside
-from lending.policy import CreditPolicy, PolicyRefused, policy_from
+from lending.policy.decide import MOST_REASONS, decide, decide_beside
+from lending.policy.document import CreditPolicy, PolicyRefused, policy_from
 
 RANK = {"decline": 0, "review": 1, "counter": 2, "approve": 3}
 

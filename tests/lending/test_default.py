@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from support.loan_histories import contract, day, disbursed, histories, paid
 
 from credit.features import Feature, FeatureSchema
-from lending.account import Account
-from lending.default import Definition, Label, first_bad, first_payment_default, label
-from lending.errors import PortfolioError
-from lending.fold import opened, state
-from lending.labels import BookLoan, mature_book
-from lending.loan_events import (
+from lending.account.balances import Account
+from lending.account.default import Definition, Label, first_bad, first_payment_default, label
+from lending.account.events import (
     ChargedOff,
     ContractDue,
     Corrected,
@@ -25,6 +22,9 @@ from lending.loan_events import (
     Restructured,
     Waived,
 )
+from lending.account.fold import opened, state
+from lending.errors import PortfolioError
+from lending.portfolio.labels import BookLoan, mature_book
 
 LOAN = contract((30, 50_000, 1_000, 0), (60, 50_000, 500, 0))
 YEAR = Definition(360)

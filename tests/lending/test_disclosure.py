@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from support.effort import effort
 from support.loans import TODAY, asked, fee, product
 
-from lending.cost import cost
-from lending.disclosure import LANGUAGES, WORDS, disclose, required
 from lending.errors import CostError, LawSilent
 from lending.money import percent, shown
-from lending.schedule import schedule
+from lending.terms.cost import cost
+from lending.terms.disclosure import LANGUAGES, WORDS, disclose, required
+from lending.terms.schedule import schedule
 
 CHARGED = [
     fee("premium", when="start", value=5_000, payee="insurer", en="Premium", zh="保险费"),

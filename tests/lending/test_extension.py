@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from support.loan_histories import contract, day, disbursed, paid
 
+from lending.account.events import ChargedOff, ContractDue, Corrected, Extended, FeeCharged, Restructured
+from lending.account.extension import ExtensionLimits, ExtensionRequest, LifeFlow, answer, cost_after, life
+from lending.account.fold import resume, state
 from lending.cases import Cost
-from lending.extension import ExtensionLimits, ExtensionRequest, LifeFlow, answer, cost_after, life
-from lending.fold import resume, state
-from lending.loan_events import ChargedOff, ContractDue, Corrected, Extended, FeeCharged, Restructured
 
 MONTH = contract((30, 100_000, 900, 0), rate_ppm_day=300)
 """0.03% a day for 30 days."""

@@ -16,10 +16,10 @@ from support.decision_tables import FACTS, inside, tables, values
 from support.effort import effort
 from support.lending_cases import DAY, LAW, POLICY, payload
 
-from lending.conditions import TableError, parse_condition, written
-from lending.jdm import from_jdm, to_jdm
-from lending.policy import CreditPolicy, PolicyDocument, PolicyRefused, policy_from
-from lending.tables import TableRow
+from lending.policy.conditions import TableError, parse_condition, written
+from lending.policy.document import CreditPolicy, PolicyDocument, PolicyRefused, policy_from
+from lending.policy.jdm import from_jdm, to_jdm
+from lending.policy.tables import TableRow
 
 GRAPH = to_jdm(POLICY)
 

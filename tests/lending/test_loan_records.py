@@ -9,10 +9,10 @@ import rfc8785
 from hypothesis import given, settings
 from support.loan_histories import contract, day, histories, paid
 
+from lending.account.events import Corrected, LoanEvent
+from lending.account.fold import state
+from lending.account.records import contract_from, contract_record, event_from, record_of
 from lending.errors import AccountError, LendingError, MoneyError
-from lending.fold import state
-from lending.loan_events import Corrected, LoanEvent
-from lending.loan_records import contract_from, contract_record, event_from, record_of
 
 
 @settings(max_examples=60, deadline=None)

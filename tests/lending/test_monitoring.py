@@ -13,10 +13,11 @@ from scipy.stats import chi2
 from support.effort import effort
 
 from credit.metrics import auc
-from lending import monitoring
-from lending.default import Label
+from lending.account.default import Label
 from lending.errors import PortfolioError
-from lending.monitoring import (
+from lending.portfolio import monitoring
+from lending.portfolio.book import files_apart
+from lending.portfolio.monitoring import (
     BinCounts,
     Judged,
     alarms,
@@ -25,7 +26,6 @@ from lending.monitoring import (
     expected_performance,
     stability,
 )
-from lending.portfolio import files_apart
 
 TEN = BinCounts((100,) * 10)
 DAY = date(2027, 1, 1)

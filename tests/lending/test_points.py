@@ -15,8 +15,8 @@ from support.effort import effort
 from credit.scaling import FACTOR, HIGHEST, LOWEST
 from lending import Scorer
 from lending.cases import Fact
-from lending.compiled import NEUTRAL, ScoreError
-from lending.scorer import whole_points
+from lending.score.compiled import NEUTRAL, ScoreError
+from lending.score.scorer import whole_points
 
 NAMES = tuple(one["name"] for one in scorecards.FEATURES)
 SCORERS = {

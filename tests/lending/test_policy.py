@@ -13,8 +13,8 @@ from crypto.documents import sign_document
 from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from law.categories import DataCategory
-from lending.conditions import TableError
-from lending.policy import POLICY_TYP, PolicyDocument, PolicyRefused, policy_from, verified_policy
+from lending.policy.conditions import TableError
+from lending.policy.document import POLICY_TYP, PolicyDocument, PolicyRefused, policy_from, verified_policy
 
 
 def without(table: str) -> dict[str, Any]:

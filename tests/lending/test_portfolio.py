@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loan_histories import contract, day, disbursed, histories, paid
 
-from lending.default import Definition, label
+from lending.account.default import Definition, label
+from lending.account.events import ChargedOff, Corrected, Extended, Repaid
+from lending.account.fold import opened, state
+from lending.account.states import LoanStatus
 from lending.errors import PortfolioError
-from lending.fold import opened, state
 from lending.intervals import Share
-from lending.loan_events import ChargedOff, Corrected, Extended, Repaid
-from lending.loan_states import LoanStatus
-from lending.portfolio import (
+from lending.portfolio.book import (
     ARREARS_BUCKETS,
     DecidedCase,
     bucket_on,

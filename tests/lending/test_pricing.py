@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.loans import TODAY, fee, once
 
+from lending.account.events import Disbursed, Extended, LoanEvent
+from lending.account.fold import state
 from lending.cases import Cost, LoanOffer
-from lending.cost import CashFlow, simple_rate, xirr
 from lending.errors import AccountError, TermsError
-from lending.fold import state
-from lending.loan_events import Disbursed, Extended, LoanEvent
-from lending.pricing import Agreed, Extending, ProductPricing
+from lending.policy.pricing import Agreed, Extending, ProductPricing
+from lending.terms.cost import CashFlow, simple_rate, xirr
 
 PREMIUM = fee("premium", when="start", value=5_000, payee="insurer")
 RULES = {"times": 2, "days": 30}

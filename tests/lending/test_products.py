@@ -12,10 +12,10 @@ import tomli_w
 from pydantic import ValidationError
 from support.loans import BASE, TODAY, fee, product
 
-from lending.cost import price
 from lending.errors import ProductError, TermsError
 from lending.money import compound_year, nominal_year, percent, simple_year
-from lending.products import read_product
+from lending.terms.cost import price
+from lending.terms.products import read_product
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

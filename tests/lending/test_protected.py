@@ -12,8 +12,8 @@ from credit.features import Feature, FeatureSchema
 from law.categories import DataCategory
 from law.packs import PACKS
 from lending import Scorer
-from lending.compiled import ScoreError, compiled
-from lending.protected import NEVER, refuse_protected
+from lending.score.compiled import ScoreError, compiled
+from lending.score.protected import NEVER, refuse_protected
 
 
 def plain(**more):

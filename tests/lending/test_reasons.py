@@ -14,8 +14,8 @@ from support.effort import effort
 
 from lending import Scorer
 from lending.cases import FeaturePoints, Scored
-from lending.compiled import ScoreError
-from lending.reasons import MOST_REASONS, MeanPoints, just_above, reasons, shortfalls
+from lending.score.compiled import ScoreError
+from lending.score.reasons import MOST_REASONS, MeanPoints, just_above, reasons, shortfalls
 
 NAMES = tuple(one["name"] for one in scorecards.FEATURES)
 

@@ -28,10 +28,10 @@ from lending.cases import (
     Scored,
     Step,
 )
-from lending.decide import decide
-from lending.policy import PolicyRefused
+from lending.policy.decide import decide
+from lending.policy.document import PolicyRefused
+from lending.policy.replay import Rules, replay
 from lending.records import RecordError, case_from, case_hash, case_json, decision_from, decision_json
-from lending.replay import Rules, replay
 
 RULES = Rules({POLICY.hash: POLICY}, PRICES, score_reasons, KEY)
 whole = st.integers(-MAX_INT, MAX_INT)

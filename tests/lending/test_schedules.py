@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from support.effort import effort
 from support.loans import asked, fee, once, product
 
-from lending.cost import flows_of, total_charges
 from lending.days import counted
 from lending.errors import DateError, TermsError
 from lending.money import PPM, rounded
-from lending.schedule import (
+from lending.terms.cost import flows_of, total_charges
+from lending.terms.schedule import (
     InterestTerms,
     Movement,
     due_days,

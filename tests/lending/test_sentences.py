@@ -11,9 +11,9 @@ from support import scorecards
 
 from law.vocabulary import LANGUAGES
 from lending.cases import PrincipalReason
-from lending.compiled import ScoreError
-from lending.glossary import Glossary
-from lending.sentences import reason_sentence
+from lending.score.compiled import ScoreError
+from lending.score.glossary import Glossary
+from lending.score.sentences import reason_sentence
 
 DATA = {
     "families": {"debts": {"features": ["late", "balance"], "en": "debts and late payments", "zh": "负债与逾期"}},
@@ -40,7 +40,7 @@ def test_a_reason_names_its_family_and_by_how_much(glossary):
 
 def test_no_sentence_says_only_that_the_score_is_low():
     """Each template names what it is about; in both languages."""
-    said = tomllib.loads((files("lending") / "sentences.toml").read_text(encoding="utf-8"))
+    said = tomllib.loads((files("lending.score") / "sentences.toml").read_text(encoding="utf-8"))
     for name in ("reason", "left_out"):
         for language in LANGUAGES:
             assert {"{family}", "{points}"} <= set(re.findall(r"\{\w+\}", said[name][language]))

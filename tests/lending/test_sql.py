@@ -16,8 +16,8 @@ from support import scorecards
 from support.effort import effort
 
 from lending import Scorer
-from lending.compiled import ScoreError
-from lending.sql import score_sql, scorecard_csv
+from lending.score.compiled import ScoreError
+from lending.score.sql import score_sql, scorecard_csv
 
 KINDS = ("scorecard", "gam")
 NUMBERS = [one["name"] for one in scorecards.FEATURES if one["kind"] != "category"]

@@ -12,8 +12,8 @@ from support.decision_tables import FACTS, by_the_book, conditions, known_facts,
 from support.effort import effort
 
 from lending.cases import Step
-from lending.conditions import Condition, DeclaredFact, TableError, parse_condition
-from lending.tables import DecisionTable, HitPolicy, rows_of
+from lending.policy.conditions import Condition, DeclaredFact, TableError, parse_condition
+from lending.policy.tables import DecisionTable, HitPolicy, rows_of
 
 HITS = st.sampled_from(["unique", "first", "collect"])
 SCORE = {"score": DeclaredFact(kind="integer", low=350, high=950), "job": FACTS["job"]}
@@ -168,7 +168,7 @@ def test_what_the_others_decide_needs_no_unknown_fact():
 
 
 def test_a_table_that_cannot_be_checked_is_told_to_be_split(monkeypatch):
-    monkeypatch.setattr("lending.tables.MOST_STATES", 2)
+    monkeypatch.setattr("lending.policy.tables.MOST_STATES", 2)
     facts = {f"f{n}": DeclaredFact(kind="boolean") for n in range(6)}
     cells = [{f"f{n}": "true"} for n in range(6)] + [{f"f{n}": "false" for n in range(6)}]
     with pytest.raises(TableError, match="too many combinations"):

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loan_histories import START, contract, day, disbursed, histories, paid
 
+from lending.account.events import Extended, Repaid, Restructured
+from lending.account.fold import state
 from lending.errors import PortfolioError
-from lending.fold import state
-from lending.loan_events import Extended, Repaid, Restructured
-from lending.vintages import Seasoned, age_of, at_age, bad_age, seasoned, vintages
+from lending.portfolio.vintages import Seasoned, age_of, at_age, bad_age, seasoned, vintages
 
 NOW = date(2027, 3, 15)
 

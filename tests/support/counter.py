@@ -34,14 +34,14 @@ from desk.storage.tables import outbox
 from desk.trail import Trail
 from desk.wording import OWN, Wording
 from law.categories import DataCategory, consent_for
-from lending.allocation import STANDARD, Order
+from lending.account.allocation import STANDARD, Order
+from lending.account.events import ContractDue, LoanContract
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
-from lending.disclosure import DisclosureTable
-from lending.glossary import Glossary
 from lending.law.rows import LAWS
-from lending.loan_events import ContractDue, LoanContract
-from lending.pricing import Agreed
+from lending.policy.pricing import Agreed
 from lending.records import case_json
+from lending.score.glossary import Glossary
+from lending.terms.disclosure import DisclosureTable
 from protocol.client.desks import UseAnswer
 from protocol.errors import RegistryUnavailable
 from protocol.snapshots import Reason

@@ -10,8 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lending.conditions import Condition, DeclaredFact, Span, TableError, parse_condition, written
-from lending.tables import DecisionTable, HitPolicy, TableRow
+from lending.policy.conditions import Condition, DeclaredFact, Span, TableError, parse_condition, written
+from lending.policy.tables import DecisionTable, HitPolicy, TableRow
 
 FACTS = {
     "whole": DeclaredFact(kind="integer", low=-3, high=8),

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from law.categories import DataCategory
 from law.packs import Jurisdiction, objection
 from lending.cases import Application, Case, Cost, Fact, FeaturePoints, PrincipalReason, Scored, Status
-from lending.offers import Choices, LoanTerms
-from lending.policy import CreditPolicy, policy_from
+from lending.policy.document import CreditPolicy, policy_from
+from lending.policy.offers import Choices, LoanTerms
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
 DAY = date(2026, 11, 27)

@@ -46,9 +46,9 @@ from desk.released import (
 )
 from law.categories import DataCategory
 from lending.law.rows import LAWS
-from lending.policy import policy_from
-from lending.reasons import just_above
-from lending.scorer import Scorer
+from lending.policy.document import policy_from
+from lending.score.reasons import just_above
+from lending.score.scorer import Scorer
 from protocol.notices import Notice
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"

@@ -8,11 +8,9 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from lending.account import Account
-from lending.allocation import COMPONENTS, STEPS, Order
-from lending.errors import AccountError
-from lending.fold import resume, state
-from lending.loan_events import (
+from lending.account.allocation import COMPONENTS, STEPS, Order
+from lending.account.balances import Account
+from lending.account.events import (
     ChargedOff,
     ContractDue,
     Corrected,
@@ -28,6 +26,8 @@ from lending.loan_events import (
     Restructured,
     Waived,
 )
+from lending.account.fold import resume, state
+from lending.errors import AccountError
 
 START = date(2026, 1, 31)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lending.products import Product
+from lending.terms.products import Product
 
 TODAY = date(2026, 11, 27)
 BASE: dict[str, Any] = {

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from math import floor
 
-from lending.loan_events import Extended, FeeCharged, GraceGranted, LoanContract, LoanEvent, Repaid
+from lending.account.events import Extended, FeeCharged, GraceGranted, LoanContract, LoanEvent, Repaid
 
 ONE = timedelta(days=1)
 ORDER = ("penalty", "fees", "interest", "principal")

@@ -1,0 +1,13 @@
+"""Credit policy as data, and the decisions that follow from it.
+
+- ``conditions``   declared facts, and the cells of a decision table
+- ``tables``       decision tables: three-valued, checked for gaps, overlaps and dead rows
+- ``document``     a credit policy: signed, dated tables; what the law says of its facts
+- ``offers``       limit, price, cost and affordability: which terms somebody may have
+- ``pricing``      what real products allow and cost, agreed, shown and extended
+- ``decide``       from a case to a decision, by a policy; a challenger beside it
+- ``replay``       a stored decision, made again and compared to the bit
+- ``trying``       what a policy's tables say of somebody
+- ``differences``  in what two policies differ, and for whom
+- ``jdm``          a policy's tables as GoRules' JSON Decision Model, and back
+"""

@@ -1,0 +1,210 @@
+"""What products allow and cost under the law of a day: the
+:class:`lending.policy.offers.Pricing` of real products. Pure, and the same answer each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
+
+from lending.account.allocation import BUCKETS, Component, Order
+from lending.account.balances import Account
+from lending.account.events import ContractDue, Extended, LoanContract
+from lending.account.extension import (
+    ExtensionAnswer,
+    ExtensionLimits,
+    ExtensionRequest,
+    LifeFlow,
+    answer,
+)
+from lending.account.fold import happened
+from lending.cases import Cost, LoanOffer
+from lending.errors import LawSilent, TermsError
+from lending.law.caps import cap, longest_extension
+from lending.law.rows import LAWS, Laws
+from lending.policy.offers import Choices, LoanTerms
+from lending.terms.cost import CashFlow, cost, cost_of, highest_rate
+from lending.terms.disclosure import DisclosureTable, disclose
+from lending.terms.products import Amounts, Item, Product
+from lending.terms.schedule import Schedule, charge_of, schedule
+
+MONTH = timedelta(days=30)
+_COMPONENTS: Mapping[Item, Component] = {
+    "penalty": "penalty",
+    "fee": "fees",
+    "interest": "interest",
+    "principal": "principal",
+}
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A loan as it is agreed when the money is there: its contract, what it costs a year against
+    the cap of that day, and what the lender charges beside the principal on the first day, fen.
+    What others charge on it is a part of the cost, but owed to them."""
+
+    contract: LoanContract
+    cost: Cost
+    upfront: int
+
+
+@dataclass(frozen=True)
+class Extending:
+    """What a borrower asks for, and the lender agrees to."""
+
+    id: str
+    asked_on: date
+    days: int
+    in_difficulty: bool = False
+
+
+@dataclass(frozen=True)
+class ProductPricing:
+    """Of these products, by name, under these laws."""
+
+    products: Mapping[str, Product]
+    laws: Laws = LAWS
+
+    def product(self, name: str) -> Product:
+        """Raises TermsError: there is none of this name."""
+        found = self.products.get(name)
+        if found is None:
+            raise TermsError(f"there is no product {name!r} here; there is {sorted(self.products)}")
+        return found
+
+    def choices(self, product: str, on: date) -> Choices:
+        """What the product allows."""
+        found = self.product(product)
+        amounts = found.amounts
+        return Choices(amounts.least, amounts.most, amounts.step, found.terms)
+
+    def most_owed(self, product: str, on: date) -> int | None:
+        """What the law lets one household owe one lender for this use, fen."""
+        found = self.product(product)
+        row = self.laws.find(found.jurisdiction, f"exposure.{found.use}", on)
+        return None if row is None else int(row.number)
+
+    def lawful_price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
+        """The highest rate up to ``most`` that keeps the cost within the cap of the day, and that
+        cost."""
+        return self._prices(terms, most)
+
+    @cached_property
+    def _prices(self) -> Callable[[LoanTerms, int], tuple[int, Cost] | None]:
+        """Applicants of a day ask for the same few amounts and terms."""
+        return lru_cache(maxsize=4096)(self._price)
+
+    def _price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
+        product = self.product(terms.product)
+        rate = highest_rate(product, terms.amount, terms.term_days, terms.on, most, self.laws)
+        if rate is None:
+            return None
+        return rate, cost(product, self._scheduled(terms, rate), self.laws)
+
+    def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
+        """The most that falls due within any 30 days, fen."""
+        loan = self._scheduled(terms, rate)
+        first = loan.terms.start
+        paid = [(first, sum(one.amount for one in loan.upfront))]
+        paid += [(due.day, due.total) for due in loan.dues]
+        return max(
+            sum(total for day, total in paid if begin <= day < begin + MONTH) for begin, _ in paid
+        )
+
+    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
+        """What is owed when, of the money that was received on the day on which it was (Civil Code
+        670): its amount is a fact, whatever amounts the product offers.
+
+        Raises:
+            TermsError: the product does not have this term or rate. LawSilent: no law of that day
+                says what it may cost.
+        """
+        product = self.product(offer.product)
+        received = Amounts(least=principal, most=principal)
+        lent = product.model_copy(update={"amounts": received})
+        made = schedule(lent, principal, offer.rate_ppm_day, starts, offer.term_days)
+        dues = tuple(map(ContractDue.of, made.dues))
+        contract = LoanContract(
+            id=loan,
+            principal=principal,
+            starts=starts,
+            dues=dues,
+            rate_ppm_day=offer.rate_ppm_day,
+            penalty_ppm_day=sum(
+                fee.value for fee in product.fees if fee.method == "of-overdue-a-day"
+            ),
+            grace_days=product.grace_days,
+            day_count=product.day_count,
+            order=order_of(product),
+        )
+        upfront = sum(one.amount for one in made.upfront if one.payee == "lender")
+        return Agreed(contract, cost(product, made, self.laws), upfront)
+
+    def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
+        """Whether the end of a loan of this product may be put off, and what its whole life costs
+        then; what the lender charges for it is the product's.
+
+        Raises:
+            LawSilent: the law of the day does not say what such a loan may cost.
+        """
+        product = self.product(name)
+        owed = account.outstanding.principal
+        fee = sum(
+            charge_of(one, account.contract.principal, owed, product.rounding).amount
+            for one in product.contingent_fees
+            if one.when == "extension"
+        )
+        request = ExtensionRequest(
+            asked.id, asked.asked_on, asked.days, fee, asked.in_difficulty, consented=True
+        )
+        # for how long the loan then lasts, and by the cap of the day on which it is asked for
+        before = sum(one.days for one in happened(account.events) if isinstance(one, Extended))
+        lasts = account.contract.term_days + before + asked.days
+        limit = cap(asked.asked_on, product.jurisdiction, lasts, product.lender_kind, self.laws)
+        return answer(
+            account,
+            request,
+            self._extension_limits(product, account.contract.term_days, asked.asked_on),
+            lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
+            [_paid_to_others(product, account.contract)],
+        )
+
+    def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:
+        """The lesser of product and law; nothing where either says nothing."""
+        rules = product.extension
+        if rules is None:
+            return ExtensionLimits(0, 0)
+        try:
+            lawful = longest_extension(day, product.jurisdiction, term_days, self.laws)
+        except LawSilent:
+            return ExtensionLimits(None, rules.times, rules.asked_before_days)
+        return ExtensionLimits(min(lawful, rules.days), rules.times, rules.asked_before_days)
+
+    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
+        """What the borrower is shown of an offer, as if it were paid out on ``day``."""
+        terms = LoanTerms(offer.product, offer.amount, offer.term_days, day)
+        made = self._scheduled(terms, offer.rate_ppm_day)
+        return disclose(self.product(offer.product), made, self.laws)
+
+    def _scheduled(self, terms: LoanTerms, rate: int) -> Schedule:
+        return schedule(self.product(terms.product), terms.amount, rate, terms.on, terms.term_days)
+
+
+def _paid_to_others(product: Product, contract: LoanContract) -> LifeFlow:
+    """What the account of a loan does not have, because it is not owed to the lender: what others
+    charged on the first day."""
+    charged = (
+        charge_of(one, contract.principal, contract.principal, product.rounding).amount
+        for one in product.fees_by_moment.get("start", ())
+        if one.payee != "lender"
+    )
+    return LifeFlow(contract.starts, charges=sum(charged))
+
+
+def order_of(product: Product) -> Order:
+    """In which order a payment is used: what is past due first, within it as the product says."""
+    return Order(
+        tuple((bucket, _COMPONENTS[item]) for bucket in BUCKETS for item in product.allocation)
+    )

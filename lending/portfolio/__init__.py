@@ -1,0 +1,7 @@
+"""All loans of a lender together: how they age, what they teach, whether the model is right.
+
+- ``vintages``    cumulative bad by age of the loans of one month
+- ``book``        roll rates, stages and expected loss, decisions, groups
+- ``labels``      a loan book with mature labels, to train on
+- ``monitoring``  who comes, whether the model is right, what it expects before labels arrive
+"""

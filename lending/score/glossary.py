@@ -1,0 +1,83 @@
+"""What a lender's file says beside a model: which features belong together, what they are called,
+and what a person can change.
+
+    [families.repayment]
+    features = ["late", "times_late"]
+    en = "late repayments"
+    zh = "逾期还款"
+
+    [changeable]
+    late = "down"
+
+Correlated features, and the columns of one thing, belong in one family, so that it is one reason. A
+feature in no family is one of its own, called as the feature schema describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from credit.features import FeatureSchema
+from crypto.sentences import one_sentence
+from law.vocabulary import LANGUAGES
+from lending.score.compiled import ScoreError
+from lending.score.reasons import Direction
+
+
+class Family(BaseModel):
+    """Features that are one reason, and their name for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: tuple[str, ...] = Field(min_length=1)
+    en: str = Field(min_length=2)
+    zh: str = Field(min_length=1)
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    families: dict[str, Family] = {}
+    changeable: dict[str, Direction] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Glossary:
+    """``families`` of features by feature, ``words`` of families and features by language."""
+
+    families: Mapping[str, str]
+    words: Mapping[str, Mapping[str, str]]
+    changeable: Mapping[str, Direction]
+
+    @classmethod
+    def of(cls, schema: FeatureSchema, data: Any = None, where: str = "the families") -> Glossary:
+        """Raises ScoreError: it names a feature that the model does not read, or one twice."""
+        try:
+            said = _Data.model_validate({} if data is None else data)
+        except ValidationError as error:
+            raise ScoreError(f"{where}: {one_sentence(error)}") from error
+        families: dict[str, str] = {}
+        words = {
+            one.name: dict.fromkeys(LANGUAGES, one.description or one.name)
+            for one in schema.features
+        }
+        for code, family in said.families.items():
+            for feature in family.features:
+                if feature in families:
+                    raise ScoreError(f"{where}: feature {feature!r} is in two families")
+                families[feature] = code
+            words[code] = {"en": family.en, "zh": family.zh}
+        for feature in (*families, *said.changeable):
+            if feature not in schema.names:
+                raise ScoreError(
+                    f"{where}: the model reads no feature {feature!r}; it reads "
+                    f"{', '.join(schema.names)}"
+                )
+        for code in said.families:
+            if code in schema.names and families.get(code) != code:
+                raise ScoreError(f"{where}: family {code!r} has the name of a feature outside it")
+        return cls(families, words, said.changeable)

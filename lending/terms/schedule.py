@@ -1,0 +1,287 @@
+"""What falls due when: from a product, a principal, a daily rate and the day the money is paid out.
+
+Interest is exact until it falls due. What is billed by the k-th due is the exact interest of all
+days so far, rounded once; each due is billed what the dues before it were not. So one rounding per
+due item, no prefix of a schedule is ever more than half a fen off, and the last due takes whatever
+remains: principal and interest add up to the fen. A draw on a revolving product has the schedule of
+a bullet, if nothing else moves; what does is in :func:`revolving_interest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
+from lending.errors import DateError, TermsError
+from lending.money import PPM, Rounding, part, quotient, split
+from lending.terms.products import Fee, Payee, Product, When
+
+NO_HOLIDAYS: Container[date] = frozenset()
+
+
+class FeeCharge(NamedTuple):
+    """One fee as it is charged, fen."""
+
+    code: str
+    payee: Payee
+    amount: int
+
+
+class Instalment(NamedTuple):
+    """What is to be paid on one day, fen."""
+
+    day: date
+    principal: int
+    interest: int
+    charges: tuple[FeeCharge, ...] = ()
+
+    @property
+    def fees(self) -> int:
+        return sum(one.amount for one in self.charges)
+
+    @property
+    def total(self) -> int:
+        return self.principal + self.interest + self.fees
+
+
+@dataclass(frozen=True, slots=True)
+class InterestTerms:
+    """What interest is computed from."""
+
+    principal: int
+    rate_ppm_day: int
+    start: date
+    """The day on which the borrower has the money."""
+    day_count: DayCount = "ACT/365F"
+    rounding: Rounding = "half-up"
+
+    @property
+    def unit(self) -> int:
+        """One fen of interest, in the whole numbers that :meth:`accrues` adds up."""
+        return PPM * (LEAP if self.day_count == "ACT/ACT" else 1)
+
+    def growth(self, start: date, end: date) -> int:
+        """Interest on one fen, in parts of :attr:`unit`."""
+        if self.day_count in {"ACT/365F", "ACT/360"}:
+            return self.rate_ppm_day * between(start, end)
+        days = counted(start, end, self.day_count)
+        return self.rate_ppm_day * (self.unit // PPM // days.denominator) * days.numerator
+
+    def accrues(self, balance: int, start: date, end: date) -> int:
+        """Exact interest, in parts of :attr:`unit`."""
+        return balance * self.growth(start, end)
+
+    def money(self, accrued: int) -> int:
+        """The one rounding."""
+        return quotient(accrued, self.unit, self.rounding)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A loan as it is agreed: what is charged when it is paid out, and every due."""
+
+    terms: InterestTerms
+    upfront: tuple[FeeCharge, ...]
+    """Paid beside the principal on the first day, never taken from it (Civil Code 670)."""
+    dues: tuple[Instalment, ...]
+
+    @property
+    def principal(self) -> int:
+        return self.terms.principal
+
+    @property
+    def end(self) -> date:
+        return self.dues[-1].day
+
+    @property
+    def interest(self) -> int:
+        return sum(due.interest for due in self.dues)
+
+    @property
+    def fees(self) -> int:
+        return sum(one.amount for one in self.upfront) + sum(due.fees for due in self.dues)
+
+    def _until(self, day: date) -> Iterator[tuple[int, date, date]]:
+        """The balance of each stretch of days, as long as everything is paid when due."""
+        balance, since = self.principal, self.terms.start
+        for due in self.dues:
+            if due.day > day:
+                break
+            yield balance, since, due.day
+            balance, since = balance - due.principal, due.day
+        yield balance, since, min(day, self.end)
+
+    def balance(self, day: date) -> int:
+        """Principal that is outstanding at the end of ``day``, everything paid when due."""
+        if day < self.terms.start:
+            return 0
+        return self.principal - sum(due.principal for due in self.dues if due.day <= day)
+
+    def accrued(self, day: date) -> int:
+        """Interest up to ``day`` that has not fallen due by then, everything paid when due. Raises
+        DateError: the loan begins later."""
+        if day < self.terms.start:
+            raise DateError(f"the loan begins on {self.terms.start}: nothing accrues on {day}")
+        exact = sum(self.terms.accrues(*stretch) for stretch in self._until(day))
+        return self.terms.money(exact) - sum(due.interest for due in self.dues if due.day <= day)
+
+
+def due_days(
+    product: Product, start: date, term_days: int, holidays: Container[date] = NO_HOLIDAYS
+) -> tuple[date, ...]:
+    """The days on which something falls due; monthly ones keep the day of the month of ``start``.
+
+    Raises:
+        DateError: the holidays leave no two different days between two dues.
+    """
+    if product.dues == "once":
+        plain: Sequence[date] = (later(start, term_days),)
+    else:
+        plain = _monthly(start, product.instalments(term_days))
+    days = [moved(day, holidays) for day in plain]
+    for one, following in pairwise((start, *days)):
+        if following <= one:
+            raise DateError(f"holidays move two dues to {following}: check the list of holidays")
+    return tuple(days)
+
+
+@lru_cache(maxsize=1024)
+def _monthly(start: date, count: int) -> tuple[date, ...]:
+    return tuple(months_later(start, at + 1) for at in range(count))
+
+
+def schedule(
+    product: Product,
+    principal: int,
+    rate_ppm_day: int,
+    start: date,
+    term_days: int,
+    holidays: Container[date] = NO_HOLIDAYS,
+) -> Schedule:
+    """The schedule of a loan that is paid out on ``start``.
+
+    Raises:
+        TermsError: the product does not offer this amount, term or rate. DateError: there is no
+            such day.
+    """
+    product.require(principal, term_days, rate_ppm_day)
+    days = due_days(product, start, term_days, holidays)
+    terms = InterestTerms(principal, rate_ppm_day, start, product.day_count, product.rounding)
+    growths = [terms.growth(*stretch) for stretch in pairwise((start, *days))]
+    parts = split(principal, len(days)) if product.kind == "equal-principal" else ()
+    equal = _equal_due(terms, growths) if product.kind == "annuity" else 0
+    dues = []
+    balance, exact, billed = principal, 0, 0
+    for at, day in enumerate(days):
+        exact += balance * growths[at]
+        interest = terms.money(exact) - billed
+        last = at == len(days) - 1
+        if last:
+            repaid = balance
+        elif equal:
+            repaid = min(balance, max(0, equal - interest))
+        else:
+            repaid = parts[at] if parts else 0
+        charges = _charges(product, "each-due", principal, balance)
+        if last:
+            charges += _charges(product, "last-due", principal, balance)
+        dues.append(Instalment(day, repaid, interest, charges))
+        balance, billed = balance - repaid, billed + interest
+    return Schedule(terms, _charges(product, "start", principal, principal), tuple(dues))
+
+
+def _equal_due(terms: InterestTerms, growths: Sequence[int]) -> int:
+    """The due that repays the principal if it is the same each time, by actual days (exact, then
+    rounded): P / sum over k of the product over j <= k of 1 / (1 + growth of j)."""
+    unit = terms.unit
+    below, after = 0, 1
+    for at in range(len(growths) - 1, -1, -1):
+        below += unit ** (at + 1) * after
+        after *= unit + growths[at]
+    return quotient(terms.principal * after, below, terms.rounding)
+
+
+def charge_of(fee: Fee, principal: int, balance: int, rounding: Rounding) -> FeeCharge:
+    """A fee as it is charged on what was lent, or on what is outstanding (overdue, for one day)
+    before it."""
+    if fee.method == "amount":
+        return FeeCharge(fee.code, fee.payee, fee.value)
+    base = principal if fee.method == "of-principal" else balance
+    return FeeCharge(fee.code, fee.payee, part(base, fee.value, rounding))
+
+
+def _charges(product: Product, when: When, principal: int, balance: int) -> tuple[FeeCharge, ...]:
+    fees = product.fees_by_moment.get(when)
+    if fees is None:
+        return ()
+    return tuple([charge_of(fee, principal, balance, product.rounding) for fee in fees])
+
+
+def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
+    """What repays the whole loan on ``day``, beside the dues up to that day: interest by actual
+    days (Civil Code 677) and the product's fees for repaying early.
+
+    Raises:
+        DateError: the loan begins later or has ended.
+    """
+    if day >= loan.end:
+        raise DateError(f"the loan ends on {loan.end}: on {day} there is nothing to repay early")
+    interest = loan.accrued(day)
+    balance = loan.balance(day)
+    return Instalment(day, balance, interest, _charges(product, "early", loan.principal, balance))
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Of a revolving balance: drawn (above 0) or repaid principal (below), fen; counts from its
+    day on."""
+
+    day: date
+    amount: int
+
+
+def revolving_balance(movements: Sequence[Movement], day: date) -> int:
+    """Principal outstanding at the end of ``day``. Raises TermsError: more was repaid than
+    drawn."""
+    steps = _steps(movements, day)
+    return steps[-1][1] if steps else 0
+
+
+def revolving_interest(
+    movements: Sequence[Movement], terms: InterestTerms, statements: Sequence[date]
+) -> tuple[int, ...]:
+    """Interest by the day on a revolving balance, as it is billed on each statement day; of
+    ``terms`` the principal counts for nothing.
+
+    Raises:
+        TermsError: more was repaid than drawn. DateError: days are out of order.
+    """
+    for one, following in pairwise(statements):
+        between(one, following)
+    billed: list[int] = []
+    for day in statements:
+        stretches = pairwise([*_steps(movements, day), (day, 0)])
+        exact = sum(terms.accrues(held, since, end) for (since, held), (end, _) in stretches)
+        billed.append(terms.money(exact) - sum(billed))
+    return tuple(billed)
+
+
+def _steps(movements: Sequence[Movement], day: date) -> list[tuple[date, int]]:
+    """From which day on which balance."""
+    steps: list[tuple[date, int]] = []
+    balance = 0
+    for move in movements:
+        if steps and move.day < steps[-1][0]:
+            raise DateError(f"a movement of {move.day} comes after one of {steps[-1][0]}")
+        if move.day > day:
+            break
+        balance += move.amount
+        if balance < 0:
+            raise TermsError(f"on {move.day} {-balance} fen more are repaid than were drawn")
+        steps.append((move.day, balance))
+    return steps

@@ -1,0 +1,5 @@
+"""``python -m trials.breaks``."""
+
+from trials.breaks import main
+
+main()
