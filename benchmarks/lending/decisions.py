@@ -1,11 +1,10 @@
 """One pure decision beside zen-engine on the same tables, in one run on one thread.
 
 The tables are those of ``demo/policy.toml``; zen gets them as ``lending.policy.jdm`` writes them,
-asked with its trace as ours always gives one. Ours does more: the hash of the case, four
-reasons, terms and their cost. Both answer the same people, in turns.
-``decide_us`` is the median of one decision, µs, ``ratio_decide_to_zen`` that over the median of zen's.
+asked with its trace as ours always gives one. Ours does more: the hash of the case, four reasons,
+terms and their cost. Both answer the same people, in turns. ``decide_us`` is the median of one
+decision, µs, ``ratio_decide_to_zen`` that over the median of zen's.
 """
-
 from __future__ import annotations
 
 import json
