@@ -5,6 +5,7 @@ asked with its trace as ours always gives one. Ours does more: the hash of the c
 terms and their cost. Both answer the same people, in turns. ``decide_us`` is the median of one
 decision, µs, ``ratio_decide_to_zen`` that over the median of zen's.
 """
+
 from __future__ import annotations
 
 import json
