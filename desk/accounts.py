@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from crypto.documents import canonical_json
 from desk.office import InHand
@@ -16,6 +16,13 @@ from lending.account.events import LoanContract, LoanEvent
 from lending.account.fold import state
 from lending.account.records import contract_from, contract_record, event_from, record_of
 from protocol.errors import Conflict, NotFound
+
+_OF_PERSON = select(loans).where(loans.c.pseudonym == bindparam("pseudonym"))
+_EXPLORED = (
+    select(loans)
+    .join(decisions, decisions.c.id == loans.c.decision)
+    .where(decisions.c.explored.is_(True))
+)
 
 
 def held_loan(connection: Connection, loan: str) -> Row[Any]:
@@ -52,17 +59,13 @@ def _contract(loan: Row[Any]) -> LoanContract:
 
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
     """Principal that a person owes on all loans of this desk, fen."""
-    rows = connection.execute(select(loans).where(loans.c.pseudonym == pseudonym)).all()
+    rows = connection.execute(_OF_PERSON, {"pseudonym": pseudonym}).all()
     return sum(account_of(connection, row, day).outstanding.principal for row in rows)
 
 
 def explored_outstanding(connection: Connection, day: date) -> int:
     """Principal that is owed on loans below the cut-off (policy: ``Exploration``), fen."""
-    rows = connection.execute(
-        select(loans)
-        .join(decisions, decisions.c.id == loans.c.decision)
-        .where(decisions.c.explored.is_(True))
-    ).all()
+    rows = connection.execute(_EXPLORED).all()
     return sum(account_of(connection, row, day).outstanding.principal for row in rows)
 
 

@@ -29,7 +29,14 @@ from protocol.errors import ConsentError
 from protocol.notices import Notice
 from protocol.records import record_id
 from protocol.schema import now
-from protocol.snapshots import CHILD, REASONS, AnsweredNotice, Reason, reasons_of
+from protocol.snapshots import (
+    CHILD,
+    REASONS,
+    AnsweredNotice,
+    Reason,
+    StatusCodes,
+    reasons_of,
+)
 from protocol.terms import Limits
 from protocol.uses import SCORING_PURPOSE, ConsentNamed
 
@@ -92,6 +99,23 @@ class ConsentLost:
 
 
 @dataclass(frozen=True)
+class _Standing:
+    """How everybody stands who answered alike, for the categories that were asked about."""
+
+    kinds: Mapping[DataCategory, Sensitivity]
+    """Which consent each category needs that is granted."""
+    refused: Mapping[DataCategory, Reason]
+    notices: Mapping[Sensitivity, Notice]
+    """What was answered, by the consents that are used."""
+    limits: Mapping[DataCategory, tuple[Limits, ...]]
+
+    @property
+    def automated(self) -> bool:
+        answered = self.notices.values()
+        return bool(answered) and all(one.terms.automated_decision for one in answered)
+
+
+@dataclass(frozen=True)
 class _Copy:
     """The lender's copy, and where everybody stands in it."""
 
@@ -99,6 +123,23 @@ class _Copy:
     places: Mapping[str, int]
     asked_at: float
     """On this process's own clock, before the registry was asked."""
+    sha256: str
+    codes: Mapping[Sensitivity, StatusCodes]
+    known: dict[tuple[object, ...], _Standing] = field(default_factory=dict)
+    """By what was answered and the categories that were asked about; there are few."""
+
+    @classmethod
+    def of(cls, snapshot: HeldSnapshot, places: Mapping[str, int], asked_at: float) -> _Copy:
+        kinds: tuple[Sensitivity, ...] = ("ordinary", *sorted(snapshot.codes.keys() - {"ordinary"}))
+        codes = {kind: snapshot.answered(kind) for kind in kinds}
+        return cls(snapshot, places, asked_at, snapshot.token_sha256, codes)
+
+    def answers(self, pseudonym: str) -> _Answers:
+        place = self.places.get(pseudonym)
+        if place is None:
+            return _Answers(self.snapshot.state.notices, None)
+        codes = {kind: int(codes[place]) for kind, codes in self.codes.items()}
+        return _Answers(self.snapshot.state.notices, codes)
 
 
 class ScoringConsents:
@@ -174,41 +215,61 @@ class ScoringConsents:
                 f"how borrowers consent to being scored cannot be told now: {error}"
             ) from error
         if before is not None and before.snapshot.state.names_sha256 == snapshot.state.names_sha256:
-            return _Copy(snapshot, before.places, asked_at)
+            return _Copy.of(snapshot, before.places, asked_at)
         places = {name: place for place, name in enumerate(snapshot.names)}
-        return _Copy(snapshot, places, asked_at)
+        return _Copy.of(snapshot, places, asked_at)
 
     def _permission(
         self, held: _Copy, pseudonym: str, categories: tuple[DataCategory, ...]
     ) -> Permission:
-        person = _Person(held.snapshot, held.places.get(pseudonym))
-        needed = {one: consent_for(one, one in self._declared) for one in categories}
-        found = {one: person.against(one, kind) for one, kind in needed.items()}
-        refused = {one: reason for one, reason in found.items() if reason is not None}
-        granted = [one for one in categories if one not in refused]
-        kinds = dict.fromkeys(("ordinary", *(needed[one] for one in granted))) if granted else {}
-        consents: dict[Sensitivity, ConsentNamed] = {}
-        for kind in kinds:
-            about = tuple(one for one in granted if needed[one] == kind)
-            consents[kind] = self._named(person, pseudonym, kind, about)
+        answers = held.answers(pseudonym)
+        about = (categories, *(answers.codes or {}).items())
+        standing = held.known.get(about)
+        if standing is None:
+            standing = held.known[about] = self._standing(held, answers, categories)
+        state = held.snapshot.state
+        mine = self._client.consortium.log_origin, pseudonym, SCORING_PURPOSE, state.lender
+        consents = {
+            kind: ConsentNamed(
+                record_id=record_id(*mine, kind),
+                sensitivity=kind,
+                categories=tuple(one for one, needed in standing.kinds.items() if needed == kind),
+                notice_id=notice.id,
+                notice_version=notice.version,
+                notice_sha256=notice.sha256,
+            )
+            for kind, notice in standing.notices.items()
+        }
         return Permission(
             pseudonym,
-            {one: consents[needed[one]] for one in granted},
-            refused,
+            {one: consents[kind] for one, kind in standing.kinds.items()},
+            standing.refused,
             tuple(consents.values()),
-            bool(consents) and all(person.notice(kind).automated_decision for kind in consents),
-            held.snapshot.state.issued_at,
-            held.snapshot.token_sha256,
-            {one: person.limits("ordinary", needed[one]) for one in granted},
+            standing.automated,
+            state.issued_at,
+            held.sha256,
+            standing.limits,
         )
 
-    def _named(
-        self, person: _Person, pseudonym: str, kind: Sensitivity, about: tuple[DataCategory, ...]
-    ) -> ConsentNamed:
-        answered = person.notice(kind)
+    def _standing(
+        self, held: _Copy, answers: _Answers, categories: tuple[DataCategory, ...]
+    ) -> _Standing:
+        needed = {one: consent_for(one, one in self._declared) for one in categories}
+        found = {one: answers.against(one, kind) for one, kind in needed.items()}
+        kinds = {one: kind for one, kind in needed.items() if found[one] is None}
+        used = dict.fromkeys(("ordinary", *kinds.values())) if kinds else {}
+        lender = held.snapshot.state.lender
+        return _Standing(
+            kinds,
+            {one: reason for one, reason in found.items() if reason is not None},
+            {kind: self._answered(answers.notice(kind), lender) for kind in used},
+            {one: answers.limits("ordinary", kind) for one, kind in kinds.items()},
+        )
+
+    def _answered(self, answered: AnsweredNotice, lender: str) -> Notice:
+        """The notice itself. Raises ConsentsUnavailable: it says something else than the registry
+        tells of it."""
         notice = self._notice(answered.id, answered.version)
-        origin = self._client.consortium.log_origin
-        lender = person.snapshot.state.lender
         terms = notice.terms
         said = terms.categories, terms.automated_decision, terms.limits, notice.purpose
         told = answered.categories, answered.automated_decision, answered.limits, SCORING_PURPOSE
@@ -217,14 +278,7 @@ class ScoringConsents:
                 f"the registry tells of notice {notice.id!r} version {notice.version} what the "
                 "notice itself does not say; nothing was read"
             )
-        return ConsentNamed(
-            record_id=record_id(origin, pseudonym, SCORING_PURPOSE, lender, kind),
-            sensitivity=kind,
-            categories=about,
-            notice_id=notice.id,
-            notice_version=notice.version,
-            notice_sha256=notice.sha256,
-        )
+        return notice
 
     def _notice(self, notice_id: str, version: int) -> Notice:
         """As the registry signed it; asked for once."""
@@ -241,22 +295,23 @@ class ScoringConsents:
 
 
 @dataclass(frozen=True)
-class _Person:
-    """One person in a snapshot."""
+class _Answers:
+    """What one person answered, by the consents that a snapshot tells of."""
 
-    snapshot: HeldSnapshot
-    place: int | None
+    notices: Mapping[int, AnsweredNotice]
+    codes: Mapping[Sensitivity, int] | None
+    """None of whoever is not on the roll."""
 
     def _code(self, kind: Sensitivity) -> int:
-        return int(self.snapshot.answered(kind)[self.place])
+        return (self.codes or {}).get(kind, 0)
 
     def stands(self, kind: Sensitivity) -> Reason:
         codes = np.array([self._code(kind)], dtype=np.uint32)
-        return REASONS[int(reasons_of(codes, self.snapshot.state.notices)[0])]
+        return REASONS[int(reasons_of(codes, self.notices)[0])]
 
     def notice(self, kind: Sensitivity) -> AnsweredNotice:
         """The one that was answered last."""
-        return self.snapshot.state.notices[self._code(kind) >> 8]
+        return self.notices[self._code(kind) >> 8]
 
     def limits(self, *kinds: Sensitivity) -> tuple[Limits, ...]:
         """Those that the notices of these consents set."""
@@ -265,7 +320,7 @@ class _Person:
 
     def against(self, category: DataCategory, kind: Sensitivity) -> Reason | None:
         """Why facts of this category may not be used, which need this consent; None if they may."""
-        if self.place is None:
+        if self.codes is None:
             return Reason.NOT_ENROLLED
         if (base := self.stands("ordinary")) is not Reason.GIVEN:
             return base

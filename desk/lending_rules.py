@@ -142,9 +142,20 @@ class ReleasedRules:
         newest = max(
             found, key=lambda policy: (policy.document.valid_from, policy.document.version)
         )
-        if why := unlawful(newest.document, feature_law(self.pricing.laws), day):
+        if why := self._unlawful(newest, day):
             raise RulesMissing(f"{why}; nothing is decided by it")
         return newest
+
+    def _unlawful(self, policy: CreditPolicy, day: date) -> str | None:
+        """Asked of the law once a day."""
+        about = policy.hash, day
+        if about not in self._asked:
+            self._asked[about] = unlawful(policy.document, feature_law(self.pricing.laws), day)
+        return self._asked[about]
+
+    @cached_property
+    def _asked(self) -> dict[tuple[str, date], str | None]:
+        return {}
 
     @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:

@@ -10,15 +10,17 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from desk.consents import ConsentLost, Permission
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
+from desk.outbox import Adding
 from desk.sealing import AtRest
 from desk.sources import Sources
 from desk.statements import Decided
 from desk.storage.database import DeskDatabase
+from desk.storage.tables import METADATA
 from desk.storage.tables import clock as clock_table
 from desk.trail import LoggedUse
 from desk.verifying import Verifying
@@ -34,6 +36,10 @@ LOG_PATIENCE_S = 10.0
 """How long a caller waits for the log's index; then it is answered that the decision is pending."""
 MACHINE = "machine"
 Found = TypeVar("Found")
+_NEWEST = select(clock_table.c.newest)
+_SET_CLOCK = update(clock_table).values(newest=bindparam("moment"))
+_PLACES = {table.name: place for place, table in enumerate(METADATA.sorted_tables)}
+_INSERTS = {table.name: insert(table) for table in METADATA.sorted_tables}
 
 
 class Permits(Protocol):
@@ -49,11 +55,12 @@ class Stating(Protocol):
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
     ) -> LoggedUse: ...
-    def keep(self, connection: Connection, logged: LoggedUse) -> None: ...
+    def keep(self, hand: Adding, logged: LoggedUse) -> None: ...
     def scored(
         self, blinding: Blinding, permission: Permission, decided: Decided
     ) -> UseStatement: ...
     def explained(self, blinding: Blinding, scored: UseStatement, text: str) -> UseStatement: ...
+    def state(self, hand: Adding, blinding: Blinding, said: UseStatement) -> None: ...
     def record(self, connection: Connection, blinding: Blinding, said: UseStatement) -> None: ...
     def receipt(self, blinding: Blinding, payload: Mapping[str, Any]) -> str | None: ...
 
@@ -66,12 +73,29 @@ class Sending(Protocol):
     def wait(self, application: str, step: UseStep, timeout_s: float) -> int: ...
 
 
-@dataclass(frozen=True)
 class InHand:
     """One transaction of a desk and its moment, which is never before that of an earlier one."""
 
-    connection: Connection
-    moment: datetime
+    def __init__(self, connection: Connection, moment: datetime) -> None:
+        self.moment = moment
+        self._connection = connection
+        self._added: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
+
+    @property
+    def connection(self) -> Connection:
+        """For whatever reads, or changes what is there; what was added is there."""
+        self.insert_added()
+        return self._connection
+
+    def add(self, table: Table, **row: Any) -> None:
+        """Insert a row before the transaction ends: many rows cost one statement for each table."""
+        self._added.setdefault((table.name, tuple(row)), []).append(row)
+
+    def insert_added(self) -> None:
+        """In an order in which whatever a row refers to goes before it."""
+        added, self._added = self._added, {}
+        for name, columns in sorted(added, key=lambda one: _PLACES[one[0]]):
+            self._connection.execute(_INSERTS[name], added[name, columns])
 
 
 Job = Callable[[InHand], Any]
@@ -130,13 +154,15 @@ class Transactions:
     def _commit(self, jobs: Sequence[Job]) -> list[Any]:
         with self.database.write() as connection:
             hand = InHand(connection, self._moment(connection))
-            return [job(hand) for job in jobs]
+            found = [job(hand) for job in jobs]
+            hand.insert_added()
+            return found
 
     def _moment(self, connection: Connection) -> datetime:
         """Now, as this transaction has it. Raises ClockWrong where the machine's clock went back:
         no offer lives longer, and no day passes twice, because somebody set it."""
         moment = self.clock()
-        newest: datetime | None = connection.scalar(select(clock_table.c.newest))
+        newest: datetime | None = connection.scalar(_NEWEST)
         if newest is None:
             connection.execute(insert(clock_table).values(id=1, newest=moment))
             return moment
@@ -147,7 +173,7 @@ class Transactions:
             )
         if moment <= newest:
             return newest
-        connection.execute(update(clock_table).values(newest=moment))
+        connection.execute(_SET_CLOCK, {"moment": moment})
         return moment
 
 

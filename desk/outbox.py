@@ -40,7 +40,8 @@ from protocol.uses import UseStep
 
 BATCH = 256
 """Statements in one request (``consent.commands.log_uses``)."""
-_MIN_RETRY_S, _MAX_RETRY_S, _IDLE_S, _ASK_AGAIN_S = 0.1, 2.0, 1.0, 0.5
+_MIN_RETRY_S, _MAX_RETRY_S, _IDLE_S = 0.1, 2.0, 1.0
+_ASK_AT_FIRST_S, _ASK_AGAIN_S = 0.2, 0.5
 logger = logging.getLogger("tahini.desk")
 _Answers = dict[tuple[str, UseStep], UseAnswer]
 
@@ -57,6 +58,12 @@ class Storage(Protocol):
 
     def read(self) -> AbstractContextManager[Connection]: ...
     def write(self) -> AbstractContextManager[Connection]: ...
+
+
+class Adding(Protocol):
+    """A transaction that takes new rows (``desk.office.InHand``)."""
+
+    def add(self, table: Table, **row: Any) -> None: ...
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -105,18 +112,20 @@ class UseOutbox:
     def __init__(self, storage: Storage, table: Table) -> None:
         self._storage, self._table = storage, table
 
-    def record(
-        self,
-        connection: Connection,
-        application: str,
-        step: UseStep,
-        token: str,
-        index: int | None = None,
+    def add(
+        self, hand: Adding, application: str, step: UseStep, token: str, index: int | None = None
     ) -> None:
-        """Put one in, in the caller's transaction; the same again changes nothing.
+        """Put one in, in the caller's transaction; there is none yet of this step for this
+        application.
 
         Args:
             index: of what the log has already.
+        """
+        said = {"application": application, "step": step, "token": token, "entry_index": index}
+        hand.add(self._table, **said)
+
+    def record(self, connection: Connection, application: str, step: UseStep, token: str) -> None:
+        """Put one in, in the caller's transaction; the same again changes nothing.
 
         Raises:
             Conflict: another statement of this step is there for this application.
@@ -125,7 +134,7 @@ class UseOutbox:
         about = row.application == application, row.step == step
         held = connection.scalar(select(row.token).where(*about))
         if held is None:
-            said = {"application": application, "step": step, "token": token, "entry_index": index}
+            said = {"application": application, "step": step, "token": token}
             connection.execute(insert(self._table).values(said))
         elif held != token:
             raise Conflict(f"another {step} of this application is recorded already")
@@ -282,6 +291,9 @@ class Sender:
                 again.
         """
         deadline = time.monotonic() + timeout_s
+        # what was stated just now is delivered by this process, as a rule
+        self._news.set()
+        self._until_told(application, step, min(timeout_s, _ASK_AT_FIRST_S))
         while True:
             answer = self._answer(application, step) or self._outbox.standing(application, step)
             if answer is not None and answer.index is not None:
@@ -295,10 +307,12 @@ class Sender:
                     f"the log has not acknowledged {step} within {timeout_s:g} s; nothing may rest "
                     "on it yet, and it is delivered again"
                 )
-            with self._settled:  # another process may deliver it: the database is asked again
-                self._settled.wait_for(
-                    lambda: self._answer(application, step) is not None, min(left, _ASK_AGAIN_S)
-                )
+            # another process may deliver it: the database is asked again
+            self._until_told(application, step, min(left, _ASK_AGAIN_S))
+
+    def _until_told(self, application: str, step: UseStep, seconds: float) -> None:
+        with self._settled:
+            self._settled.wait_for(lambda: self._answer(application, step) is not None, seconds)
 
     def _answer(self, application: str, step: UseStep) -> UseAnswer | None:
         before, now = self._lately

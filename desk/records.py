@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
@@ -100,28 +100,25 @@ def permission_from(said: dict[str, Any]) -> Permission:
 def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
     """The decision and its offer; its statement goes into the outbox in the same transaction."""
     case, decision, scored = made.case, made.decision, made.decision.scored
-    hand.connection.execute(
-        insert(decisions).values(
-            id=made.blinding.application,
-            application=case.application.id,
-            number=number,
-            by=made.by,
-            outcome=decision.outcome,
-            score=None if scored is None else scored.score,
-            band=None if scored is None else scored.band,
-            model_hash=case.model_hash,
-            policy_hash=case.policy_hash,
-            law_hash=case.law_hash,
-            case_hash=decision.case_hash,
-            decided_at=decision.decided_at,
-            explored=any(one.table == "exploration" and one.held for one in decision.trace),
-            sealed=made.sealed(key),
-        )
+    hand.add(
+        decisions,
+        id=made.blinding.application,
+        application=case.application.id,
+        number=number,
+        by=made.by,
+        outcome=decision.outcome,
+        score=None if scored is None else scored.score,
+        band=None if scored is None else scored.band,
+        model_hash=case.model_hash,
+        policy_hash=case.policy_hash,
+        law_hash=case.law_hash,
+        case_hash=decision.case_hash,
+        decided_at=decision.decided_at,
+        explored=any(one.table == "exploration" and one.held for one in decision.trace),
+        sealed=made.sealed(key),
     )
     if decision.offer is not None:
-        hand.connection.execute(
-            insert(offers).values(decision=made.blinding.application, **_offer_row(decision.offer))
-        )
+        hand.add(offers, decision=made.blinding.application, **_offer_row(decision.offer))
 
 
 def _offer_row(offer: LoanOffer) -> dict[str, Any]:
@@ -139,6 +136,11 @@ def _offer_row(offer: LoanOffer) -> dict[str, Any]:
         "total": cost.total,
         "valid_until": offer.valid_until,
     }
+
+
+def etag_of(version: int, stage: str) -> str:
+    """Of an application; ``stage``: pending, logged or void."""
+    return f'"{version}-{stage}"'
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Held:
     @property
     def etag(self) -> str:
         stage = "void" if self.refused else "logged" if self.effective else "pending"
-        return f'"{self.application.version}-{stage}"'
+        return etag_of(self.application.version, stage)
 
     def key(self, desk: Desk) -> ApplicationKey:
         """Raises SealError where it was forgotten."""

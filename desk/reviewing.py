@@ -39,14 +39,13 @@ class HeldReview:
 def open_review(hand: InHand, application: str) -> str:
     """Put an application into the queue; returns the review's id."""
     made = new_id()
-    hand.connection.execute(
-        insert(reviews).values(
-            id=made,
-            application=application,
-            opened_at=hand.moment,
-            status=ReviewStatus.WAITING.value,
-            version=1,
-        )
+    hand.add(
+        reviews,
+        id=made,
+        application=application,
+        opened_at=hand.moment,
+        status=ReviewStatus.WAITING.value,
+        version=1,
     )
     return made
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
@@ -108,7 +108,13 @@ class SqlSource:
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        engine = sa.create_engine(self.url, hide_parameters=True, pool_size=AT_ONCE)
+        engine = sa.create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=AT_ONCE,
+            isolation_level="AUTOCOMMIT",  # one statement is its own transaction
+            pool_reset_on_return=None,
+        )
         statements = READ_ONLY.get(engine.dialect.name)
         if statements is None:
             raise SourceFailed(
@@ -299,6 +305,11 @@ class Sources:
             for name in source.about.features
         }
 
+    @cached_property
+    def categories(self) -> tuple[DataCategory, ...]:
+        """The kinds of data that these sources hold: one consent is asked for each."""
+        return tuple(sorted(frozenset().union(*(one.about.categories for one in self.sources))))
+
     def require(self, made_of: Mapping[str, Collection[DataCategory]]) -> None:
         """Every source says all that its features are made of, by whoever decides by them: else
         data would be read under another consent than it needs.
@@ -382,8 +393,3 @@ def _is_fact(reading: Reading) -> bool:
 
 def _all(about: About, status: Status) -> dict[str, Fact]:
     return {name: Fact(name, status, None, about.name) for name in about.features}
-
-
-def categories_of(sources: Iterable[FactSource]) -> frozenset[DataCategory]:
-    """The kinds of data that these sources hold: one consent is asked for each."""
-    return frozenset().union(*(source.about.categories for source in sources))

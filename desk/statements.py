@@ -5,7 +5,7 @@ Pure but for the clock and a nonce.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,19 +21,30 @@ from protocol.uses import SCORING_PURPOSE, Blinding, UseStatement
 
 def plain(value: Any) -> Any:
     """A value of the domain as JSON: whole numbers as they are, every other number as text."""
-    if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    kind = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind is tuple or kind is list:
+        return [plain(item) for item in value]
+    if (names := _FIELDS.get(kind)) is not None:
+        return {name: plain(getattr(value, name)) for name in names}
+    if kind is float:
+        return repr(value)
+    if kind is Decimal:
+        return format(value, "f")
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, Decimal):
-        return format(value, "f")
     if isinstance(value, date):
         return value.isoformat()
-    return value
+    if is_dataclass(value):
+        _FIELDS[kind] = tuple(one.name for one in fields(value))
+        return plain(value)
+    raise TypeError(f"a decision holds no {kind.__name__}")
+
+
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
+_FIELDS: dict[type, tuple[str, ...]] = {}
+"""Of the dataclasses that were met."""
 
 
 def decision_payload(decision: Decision) -> dict[str, Any]:

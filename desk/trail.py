@@ -2,10 +2,10 @@
 (invariant 12).
 
 ``use.read`` goes out before any source is asked: :meth:`Trail.read`, then store what it returns
-with the application (:meth:`Trail.keep`). ``use.scored`` is recorded in the transaction that stores
-the decision (:meth:`Trail.record`); ``desk.outbox`` delivers it, and the offer may be shown once
-:meth:`desk.outbox.Sender.wait` has given the index. Killed at any instruction, there is no decision
-without its entry that anybody was shown, and no entry twice.
+with the application (:meth:`Trail.keep`). ``use.scored`` is put into the outbox in the transaction
+that stores the decision (:meth:`Trail.state`); ``desk.outbox`` delivers it, and the offer may be
+shown once :meth:`desk.outbox.Sender.wait` has given the index. Killed at any instruction, there is
+no decision without its entry that anybody was shown, and no entry twice.
 
 What opens the commitments in a statement (:class:`protocol.uses.Blinding`) is the caller's to keep,
 sealed with the application.
@@ -13,11 +13,11 @@ sealed with the application.
     permission = consents.check(pseudonym, categories)
     blinding = Blinding.of(application_id)
     read = trail.read(blinding, permission, sources)              # logged: sources may be asked
-    with database.write() as connection:
-        trail.keep(connection, read)                              # with the application
     said = trail.scored(blinding, permission, decided)            # after scoring and deciding
-    with database.write() as connection:
-        trail.record(connection, blinding, said)                  # with the decision
+    def job(hand):                                                # one transaction
+        trail.keep(hand, read)                                    # with the application
+        trail.state(hand, blinding, said)                         # with the decision
+    desk.write(job)
     index = sender.wait(application_id, "use.scored", 10.0)       # logged: the offer may be shown
     token = trail.receipt(blinding, payload)                      # None until it is cosigned
 """
@@ -34,7 +34,7 @@ from sqlalchemy import Connection
 
 from crypto.keys import SigningKey, b64
 from desk.consents import Permission
-from desk.outbox import HandedInTogether, LoggedEntry, UseOutbox, UseRefused
+from desk.outbox import Adding, HandedInTogether, LoggedEntry, UseOutbox, UseRefused
 from desk.statements import Decided, UseStatements
 from law.categories import DataCategory
 from protocol.client.desks import DeskClient
@@ -110,11 +110,9 @@ class Trail:
             raise UseRefused(f"the applicant's data may not be read: {answer.refused}")
         return LoggedUse(blinding.application, said, token, answer.index, answer.wants_person)
 
-    def keep(self, connection: Connection, logged: LoggedUse) -> None:
+    def keep(self, hand: Adding, logged: LoggedUse) -> None:
         """Store it with the application, in the caller's transaction."""
-        self._outbox.record(
-            connection, logged.application, logged.said.step, logged.token, logged.index
-        )
+        self._outbox.add(hand, logged.application, logged.said.step, logged.token, logged.index)
 
     def scored(self, blinding: Blinding, permission: Permission, decided: Decided) -> UseStatement:
         """The statement of a decision. Of the consents it names those that were read under."""
@@ -123,6 +121,10 @@ class Trail:
     def explained(self, blinding: Blinding, scored: UseStatement, text: str) -> UseStatement:
         """The statement that a decision was explained, with this text."""
         return self._statements.explained(blinding, scored, text)
+
+    def state(self, hand: Adding, blinding: Blinding, said: UseStatement) -> None:
+        """Put the first statement of its step into the outbox, in the caller's transaction."""
+        self._outbox.add(hand, blinding.application, said.step, said.sign(self._key))
 
     def record(self, connection: Connection, blinding: Blinding, said: UseStatement) -> None:
         """Put it into the outbox, in the caller's transaction; the same again changes nothing.

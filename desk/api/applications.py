@@ -24,14 +24,14 @@ from desk.api.shared import (
     refusals,
     shown,
 )
-from desk.api.views import application_view
+from desk.api.views import application_view, decided_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
 from desk.commands.apply import LoanWanted, apply
 from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
-from desk.records import held
+from desk.records import etag_of, held
 from desk.storage.tables import applications, verifications
 from desk.wording import TONGUES
 from protocol.cursors import cursor_of, position
@@ -80,8 +80,10 @@ def post_application(
     """Decide an application. 201 with the outcome once the log has its entry; 202 while it is
     pending: ask again with GET, nothing takes effect before."""
     wanted = LoanWanted(**body.model_dump())
-    application, again = apply(desk, wanted, command.once(caller))
-    return _shown(desk, application, (201, again))
+    applied = apply(desk, wanted, command.once(caller))
+    if applied.made is None or applied.index is None:
+        return _shown(desk, applied.application, (201, applied.made is None))
+    return shown(decided_view(applied.made, applied.index), 201, etag_of(1, "logged"))
 
 
 def _shown(desk: TheDesk, application: str, answered: tuple[int, bool] = (200, False)) -> Response:

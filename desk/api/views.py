@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from desk.office import Desk
-from desk.records import Held
+from desk.office import MACHINE, Desk
+from desk.records import Held, StoredDecision
 from desk.reviewing import HeldReview
-from desk.states import ApplicationStatus
+from desk.states import FIRST, ApplicationStatus
 from desk.storage.tables import acceptances, loans, offers
-from lending.cases import PrincipalReason
+from lending.cases import Application, LoanOffer, PrincipalReason
 
 
 def application_view(desk: Desk, connection: Connection, found: Held) -> dict[str, Any]:
     """An application as its lender's systems see it. Before the log has given the decision an
     index, all that is told is that it is pending (invariant 12)."""
     row = found.application
-    shown: dict[str, Any] = {
-        "id": row.id,
-        "product": row.product,
-        "amount": row.amount,
-        "term_days": row.term_days,
-        "received_at": _time(row.received_at),
-    }
+    shown = _asked_view(row, row.received_at)
     if found.refused is not None:
         return shown | {
             "status": "void",
             "detail": "a consent that the decision rested on was taken back before it was logged",
         }
-    if not found.effective:
+    if found.entry_index is None:
         return shown | {"status": "pending"}
     shown |= {"status": status_of(connection, found, desk.now()).value}
     if row.wrapped_key is not None:
-        shown["decision"] = decision_view(desk, connection, found)
+        shown["decision"] = decision_view(found.made(desk), found.entry_index)
     loan = connection.scalar(select(loans.c.id).where(loans.c.application == row.id))
     return shown if loan is None else shown | {"loan": loan}
+
+
+def decided_view(made: StoredDecision, index: int) -> dict[str, Any]:
+    """What :func:`application_view` shows of an application that was decided just now."""
+    asked = made.case.application
+    return {
+        **_asked_view(asked, asked.received_at),
+        "status": FIRST[made.decision.outcome].value,
+        "decision": decision_view(made, index),
+    }
+
+
+def _asked_view(asked: Row[Any] | Application, received_at: datetime) -> dict[str, Any]:
+    return {
+        "id": asked.id,
+        "product": asked.product,
+        "amount": asked.amount,
+        "term_days": asked.term_days,
+        "received_at": _time(received_at),
+    }
 
 
 def status_of(connection: Connection, found: Held, moment: datetime) -> ApplicationStatus:
@@ -51,20 +65,19 @@ def status_of(connection: Connection, found: Held, moment: datetime) -> Applicat
     return found.status
 
 
-def decision_view(desk: Desk, connection: Connection, found: Held) -> dict[str, Any]:
-    """The newest decision, with its offer and its reasons."""
-    row, made = found.decision, found.made(desk)
-    scored = made.decision.scored
-    offer = connection.execute(select(offers).where(offers.c.decision == row.id)).one_or_none()
+def decision_view(made: StoredDecision, index: int) -> dict[str, Any]:
+    """A decision that stands in the log, with its offer and its reasons."""
+    decision = made.decision
+    scored, offer = decision.scored, decision.offer
     return {
-        "id": row.id,
-        "outcome": row.outcome,
-        "by": "machine" if row.by == "machine" else "person",
-        "decided_at": _time(row.decided_at),
-        "entry_index": found.entry_index,
+        "id": made.blinding.application,
+        "outcome": decision.outcome,
+        "by": "machine" if made.by == MACHINE else "person",
+        "decided_at": _time(decision.decided_at),
+        "entry_index": index,
         "score": None if scored is None else {"score": scored.score, "band": scored.band},
         "offer": None if offer is None else offer_view(offer),
-        "reasons": [reason_view(reason) for reason in made.decision.reasons],
+        "reasons": [reason_view(reason) for reason in decision.reasons],
     }
 
 
@@ -77,22 +90,23 @@ def reason_view(reason: PrincipalReason) -> dict[str, Any]:
     }
 
 
-def offer_view(row: Row[Any]) -> dict[str, Any]:
+def offer_view(offer: LoanOffer) -> dict[str, Any]:
     """Annual figures first (PBOC announcement 2021 no. 3); each a decimal fraction, as text."""
+    cost = offer.cost
     return {
         "annual_cost": {
-            "compound": row.compound,
-            "simple": row.simple,
-            "cap": row.cap,
-            "cap_source": row.cap_source,
+            "compound": str(cost.compound),
+            "simple": str(cost.simple),
+            "cap": None if cost.cap is None else str(cost.cap),
+            "cap_source": cost.cap_source,
         },
-        "product": row.product,
-        "amount": row.amount,
-        "term_days": row.term_days,
-        "rate_ppm_day": row.rate_ppm_day,
-        "limit": row.credit_limit,
-        "total_cost": row.total,
-        "valid_until": _time(row.valid_until),
+        "product": offer.product,
+        "amount": offer.amount,
+        "term_days": offer.term_days,
+        "rate_ppm_day": offer.rate_ppm_day,
+        "limit": offer.limit,
+        "total_cost": cost.total,
+        "valid_until": _time(offer.valid_until),
     }
 
 
@@ -116,4 +130,4 @@ def review_view(found: HeldReview) -> dict[str, Any]:
 
 
 def _time(moment: datetime) -> str:
-    return moment.isoformat()
+    return moment.astimezone(UTC).isoformat()

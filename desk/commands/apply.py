@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import insert
-
 from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, outstanding
 from desk.consents import Permission
@@ -27,7 +25,7 @@ from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, write_decision
 from desk.reviewing import open_review
-from desk.sources import Inquiry, Readable, categories_of
+from desk.sources import Inquiry, Readable
 from desk.statements import Decided, decision_payload
 from desk.states import FIRST
 from desk.storage.idempotency import ActsOnce, made_before, remember
@@ -56,8 +54,18 @@ class LoanWanted:
     wants_person: bool = False
 
 
-def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple[str, bool]:
-    """Returns the application's id, and whether an earlier request made it.
+@dataclass(frozen=True)
+class Applied:
+    """What came of an application. ``made``, ``index``: what was decided just now and where the log
+    has it; None of what an earlier request made, and while the log has no index."""
+
+    application: str
+    made: StoredDecision | None = None
+    index: int | None = None
+
+
+def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Applied:
+    """Decide an application, or say what the same request made before.
 
     Raises:
         ConsentMissing: the person has not agreed to be scored; nothing was read.
@@ -70,7 +78,7 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple
             earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             await_log(desk, earlier)
-            return earlier, True
+            return Applied(earlier)
     permission = permitted(desk, wanted.pseudonym)
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
@@ -79,13 +87,13 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> tuple
     read = desk.trail.read(blinding, permission, asked)
     made = _decided(desk, wanted, read, (permission, blinding))
     application = desk.write(lambda hand: _record(desk, hand, made, read, once))
-    await_log(desk, application)
-    return application, application != blinding.application
+    index = await_log(desk, application)
+    return Applied(application, made if application == blinding.application else None, index)
 
 
 def permitted(desk: Desk, pseudonym: str) -> Permission:
     """How the person stands to being scored now. Raises ConsentMissing, ConsentsUnavailable."""
-    permission = desk.permits.check(pseudonym, sorted(categories_of(desk.sources.sources)))
+    permission = desk.permits.check(pseudonym, desk.sources.categories)
     if not permission.consents:
         raise ConsentMissing(
             "this person has not agreed to be scored for an application; nothing was read"
@@ -181,30 +189,31 @@ def _decided(
 def _record(
     desk: Desk, hand: InHand, made: StoredDecision, read: LoggedUse, once: ActsOnce | None
 ) -> str:
-    earlier = made_before(hand.connection, once, hand.moment)
-    if earlier is not None:
-        return earlier
+    if once is not None:
+        earlier = made_before(hand.connection, once, hand.moment)
+        if earlier is not None:
+            return earlier
     asked, decision = made.case.application, made.decision
     key, wrapped = desk.at_rest.new(asked.id)
-    hand.connection.execute(
-        insert(applications).values(
-            id=asked.id,
-            pseudonym=made.permission.pseudonym,
-            product=asked.product,
-            amount=asked.amount,
-            term_days=asked.term_days,
-            received_at=asked.received_at,
-            status=FIRST[decision.outcome].value,
-            version=1,
-            wrapped_key=wrapped,
-        )
+    hand.add(
+        applications,
+        id=asked.id,
+        pseudonym=made.permission.pseudonym,
+        product=asked.product,
+        amount=asked.amount,
+        term_days=asked.term_days,
+        received_at=asked.received_at,
+        status=FIRST[decision.outcome].value,
+        version=1,
+        wrapped_key=wrapped,
     )
     write_decision(hand, made, 1, key)
-    desk.trail.keep(hand.connection, read)
+    desk.trail.keep(hand, read)
     state(desk, hand, made)
     if decision.outcome == "review":
         open_review(hand, asked.id)
-    remember(hand.connection, once, asked.id, hand.moment)
+    if once is not None:
+        remember(hand.connection, once, asked.id, hand.moment)
     return asked.id
 
 
@@ -217,15 +226,16 @@ def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:
         automated=made.by == "machine" and made.decision.outcome != "review",
     )
     said = desk.trail.scored(made.blinding, made.permission, decided)
-    desk.trail.record(hand.connection, made.blinding, said)
+    desk.trail.state(hand, made.blinding, said)
 
 
-def await_log(desk: Desk, decision: str) -> None:
-    """Wait for the log's index of a decision's statement. If there is none in time, or the registry
-    refuses it, that is told by how the application stands, and not here."""
+def await_log(desk: Desk, decision: str) -> int | None:
+    """The log's index of a decision's statement. If there is none in time, or the registry refuses
+    it, that is told by how the application stands, and not here."""
     try:
-        desk.sender.wait(decision, "use.scored", LOG_PATIENCE_S)
+        return desk.sender.wait(decision, "use.scored", LOG_PATIENCE_S)
     except ConsentError as error:
         logger.warning("a decision waits for the log, or is void: %s", error.code)
     except TahiniError as error:
         logger.warning("a decision waits for the log: %s", type(error).__name__)
+    return None

@@ -78,7 +78,7 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         now.require(if_match)
         write_step(hand, now, ReviewEvent.TAKE, staff, (key, {"salt": blinding.salt}))
         if read is not None:
-            desk.trail.keep(hand.connection, read)
+            desk.trail.keep(hand, read)
 
     desk.write(record)
     return evidence(desk, application, review)

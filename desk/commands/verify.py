@@ -64,7 +64,7 @@ def verify(
         earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             return earlier
-        desk.trail.keep(hand.connection, read)
+        desk.trail.keep(hand, read)
         hand.connection.execute(
             insert(verifications).values(
                 id=made,

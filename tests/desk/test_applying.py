@@ -133,7 +133,7 @@ def test_a_decision_is_never_stored_without_its_statement(desk: Counter, monkeyp
     def fails(*_):
         raise TahiniError("killed here")
 
-    monkeypatch.setattr(desk.desk.trail, "record", fails)
+    monkeypatch.setattr(desk.desk.trail, "state", fails)
     assert desk.asks().status_code == 409
     assert [stored(desk, table) for table in (tables.applications, tables.decisions, tables.offers, tables.outbox)] == [
         [], [], [], [],

@@ -16,6 +16,7 @@ from support.world import pseudonym
 
 from crypto.errors import CryptoError, ProofError
 from crypto.keys import SigningKey
+from desk.office import InHand
 from desk.outbox import Sender, UseRefused
 from desk.statements import Decided, decision_payload
 from desk.trail import LoggedUse, Trail
@@ -371,7 +372,9 @@ def test_a_receipt_does_not_rest_on_what_was_not_named_before(market, desk, deci
     permission = desk.permission(person)
     read = desk.trail.read(second, permission, {"own-book": DataCategory.REPAYMENT})
     with desk.storage.write() as connection:
-        desk.trail.keep(connection, read)
+        hand = InHand(connection, market.clock())
+        desk.trail.keep(hand, read)
+        hand.insert_added()
     scored, payload = desk.decides(second, permission)
     assert scored.sources == SOURCES == said.sources
     desk.sender.deliver()

@@ -17,6 +17,7 @@ from support.world import Person
 
 from clients.consents import Consents
 from desk.consents import Permission, ScoringConsents
+from desk.office import InHand
 from desk.outbox import Sender, UseOutbox, outbox_table
 from desk.statements import Decided, decision_payload
 from desk.trail import LoggedUse, Trail
@@ -97,7 +98,9 @@ class Desk:
         sources = {name: one for name, one in SOURCES.items() if one in permission.granted}
         logged = self.trail.read(blinding, permission, sources)
         with self.storage.write() as connection:
-            self.trail.keep(connection, logged)
+            hand = InHand(connection, self.market.clock())
+            self.trail.keep(hand, logged)
+            hand.insert_added()
         return blinding, permission, logged
 
     def decides(
