@@ -90,28 +90,33 @@ def all_callers(hand: InHand) -> list[tuple[DeskCaller, datetime, bool]]:
 
 @dataclass
 class KnownCallers:
-    """By the hash of its token, who calls. Read from the database again after a few seconds."""
+    """By the hash of its token, who calls; as the database said it a few seconds ago."""
 
     database: DeskDatabase
     _known: Mapping[str, DeskCaller] = field(default_factory=dict, init=False, repr=False)
     _until: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
+    @property
+    def fresh(self) -> bool:
+        return time.monotonic() <= self._until
+
+    def read(self) -> None:
+        """Ask the database, unless somebody just did."""
+        with self._lock:
+            if self.fresh:
+                return
+            with self.database.read() as connection:
+                rows = connection.execute(select(callers).where(callers.c.revoked.is_(False))).all()
+            self._known = {r.token_sha256: DeskCaller(r.name, CallerRole(r.role)) for r in rows}
+            self._until = time.monotonic() + KNOWN_S
+
     def who(self, token: str) -> DeskCaller:
         """Raises NotAuthenticated."""
-        with self._lock:
-            if time.monotonic() > self._until:
-                self._read()
-            found = self._known.get(_hash(token))
+        found = self._known.get(_hash(token))
         if found is None:
             raise NotAuthenticated("the token in the Authorization header is nobody's here")
         return found
-
-    def _read(self) -> None:
-        with self.database.read() as connection:
-            rows = connection.execute(select(callers).where(callers.c.revoked.is_(False))).all()
-        self._known = {r.token_sha256: DeskCaller(r.name, CallerRole(r.role)) for r in rows}
-        self._until = time.monotonic() + KNOWN_S
 
 
 def _hash(token: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from desk.callers import CallerRole, DeskCaller, KnownCallers
 from desk.office import Desk
@@ -100,11 +101,13 @@ TheDesk = Annotated[Desk, Depends(_desk)]
 def only(*roles: CallerRole) -> Any:
     """Who may call an endpoint; the dependency gives the caller."""
 
-    def admitted(request: Request) -> DeskCaller:
+    async def admitted(request: Request) -> DeskCaller:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthenticated("this call needs a token in the Authorization header")
         known: KnownCallers = request.app.state.callers
+        if not known.fresh:
+            await run_in_threadpool(known.read)
         caller = known.who(token)
         note_caller(request.scope, caller.role.value)
         if caller.role not in roles:

@@ -55,7 +55,7 @@ class LoanWanted:
 
 
 @dataclass(frozen=True)
-class Applied:
+class DecidedApplication:
     """What came of an application. ``made``, ``index``: what was decided just now and where the log
     has it; None of what an earlier request made, and while the log has no index."""
 
@@ -64,7 +64,7 @@ class Applied:
     index: int | None = None
 
 
-def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Applied:
+def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> DecidedApplication:
     """Decide an application, or say what the same request made before.
 
     Raises:
@@ -78,7 +78,7 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Appli
             earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             await_log(desk, earlier)
-            return Applied(earlier)
+            return DecidedApplication(earlier)
     permission = permitted(desk, wanted.pseudonym)
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
@@ -88,7 +88,9 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Appli
     made = _decided(desk, wanted, read, (permission, blinding))
     application = desk.write(lambda hand: _record(desk, hand, made, read, once))
     index = await_log(desk, application)
-    return Applied(application, made if application == blinding.application else None, index)
+    return DecidedApplication(
+        application, made if application == blinding.application else None, index
+    )
 
 
 def permitted(desk: Desk, pseudonym: str) -> Permission:

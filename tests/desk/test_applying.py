@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
@@ -37,6 +38,8 @@ def test_each_outcome(either: Counter, late, status):
     assert bool(said["decision"]["reasons"]) == (status != "offered")
     assert said["decision"]["entry_index"] == 1
     assert either.log.steps() == ["use.read", "use.scored"]
+    again = either.call("origination", "GET", f"/v1/applications/{said['id']}")
+    assert (again.json(), again.headers["etag"]) == (said, answer.headers["etag"])
 
 
 def test_nothing_is_read_without_consent_to_this_purpose(desk: Counter):
@@ -203,3 +206,31 @@ def test_nothing_of_a_case_lies_in_clear_in_the_database(desk: Counter, tmp_path
     desk.asks(GOOD, purpose="a very particular fridge")
     content = (tmp_path / "desk.db").read_bytes() + (tmp_path / "desk.db-wal").read_bytes()
     assert b"particular" not in content and b'"late"' not in content and b"4000" not in content
+
+
+def test_who_decides_at_the_same_time_is_stored_together(either: Counter):
+    """Whatever shares a transaction with it, each has all that is its own, and only that."""
+    found = [either.asks(GOOD).json()]
+    with ThreadPoolExecutor(8) as pool:
+        found += list(pool.map(lambda _: either.asks(GOOD).json(), range(15)))
+    assert len({one["id"] for one in found}) == 16
+    for table, each in ((tables.applications, 1), (tables.decisions, 1), (tables.offers, 1), (tables.outbox, 2)):
+        assert len(stored(either, table)) == 16 * each, table.name
+    for said in found:
+        assert either.call("origination", "GET", f"/v1/applications/{said['id']}").json() == said
+
+
+def test_what_was_added_is_there_for_whoever_reads_in_the_same_transaction(desk: Counter):
+    """A row that a foreign key needs goes in first, and what a job reads holds what another added."""
+    said = desk.asks(BAD).json()
+    one = dict(stored(desk, tables.applications)[0]._mapping)
+
+    def job(hand):
+        row = hand.connection.execute(select(tables.decisions)).one()._mapping
+        hand.add(tables.reviews, id="r" * 22, application="a" * 22, opened_at=hand.moment, status="waiting", version=1)
+        hand.add(tables.decisions, **{**row, "id": "d" * 22, "application": "a" * 22})
+        hand.add(tables.applications, **{**one, "id": "a" * 22, "number": 99})
+        return len(hand.connection.execute(select(tables.applications)).all())
+
+    assert desk.desk.write(job) == 2
+    assert {row.id for row in stored(desk, tables.applications)} == {said["id"], "a" * 22}
