@@ -42,6 +42,10 @@ _KEPT = frozenset(
         "names.keys",
     }
 )
+_TELLING = (b'"campaign"', *(f'"{kind}"'.encode() for kind in sorted(_KEPT)), b"\\", b"\0")
+"""One of these stands in every entry that names a campaign, or is of a type that is kept: as it is,
+or, in JSON that writes its letters otherwise, by what that takes (RFC 8259: a backslash; in UTF-16
+and UTF-32 a zero byte)."""
 
 
 @contextmanager
@@ -176,11 +180,14 @@ def _whole(
     require(same, f"{part.maker}/log/bundles: the entries do not hash to the signed root")
     leaves, by_type = dict[int, Leaf](), dict[str, int]()
     for index, raw in enumerate(_entries(part, bundles)):
-        leaf = json.loads(raw)
-        if scope.wants(leaf):
-            by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
-        if "campaign" in leaf or leaf["type"] in _KEPT:
-            leaves[index] = leaf
+        if scope.campaign is not None and not any(word in raw for word in _TELLING):
+            continue
+        with naming(f"{part.maker}/log/bundles: entry {index}"):
+            leaf = json.loads(raw)
+            if scope.wants(leaf):
+                by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
+            if leaf["type"] in _KEPT or "campaign" in leaf:
+                leaves[index] = leaf
     return leaves, by_type
 
 
