@@ -4,10 +4,10 @@ Founds a consortium of three lenders whose first has ``--people`` borrowers (the
 each), all enrolled. Everybody answers the notice, one in four about sensitive data too; one of 25
 withdraws again. Answers are handed in by the thousand, because that is quick, and each of them is
 an entry of the log besides, of the form and the length that the registry gives to an answer in a
-login, sealed under a key of its own: there is more than one entry for each consent. Then comes a campaign of ``--releases`` releases:
-proposed, approved, active; for each release every lender is authorised and commits a roster, all of
-the first lender's being of everybody; a model card at the end. Nothing is trained: what a pack
-shows of a release is its entries, and rosters' roots are numbers drawn at random.
+login, sealed under a key of its own. Then comes a campaign of ``--releases`` releases: proposed,
+approved, active; for each release every lender is authorised and commits a roster, those of the
+first lender being of everybody; a model card at the end. Nothing is trained: what a pack shows of a
+release is its entries, and rosters' roots are numbers drawn at random.
 
 Then, with the registry serving: ``tahini evidence collect --scope campaign:…`` in every home,
 ``merge``, ``verify``, each as a process of its own, by the clock and by the processor's time, with
