@@ -14,6 +14,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from auditlog.packs import PackPart, json_in
@@ -46,12 +47,11 @@ _TELLING = (
     b'"campaign"',
     *(f'"{kind}"'.encode() for kind in sorted(_KEPT)),
     b"\\",
-    b"{\0",
-    b"\0{",
+    b"\0",
 )
 """One of these stands in every entry that names a campaign, or is of a type that is kept: the word
 as it is, or, where JSON writes its letters otherwise (RFC 8259), what that takes: a backslash; in
-UTF-16 and UTF-32 a zero beside the bracket."""
+UTF-16 and UTF-32 a zero byte."""
 
 
 @contextmanager
@@ -181,26 +181,21 @@ def _whole(
     tree, looked_into = Frontier(), list[tuple[int, str]]()
     for name in bundles:
         first, tells = tree.size, scope.campaign is None
-        for stretch, entries in _stretches(part, name):
+        for entries in _stretches(part, name):
             fits = tree.size + len(entries) <= head.size
             require(fits, f"{part.maker}/log/bundles: more than the whole log")
-            for raw in entries:
-                tree.append(leaf_hash(raw))
-            tells = tells or _tells(stretch)
+            tree.extend([leaf_hash(raw) for raw in entries])
+            tells = tells or _tells(b"\n".join(entries))
         if tells:
             looked_into.append((first, name))
     same = (tree.size, tree.root) == (head.size, head.root)
     require(same, f"{part.maker}/log/bundles: the entries do not hash to the signed root")
     leaves, by_type = dict[int, Leaf](), dict[str, int]()
     for first, name in looked_into:
-        at = first
-        for stretch, entries in _stretches(part, name):
-            every = scope.campaign is None
-            for index, raw in enumerate(entries, at) if every or _tells(stretch) else ():
-                if every or _tells(raw):
-                    with naming(f"{part.maker}/{name}: entry {index}"):
-                        _take(index, json.loads(raw), scope, leaves, by_type)
-            at += len(entries)
+        for index, raw in enumerate(chain.from_iterable(_stretches(part, name)), first):
+            if scope.campaign is None or _tells(raw):
+                with naming(f"{part.maker}/{name}: entry {index}"):
+                    _take(index, json.loads(raw), scope, leaves, by_type)
     return leaves, by_type
 
 
@@ -217,9 +212,9 @@ def _take(
         leaves[index] = leaf
 
 
-def _stretches(part: PackPart, name: str) -> Iterator[tuple[bytes, list[bytes]]]:
-    """The bundle unpacked, a stretch at a time, with the entries that are whole in it: each stands
-    behind its length in two bytes."""
+def _stretches(part: PackPart, name: str) -> Iterator[list[bytes]]:
+    """The entries of a bundle, as many at a time as are unpacked at once: each stands behind its
+    length in two bytes."""
     held = b""
     with naming(f"{part.maker}/{name}"):
         for piece in unpacked(part.folder / name, part.manifest.files[name]):
@@ -231,7 +226,7 @@ def _stretches(part: PackPart, name: str) -> Iterator[tuple[bytes, list[bytes]]]
                     break
                 entries.append(held[at + 2 : end])
                 at = end
-            yield held, entries
+            yield entries
             held = held[at:]
         require(not held, "it is cut off")
 
