@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from auditlog.packs import PackPart, json_in
@@ -42,6 +43,15 @@ _KEPT = frozenset(
         "names.keys",
     }
 )
+_TELLING = (
+    b'"campaign"',
+    *(f'"{kind}"'.encode() for kind in sorted(_KEPT)),
+    b"\\",
+    b"\0",
+)
+"""One of these stands in every entry that names a campaign, or is of a type that is kept: the word
+as it is, or, where JSON writes its letters otherwise (RFC 8259), what that takes: a backslash; in
+UTF-16 and UTF-32 a zero byte."""
 
 
 @contextmanager
@@ -168,42 +178,57 @@ def _whole(
         stated <= head.size * MEAN_ENTRY_BYTES,
         f"{part.maker}/log/bundles: {head.size:,} entries do not unpack to {stated:,} bytes",
     )
-    frontier = Frontier()
-    for raw in _entries(part, bundles):
-        require(frontier.size < head.size, f"{part.maker}/log/bundles: more than the whole log")
-        frontier.append(leaf_hash(raw))
-    same = (frontier.size, frontier.root) == (head.size, head.root)
+    tree, looked_into = Frontier(), list[tuple[int, str]]()
+    for name in bundles:
+        first, tells = tree.size, scope.campaign is None
+        for entries in _stretches(part, name):
+            fits = tree.size + len(entries) <= head.size
+            require(fits, f"{part.maker}/log/bundles: more than the whole log")
+            tree.extend([leaf_hash(raw) for raw in entries])
+            tells = tells or _tells(b"\n".join(entries))
+        if tells:
+            looked_into.append((first, name))
+    same = (tree.size, tree.root) == (head.size, head.root)
     require(same, f"{part.maker}/log/bundles: the entries do not hash to the signed root")
     leaves, by_type = dict[int, Leaf](), dict[str, int]()
-    for index, raw in enumerate(_entries(part, bundles)):
-        leaf = json.loads(raw)
-        if scope.wants(leaf):
-            by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
-        if "campaign" in leaf or leaf["type"] in _KEPT:
-            leaves[index] = leaf
+    for first, name in looked_into:
+        for index, raw in enumerate(chain.from_iterable(_stretches(part, name)), first):
+            if scope.campaign is None or _tells(raw):
+                with naming(f"{part.maker}/{name}: entry {index}"):
+                    _take(index, json.loads(raw), scope, leaves, by_type)
     return leaves, by_type
 
 
-def _entries(part: PackPart, bundles: Sequence[str]) -> Iterator[bytes]:
-    for name in bundles:
-        with naming(f"{part.maker}/{name}"):
-            yield from _records(unpacked(part.folder / name, part.manifest.files[name]))
+def _tells(raw: bytes) -> bool:
+    return any(word in raw for word in _TELLING)
 
 
-def _records(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Each with its length in two bytes in front."""
+def _take(
+    index: int, leaf: Leaf, scope: PackScope, leaves: dict[int, Leaf], by_type: dict[str, int]
+) -> None:
+    if scope.wants(leaf):
+        by_type[leaf["type"]] = by_type.get(leaf["type"], 0) + 1
+    if leaf["type"] in _KEPT or "campaign" in leaf:
+        leaves[index] = leaf
+
+
+def _stretches(part: PackPart, name: str) -> Iterator[list[bytes]]:
+    """The entries of a bundle, as many at a time as are unpacked at once: each stands behind its
+    length in two bytes."""
     held = b""
-    for piece in pieces:
-        held += piece
-        at = 0
-        while len(held) - at >= 2:
-            end = at + 2 + int.from_bytes(held[at : at + 2], "big")
-            if end > len(held):
-                break
-            yield held[at + 2 : end]
-            at = end
-        held = held[at:]
-    require(not held, "it is cut off")
+    with naming(f"{part.maker}/{name}"):
+        for piece in unpacked(part.folder / name, part.manifest.files[name]):
+            held += piece
+            entries, at = list[bytes](), 0
+            while len(held) - at >= 2:
+                end = at + 2 + int.from_bytes(held[at : at + 2], "big")
+                if end > len(held):
+                    break
+                entries.append(held[at + 2 : end])
+                at = end
+            yield entries
+            held = held[at:]
+        require(not held, "it is cut off")
 
 
 def _extends(part: PackPart, consortium: Consortium, head: Checkpoint, since: str | None) -> None:

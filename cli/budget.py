@@ -3,8 +3,9 @@ lender's own operator."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,9 +18,6 @@ from privacy.charges import Budget, Charge
 from privacy.filter import affordable
 from privacy.mechanism import Audience, ReleaseKind
 from protocol.hashes import whole_hash
-
-if TYPE_CHECKING:
-    pass
 
 app = Noun(
     "Borrowers' privacy budgets at this lender.",
@@ -36,9 +34,15 @@ def _audience(line: Reservation) -> Audience:
     return Audience.HOLD_OUT if line.kind == ReleaseKind.EVALUATION else Audience.TRAINING
 
 
-def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
+def _campaigns(
+    lines: list[Reservation], people: Mapping[int, int], delta: float
+) -> list[dict[str, Any]]:
     """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two
-    audiences."""
+    audiences.
+
+    Args:
+        people: how many each attempt charged, by its number.
+    """
     rows = []
     for campaign in dict.fromkeys(line.campaign for line in lines):
         own = [line for line in lines if line.campaign == campaign]
@@ -52,7 +56,7 @@ def _campaigns(lines: list[Reservation], delta: float) -> list[dict[str, Any]]:
                 "unsettled": sum(line.settled_at is None for line in own),
                 "rho": rho_of(dearest),
                 "epsilon": epsilon_of(dearest, delta),
-                "people": max(line.people for line in own),
+                "people": max(people[line.number] for line in own),
                 "last": own[-1].reserved_at,
             }
         )
@@ -75,7 +79,7 @@ def show(home: NodeHome, as_json: AsJson = False) -> None:
     left = {history: _left(history, cap) for history in set(histories.values())}
     remaining = [left[history] for history in histories.values()]
     smallest = Charge(max((line.charge.noise_multiplier for line in lines), default=1.0))
-    campaigns = _campaigns(lines, cap.delta)
+    campaigns = _campaigns(lines, node.store.charged(), cap.delta)
     facts: dict[str, Any] = {
         "cap": {
             "epsilon": cap.epsilon,
@@ -133,6 +137,7 @@ def explain(
     to."""
     node = opened_node(home)
     lines = node.store.ledger()
+    people = node.store.charged()
     sha256 = whole_hash(campaign, {line.campaign: "" for line in lines}, "in this ledger")
     so_far: dict[Audience, list[Charge]] = {side: [] for side in Audience}
     rows: list[dict[str, Any]] = []
@@ -150,7 +155,7 @@ def explain(
                 "steps": line.charge.steps,
                 "rho": rho_of([line.charge]),
                 "epsilon_so_far": epsilon_of(spent, node.cap.delta),
-                "people": line.people,
+                "people": people[line.number],
                 "reserved_at": line.reserved_at,
                 "settled_at": line.settled_at,
             }

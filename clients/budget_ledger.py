@@ -12,10 +12,12 @@ what they spent under all of them. An erased person's names become tombstones
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 from clients.errors import GateClosed, NodeError, StoreFailed
@@ -41,13 +43,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Reservation(Attempt):
-    """An attempt as the ledger holds it, for the lender's own operator: ``people`` never leaves the
-    node."""
+    """An attempt as the ledger holds it, for the lender's own operator."""
 
     number: int
     """In this ledger."""
-    people: int
-    """How many were charged."""
     root: str
     salt: bytes = field(repr=False)
     reserved_at: str
@@ -345,6 +344,19 @@ class BudgetLedger:
                 f"{RESERVATIONS} WHERE campaign = ? ORDER BY id", (campaign,)
             ).fetchall()
         return [_reservation(row) for row in rows]
+
+    def charged(self) -> Counter[int]:
+        """How many people each attempt charged, by its number: one pass over the whole ledger. It
+        never leaves the node."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "SELECT group_concat(release_id) FROM members GROUP BY pseudonym"
+            )
+            histories = Counter(chain.from_iterable(rows))
+        found = Counter[int]()
+        for numbers, people in histories.items():
+            found.update(dict.fromkeys(map(int, numbers.split(",")), people))
+        return found
 
     def members(self, number: int) -> list[str]:
         with self._connect() as connection:

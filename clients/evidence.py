@@ -6,8 +6,6 @@ that is not above its size. No node imports this.
 
 from __future__ import annotations
 
-from typing import Any
-
 from clients.home import Node
 from crypto.documents import unverified_payload
 from protocol.evidence import PackScope
@@ -26,8 +24,18 @@ def collect(node: Node, scope: PackScope, part: PartWriter) -> None:
         if _wanted(node, scope, sha256, signed.read_text("utf-8") if signed.exists() else None):
             part.add(f"campaigns/{sha256}/{kind}", path.read_bytes())
     names = {path.split("/")[1] for path in part.files if path.startswith("campaigns/")}
-    for sha256 in sorted(names):
-        part.add_json(f"campaigns/{sha256}/rosters.json", _rosters(node, sha256))
+    drawn = {sha256: node.store.releases(sha256) for sha256 in sorted(names)}
+    people = node.store.charged()  # asked later, so that every roster drawn is counted whole
+    for sha256, rosters in drawn.items():
+        told = [
+            {
+                "release": one.release,
+                "attempt": one.attempt,
+                "size_class": size_class(people[one.number]),
+            }
+            for one in rosters
+        ]
+        part.add_json(f"campaigns/{sha256}/rosters.json", told)
 
 
 def _wanted(node: Node, scope: PackScope, sha256: str, approval: str | None) -> bool:
@@ -37,14 +45,6 @@ def _wanted(node: Node, scope: PackScope, sha256: str, approval: str | None) -> 
         return False
     first, last = scope.days
     return first <= str(unverified_payload(approval)["approved_at"])[:10] <= last
-
-
-def _rosters(node: Node, sha256: str) -> list[dict[str, Any]]:
-    """Every roster that the node drew for a campaign, in order."""
-    return [
-        {"release": one.release, "attempt": one.attempt, "size_class": size_class(one.people)}
-        for one in node.store.releases(sha256)
-    ]
 
 
 def size_class(people: int) -> int | None:

@@ -59,9 +59,4 @@ BURY = (
     "UPDATE renamings SET old = ? WHERE old = ?",
     "UPDATE renamings SET new = ? WHERE new = ?",
 )
-RESERVATIONS = """
-SELECT campaign, release, attempt, kind, noise_multiplier, sampling_rate, steps, id AS number,
-    (SELECT count(*) FROM members WHERE release_id = id) AS people,
-    root, salt, reserved_at, settled_at
-FROM releases
-"""
+RESERVATIONS = "SELECT *, id AS number FROM releases"

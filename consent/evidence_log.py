@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 
 from auditlog.log import AuditLog
 from auditlog.tables import LogPublishedRow
+from crypto.log_tiles import entry_bundle
 from crypto.notes import Checkpoint
 from protocol.evidence import PackScope
 from protocol.parts import PartWriter
 
-BUNDLE = 1 << 16
-"""Entries in one file."""
+BUNDLE, PAGE = 1 << 16, 1 << 12
+"""Entries in one file, and entries that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,17 @@ class _Found:
     """Entries that stand alone, with their proofs."""
     by_type: Counter[str] = field(default_factory=Counter)
 
-    def look(self, scope: PackScope, index: int, raw: bytes) -> None:
-        named = scope.campaign
-        if named and named.encode() not in raw and b'"notice.' not in raw:
+    def look(self, scope: PackScope, first: int, leaves: Sequence[bytes], page: bytes) -> None:
+        """Take the entries from ``first`` on; ``page`` holds them all."""
+        telling = [b""] if scope.campaign is None else [scope.campaign.encode(), b'"notice.']
+        if not any(word in page for word in telling):
             return
-        leaf: dict[str, Any] = json.loads(raw)
+        for index, raw in enumerate(leaves, first):
+            if any(word in raw for word in telling):
+                self._take(scope, index, json.loads(raw))
+
+    def _take(self, scope: PackScope, index: int, leaf: dict[str, Any]) -> None:
+        named = scope.campaign
         if named and leaf["type"] == "notice.published":
             self.shown.add(index)
         if not scope.wants(leaf):
@@ -119,12 +126,14 @@ def _bundled(
     those in scope are kept in mind."""
     found = _Found()
 
-    def pieces(start: int) -> Iterator[bytes]:
+    def pages(start: int) -> Iterator[bytes]:
         stop = min(start + BUNDLE, last.size)
-        for index, raw in enumerate(log.leaves(session, start, stop), start):
-            found.look(scope, index, raw)
-            yield len(raw).to_bytes(2, "big") + raw
+        for at in range(start, stop, PAGE):
+            leaves = list(log.leaves(session, at, min(at + PAGE, stop)))
+            page = entry_bundle(leaves)
+            found.look(scope, at, leaves, page)
+            yield page
 
     for number, start in enumerate(range(0, last.size, BUNDLE)):
-        part.add_packed(f"log/bundles/{number:06d}.gz", pieces(start))
+        part.add_packed(f"log/bundles/{number:06d}.gz", pages(start))
     return found

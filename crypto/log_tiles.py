@@ -38,13 +38,29 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash."""
-        found = leaf
-        size = self.size
-        while size & 1:
+        self._add(leaf, 1)
+
+    def _add(self, root: bytes, width: int) -> None:
+        """A complete subtree of ``width`` leaves, a power of two that divides the size so far."""
+        found = root
+        while self.size & width:
             found = node_hash(self._edge.pop(), found)
-            size = size >> 1
+            self.size -= width
+            width *= 2
         self._edge.append(found)
-        self.size += 1
+        self.size += width
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many, whole tiles of them at once."""
+        at = 0
+        while at < len(leaves):
+            tile = leaves[at : at + TILE_WIDTH]
+            if self.size % TILE_WIDTH or len(tile) < TILE_WIDTH:
+                self.append(leaves[at])
+                at += 1
+            else:
+                self._add(_fold(tile), TILE_WIDTH)
+                at += TILE_WIDTH
 
     @property
     def root(self) -> bytes:

@@ -55,8 +55,12 @@ class PartWriter:
         self.files[path] = FileFact(sha256=digest.hexdigest(), bytes=length)
 
     def add_packed(self, path: str, pieces: Iterable[bytes]) -> None:
-        """One more file, compressed; its manifest says how much comes out of it."""
-        packer, length = zlib.compressobj(wbits=_GZIP), 0
+        """One more file, compressed; its manifest says how much comes out of it.
+
+        Entries of the log are mostly hashes as digits, in which short repetitions are chance: left
+        as they are (``Z_FILTERED``) they take less, and less time at level 4 than at zlib's own.
+        """
+        packer, length = zlib.compressobj(4, wbits=_GZIP, strategy=zlib.Z_FILTERED), 0
 
         def packed() -> Iterator[bytes]:
             nonlocal length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shutil
 import zlib
@@ -11,8 +12,13 @@ import pytest
 from support.commands import done, refused
 from support.packs import campaign_of, edited, merging, signed_again, verifying
 
+from clients.evidence import collect as collect_lender
+from clients.evidence import size_class
 from crypto.documents import canonical_json, sign_document, verify_document
 from naming.keys import NamingHome
+from protocol.evidence import PackScope
+from protocol.parts import new_part
+from server.evidence import collect as collect_coordinator
 
 
 def records(content: bytes) -> list[bytes]:
@@ -173,3 +179,31 @@ def test_a_bundle_says_how_much_comes_out_of_it(handed_in, pack):
     bundle_of(pack).write_bytes(bundle_of(pack).read_bytes() * 2)
     declared(house, pack, 1000)
     assert "more than the 1,000 bytes" in refused(*verifying(folder, pack))
+
+
+def test_lenders_and_the_coordinator_make_the_same_bytes_again(handed_in):
+    """Of what is theirs; when a part was made, and under which head, differs."""
+    house, _ = handed_in
+    scope = PackScope.parse(f"campaign:{house.campaign.sha256}")
+    for collect, home in ((collect_lender, house.node("aspen")), (collect_coordinator, house.coordinator())):
+        parts = []
+        for _ in range(2):
+            with new_part() as part:
+                collect(home, scope, part)
+                out = io.BytesIO()
+                part.write("", out)
+                parts.append(out.getvalue())
+        assert parts[0] == parts[1] and len(parts[0]) > 1000
+
+
+def test_how_many_people_a_roster_has_is_told_as_a_class_and_counted_once(handed_in):
+    house, _ = handed_in
+    node, campaign = house.node("aspen"), house.campaign.sha256
+    counted = {one.number: len(node.store.members(one.number)) for one in node.store.ledger()}
+    assert node.store.charged() == counted
+    with new_part() as part:
+        collect_lender(node, PackScope.parse(f"campaign:{campaign}"), part)
+        names = list(part.files)
+        told = json.loads((part._folder / str(names.index(f"campaigns/{campaign}/rosters.json"))).read_bytes())
+    classes = [size_class(counted[one.number]) for one in node.store.releases(campaign)]
+    assert [one["size_class"] for one in told] == classes and 32 in classes

@@ -92,13 +92,16 @@ def test_how_long_withdrawals_waited_is_told_in_days(market):
     assert told["overdue_since"] is not None
 
 
-def test_the_same_registry_makes_the_same_bytes(market):
+def test_the_same_registry_makes_the_same_bytes(market, monkeypatch):
+    monkeypatch.setattr("consent.evidence_log.BUNDLE", 3)
     market.consenting("aspen", FEWEST)
     campaign = market.campaign()
     for text in (f"campaign:{campaign.sha256}", f"period:{market.clock():%Y}", f"lender:aspen:{market.clock():%Y}"):
         scope = PackScope.parse(text)
         made = exported(market, scope)
-        assert collected(market, scope, made) == collected(market, scope, made)
+        first = collected(market, scope, made)
+        assert collected(market, scope, made) == first
+        assert sum(path.startswith("log/bundles/") for path in first) > 2
 
 
 def test_nobody_is_in_a_part(market):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.errors import ProofError
-from crypto.log_tiles import TileId, entry_bundle, extend_tiles, parse_tile_path
+from crypto.log_tiles import Frontier, TileId, entry_bundle, extend_tiles, parse_tile_path
 from crypto.merkle import leaf_hash, leaves_reader, tree_root
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_hashes, tile_reader
 
@@ -162,3 +162,14 @@ def test_a_bundle_is_written_as_the_specification_says():
 def test_a_truncated_bundle_is_refused(tail):
     with pytest.raises(ProofError, match="truncated"):
         parse_entry_bundle(entry_bundle([b"whole"]) + bytes.fromhex(tail))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=6))
+def test_the_edge_of_a_tree_that_grows_in_any_chunks_has_the_naive_root(chunks):
+    leaves = [leaf_hash(str(number).encode()) for number in range(sum(chunks))]
+    tree, at = Frontier(), 0
+    for count in chunks:
+        tree.extend(leaves[at : at + count])
+        at += count
+        assert (tree.size, tree.root) == (at, tree_root(at, leaves_reader(leaves[:at])))
