@@ -94,18 +94,18 @@ class Replaying:
         self._rulebook = Rulebook(database, at_rest)
 
     @property
-    def spans(self) -> range:
-        """Where each span of applications begins."""
+    def spans(self) -> list[range]:
+        """All applications, by number."""
         with self._database.read() as connection:
             last = connection.scalar(select(func.max(applications.c.number))) or 0
-        return range(0, last + 1, SPAN)
+        return [range(first, first + SPAN) for first in range(0, last + 1, SPAN)]
 
-    def span(self, first: int) -> Replayed:
-        """All decisions of the applications with these numbers."""
+    def span(self, numbers: range) -> Replayed:
+        """All decisions of these applications."""
         statement = (
             select(decisions, applications.c.wrapped_key)
             .join(applications, applications.c.id == decisions.c.application)
-            .where(applications.c.number >= first, applications.c.number < first + SPAN)
+            .where(applications.c.number.between(numbers.start, numbers.stop - 1))
             .order_by(applications.c.number, decisions.c.number)
         )
         with self._database.read() as connection:
@@ -158,9 +158,9 @@ def replay(
     """
     found = Replayed()
     with _replaying(home) as here:
-        starts = here.spans
-        count = min(processes, len(starts))
-        for one in map(here.span, starts) if count == 1 else _shared(home, starts, count):
+        spans = here.spans
+        count = min(processes, len(spans))
+        for one in map(here.span, spans) if count == 1 else _shared(home, spans, count):
             found.add(one)
             progress(found.seen)
     return found
@@ -176,19 +176,19 @@ def _replaying(home: Path) -> Iterator[Replaying]:
         database.close()
 
 
-def _shared(home: Path, starts: range, processes: int) -> Iterator[Replayed]:
+def _shared(home: Path, spans: list[range], processes: int) -> Iterator[Replayed]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_caller)
     try:
-        yield from pool.map(partial(_span_of, home), starts)
+        yield from pool.map(partial(_span_of, home), spans)
     except BrokenProcessPool as error:
         raise ReplayEnded("a process that replayed was ended; start again") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _span_of(home: Path, first: int) -> Replayed:
+def _span_of(home: Path, numbers: range) -> Replayed:
     """In a process of its own, which keeps what it has opened until it ends."""
-    return _opened(home).span(first)
+    return _opened(home).span(numbers)
 
 
 @cache

@@ -161,7 +161,7 @@ def test_what_ended_is_forgotten_and_what_is_owed_or_waits_is_not(either: Counte
     assert (retain(either.desk, 30).forgotten, kept(either)) == (1, 1)
     assert person_file(either.desk, person)["applications"][0]["forgotten"] is True
     again = Replaying(either.desk.transactions.database, either.desk.at_rest)
-    assert sum(again.span(first).forgotten for first in again.spans) == 2
+    assert sum(again.span(numbers).forgotten for numbers in again.spans) == 2
 
 
 def test_one_person_who_asks_is_forgotten_and_nobody_else(desk: Counter):
