@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.errors import TahiniError
 from desk.errors import RulesMissing
-from desk.lending_rules import NO_MODEL, ReleasedRules, RuleKind, ScoreRules
+from desk.lending_rules import NO_MODEL, ReleasedRules, RuleDocument, RuleKind, ScoreRules
 from desk.office import Desk, InHand
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
@@ -63,17 +63,18 @@ def keep_rules(desk: Desk, case: Case) -> None:
     documents = desk.lending.documents()
     if missing := wanted - documents.keys():
         raise RulesMissing(f"the desk does not have what a case names: {min(missing)}")
-
-    def keep(hand: InHand) -> None:
-        found = set(hand.connection.scalars(select(rules.c.sha256)))
-        for sha256, one in documents.items():
-            if sha256 not in found:
-                content = desk.at_rest.wrap(sha256, one.content) if one.secret else one.content
-                row = {"sha256": sha256, "kind": one.kind, "content": content}
-                hand.connection.execute(insert(rules).values(**row, kept_at=hand.moment))
-
-    desk.write(keep)
+    desk.write(lambda hand: write_rules(hand, desk.at_rest, documents.values()))
     desk.kept_rules.update(documents)
+
+
+def write_rules(hand: InHand, at_rest: AtRest, documents: Iterable[RuleDocument]) -> None:
+    """Keep those that are not kept yet."""
+    found = set(hand.connection.scalars(select(rules.c.sha256)))
+    for one in documents:
+        if one.sha256 not in found:
+            content = at_rest.wrap(one.sha256, one.content) if one.secret else one.content
+            row = {"sha256": one.sha256, "kind": one.kind, "content": content}
+            hand.connection.execute(insert(rules).values(**row, kept_at=hand.moment))
 
 
 class NotKept(RulesMissing):

@@ -41,6 +41,11 @@ _SORTED = orjson.OPT_SORT_KEYS
 _RFC_8785 = _SORTED | orjson.OPT_STRICT_INTEGER
 """Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
 _POINTS = attrgetter("feature", "bin", "points", "neutral")
+_NAMED: Mapping[str, Callable[[str], Value]] = {
+    "number": float,
+    "date": date.fromisoformat,
+    "integer": int,
+}
 _STATUSES, _OUTCOMES = frozenset(get_args(Status)), frozenset(get_args(Outcome))
 _KINDS = frozenset({"score", "rule", "cost"})
 _ASKED = {
@@ -70,12 +75,16 @@ class RecordError(TahiniError):
 def case_hash(case: Case) -> str:
     """SHA-256 over the canonical JSON of a case, in hex. Raises RecordError: what has no canonical
     form, as an amount beyond 2^53 or half a character."""
-    written = case_json(case)
+    return stored_hash(case_json(case))
+
+
+def stored_hash(written: Json) -> str:
+    """:func:`case_hash` of a case that was written. Raises RecordError."""
     try:
-        if all(map(str.isascii, case.facts)):  # the only names of it that are not fixed
+        if all(map(str.isascii, written["facts"])):  # the only names of it that are not fixed
             return hashlib.sha256(orjson.dumps(written, option=_RFC_8785)).hexdigest()
         return document_hash(written)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise RecordError("the case has no canonical form (RFC 8785)") from error
 
 
@@ -130,6 +139,12 @@ def case_from(stored: Mapping[str, Any]) -> Case:
     return _exactly("case", stored, _case_from, case_json)
 
 
+def case_as_read(stored: Mapping[str, Any]) -> Case:
+    """As :func:`case_from`, but not written again to be compared: for whoever compares the hash of
+    what was stored (:func:`stored_hash`) with that of the case. Raises RecordError."""
+    return _read("case", stored, _case_from)
+
+
 def decision_from(stored: Mapping[str, Any]) -> Decision:
     """The decision of which :func:`decision_json` wrote this. Raises RecordError."""
     return _exactly("decision", stored, _decision_from, decision_json)
@@ -145,14 +160,17 @@ def _exactly(
     what: str, stored: Mapping[str, Any], read: Callable[[Any], T], write: Callable[[T], Json]
 ) -> T:
     """Nothing is guessed or left out: what was read is written as it stood."""
-    try:
-        found = read(stored)
-        same = identical(write(found), stored)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
-        raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
-    if not same:
+    found = _read(what, stored, read)
+    if not identical(_read(what, found, write), stored):
         raise RecordError(f"what was stored is no {what}: it does not read back as it is written")
     return found
+
+
+def _read(what: str, stored: Any, read: Callable[[Any], T]) -> T:
+    try:
+        return read(stored)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
+        raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
 
 
 def _typed(stored: Any, kinds: Mapping[str, type]) -> Json:
@@ -173,27 +191,23 @@ def _moment(value: datetime) -> str:
 
 def _value(value: Value | None) -> Any:
     kind = type(value)
+    if kind is float:
+        return {"number": repr(value)}
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
         return value if -MAX_INT <= value <= MAX_INT else {"integer": str(value)}  # type: ignore[operator]
-    if kind is float:
-        return {"number": repr(value)}
     if kind is date:
         return {"date": value.isoformat()}  # type: ignore[union-attr]
     raise RecordError(f"a fact cannot be of the type {kind.__name__}")
 
 
 def _value_from(stored: Any) -> Value | None:
-    if stored is None or isinstance(stored, bool | int | str):
-        return stored
-    ((kind, text),) = stored.items()
-    read: Mapping[str, Callable[[str], Value]] = {
-        "number": float,
-        "date": date.fromisoformat,
-        "integer": int,
-    }
-    return read[kind](text)
+    kind = type(stored)
+    if kind is str or kind is int or kind is bool or stored is None:
+        return stored  # type: ignore[no-any-return]
+    ((named, text),) = stored.items()
+    return _NAMED[named](text)
 
 
 def _fact(name: str, fact: Fact) -> Json:
@@ -256,16 +270,11 @@ def _case_from(stored: Mapping[str, Any]) -> Case:
 
 
 def _fact_from(name: str, stored: Mapping[str, Any]) -> Fact:
-    observed, source = stored["observed_on"], stored["source"]
-    if type(source) is not str:
-        raise TypeError("source")
-    return Fact(
-        name,
-        _one_of(_STATUSES, stored["status"]),
-        _value_from(stored["value"]),
-        source,
-        None if observed is None else date.fromisoformat(observed),
-    )
+    status, source, observed = stored["status"], stored["source"], stored["observed_on"]
+    if type(source) is not str or status not in _STATUSES:
+        raise TypeError("fact")
+    observed_on = None if observed is None else date.fromisoformat(observed)
+    return Fact(name, status, _value_from(stored["value"]), source, observed_on)
 
 
 def _scored_from(stored: Mapping[str, Any] | None) -> Scored | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from lending.cases import Case, Decision, Fact, Scored
-from lending.records import case_from, decision_json, identical
+from lending.records import Json, case_as_read, decision_json, identical, stored_hash
 
 
 class DecidesAgain(Protocol):
@@ -35,9 +35,7 @@ class MadeAgain:
     differs: str | None
 
 
-def replay(
-    case: Mapping[str, Any], decision: Mapping[str, Any], rules_of: Callable[[Case], DecidesAgain]
-) -> MadeAgain:
+def replay(case: Json, decision: Json, rules_of: Callable[[Case], DecidesAgain]) -> MadeAgain:
     """Score and decide the stored ``case`` again (:mod:`lending.records` writes it and the stored
     ``decision``).
 
@@ -48,15 +46,20 @@ def replay(
         RecordError: what was stored is no case. Whatever ``rules_of`` raises where it does not
             have them, and they where they do not decide such a case.
     """
-    read = case_from(case)
+    read = case_as_read(case)
     rules = rules_of(read)
-    again = replace(read, scored=rules.score(read.facts))
-    made = rules.decide(again)
-    differs = "scored" if again.scored != read.scored else _differing(decision_json(made), decision)
-    return MadeAgain(again, made, differs)
+    scored = rules.score(read.facts)
+    made = rules.decide(replace(read, scored=scored))
+    if scored != read.scored:
+        differs: str | None = "scored"
+    else:
+        differs = _differing(decision_json(made), decision)
+        if differs is None and made.case_hash != stored_hash(case):
+            differs = "case"  # it says more, or otherwise, than was read
+    return MadeAgain(read, made, differs)
 
 
-def _differing(written: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
+def _differing(written: Json, stored: Json) -> str | None:
     if identical(written, stored):
         return None
     if set(written) != set(stored):
