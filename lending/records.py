@@ -41,6 +41,7 @@ _SORTED = orjson.OPT_SORT_KEYS
 _RFC_8785 = _SORTED | orjson.OPT_STRICT_INTEGER
 """Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
 _POINTS = attrgetter("feature", "bin", "points", "neutral")
+_AS_THEY_ARE = frozenset({str, bool, type(None)})
 _NAMED: Mapping[str, Callable[[str], Value]] = {
     "number": float,
     "date": date.fromisoformat,
@@ -191,10 +192,10 @@ def _moment(value: datetime) -> str:
 
 def _value(value: Value | None) -> Any:
     kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
     if kind is float:
         return {"number": repr(value)}
-    if kind is str or kind is bool or value is None:
-        return value
     if kind is int:
         return value if -MAX_INT <= value <= MAX_INT else {"integer": str(value)}  # type: ignore[operator]
     if kind is date:
@@ -213,11 +214,12 @@ def _value_from(stored: Any) -> Value | None:
 def _fact(name: str, fact: Fact) -> Json:
     if fact.name != name:
         raise RecordError(f"the fact {fact.name!r} stands under the name {name!r}")
+    value, observed = fact.value, fact.observed_on
     return {
         "status": fact.status,
-        "value": _value(fact.value),
+        "value": value if type(value) in _AS_THEY_ARE else _value(value),
         "source": fact.source,
-        "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+        "observed_on": None if observed is None else observed.isoformat(),
     }
 
 
