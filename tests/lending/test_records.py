@@ -222,6 +222,12 @@ def differing(one: Case, made: dict[str, Any], scored: Scored | None = SCORED) -
     return replay(case_json(one), made, lambda _: AsThen(scored)).differs
 
 
+def test_a_case_that_says_more_than_is_read_does_not_come_out():
+    made = decision_json(decide(case(), POLICY, PRICES, score_reasons, KEY))
+    more = case_json(case()) | {"note": "seen by nobody"}
+    assert replay(more, made, lambda _: AsThen(SCORED)).differs == "case"
+
+
 def test_an_altered_case_or_another_score_or_policy_does_not_either():
     made = decision_json(decide(case(), POLICY, PRICES, score_reasons, KEY))
     assert differing(case(outstanding=1), made) == "case_hash"
