@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -257,23 +258,33 @@ def reference(
     typer.echo(f"wrote {home / REFERENCE_FILE}, of {found.people} people just above {cut_off}")
 
 
-@app.command(epilog="Example: `tahini desk replay --home desk --json`")
-def replay(home: DeskHome, as_json: AsJson = False) -> None:
-    """Make every stored decision of a machine again, bit by bit. Exit code 1 if one differs."""
+@app.command(epilog="Example: `tahini desk replay --home desk --processes 2 --json`")
+def replay(
+    home: DeskHome,
+    processes: Annotated[
+        int | None, typer.Option(help="How many share the work; one a core if not said.", min=1)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make every stored decision of a machine again, score and all, bit by bit, each by the very
+    model, policy, law and products that it names. Exit code 1 if one differs, or could not be made
+    again though nobody had it forgotten."""
     from desk.commands.replay import replay as again
-    from desk.home import opened_desk
 
-    with opened_desk(home) as desk, progress("decisions", None) as bar:
-        found = again(desk, bar)
+    with progress("decisions", None) as bar:
+        found = again(home, processes or len(os.sched_getaffinity(0)), bar)
     if as_json:
         say(asdict(found), True)
     else:
         typer.echo(
-            f"{found.same} decisions come out the same, {len(found.differs)} differ; "
-            f"{found.by_people} are people's, {found.elsewhere} of versions that are not here, "
-            f"{found.forgotten} forgotten"
+            f"{found.same} decisions come out the same, {found.different} differ; "
+            f"{found.by_people} are people's, {found.forgotten} forgotten"
         )
-    if found.differs:
+        for decision, name in found.differs.items():
+            typer.echo(f"{decision} differs: {name}")
+        for why, count in sorted(found.not_replayed.items()):
+            typer.echo(f"{count} could not be made again: {why}")
+    if not found.sound:
         raise typer.Exit(1)
 
 

@@ -49,3 +49,9 @@ class RulesMissing(DeskError):
 
     status = 503
     code = "rules-missing"
+
+
+class ReplayEnded(DeskError):
+    """Not every decision was made again, because a process that did it was ended."""
+
+    code = "replay-ended"

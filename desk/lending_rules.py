@@ -6,13 +6,15 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, partial
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from credit.features import FeatureSchema
+from crypto.documents import canonical_json
 from desk.errors import RulesMissing
 from desk.retention import kept
 from law.categories import DataCategory
@@ -25,6 +27,7 @@ from lending.policy.decide import decide, known_facts
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
+from lending.policy.release import Release
 from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
@@ -41,6 +44,27 @@ class Versions:
     model: str
     policy: str
     law: str
+    release: str
+    """Of products and what reasons compare with."""
+
+
+RuleKind = Literal["model", "policy", "law", "release", "exploration"]
+
+
+@dataclass(frozen=True)
+class RuleDocument:
+    """Something that decisions are made by, as it is kept."""
+
+    kind: RuleKind
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def secret(self) -> bool:
+        return self.kind == "exploration"
 
 
 class LendingRules(Protocol):
@@ -48,6 +72,10 @@ class LendingRules(Protocol):
 
     def versions(self, product: str, day: date) -> Versions:
         """What is in force for a product on a day. Raises RulesMissing."""
+        ...
+
+    def documents(self) -> Mapping[str, RuleDocument]:
+        """All of it, by hash: whatever versions may be named, so that it can be kept."""
         ...
 
     def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
@@ -92,12 +120,14 @@ def feature_law(laws: Laws) -> FeatureLaw:
 
 @dataclass(frozen=True)
 class ScoreRules:
-    """A released model, and what its scores are explained by."""
+    """A released model, and what its scores are explained by; ``file`` is the model's, which has
+    its hash."""
 
     scorer: Scorer
     reference: MeanPoints
     glossary: Glossary
     schema: FeatureSchema
+    file: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -123,9 +153,33 @@ class ReleasedRules:
     def _model_hash(self) -> str:
         return NO_MODEL if self.model is None else self.model.scorer.model_sha256
 
+    @cached_property
+    def _release(self) -> Release:
+        key, model = self.exploration_key, self.model
+        return Release(
+            self.pricing.products,
+            None if model is None else model.reference,
+            {} if model is None else model.glossary.families,
+            hashlib.sha256(key).hexdigest() if key else "",
+        )
+
+    def documents(self) -> dict[str, RuleDocument]:
+        payloads: list[tuple[RuleKind, dict[str, Any]]] = [
+            ("law", self.pricing.laws.payload()),
+            ("release", self._release.payload()),
+            *(("policy", one.document.payload()) for one in self.policies),
+        ]
+        found = [RuleDocument(kind, canonical_json(said)) for kind, said in payloads]
+        if self.model is not None:
+            found.append(RuleDocument("model", self.model.file))
+        if self.exploration_key:
+            found.append(RuleDocument("exploration", self.exploration_key))
+        return {one.sha256: one for one in found}
+
     def versions(self, product: str, day: date) -> Versions:
         """The newest policy for this product that is in force, and lawful, on that day."""
-        return Versions(self._model_hash, self._in_force(product, day).hash, self.pricing.laws.hash)
+        policy, law = self._in_force(product, day).hash, self.pricing.laws.hash
+        return Versions(self._model_hash, policy, law, self._release.hash)
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = [
@@ -177,10 +231,10 @@ class ReleasedRules:
 
     def decide(self, case: Case) -> Decision:
         policy = self._by_hash.get(case.policy_hash)
-        here = (self._model_hash, self.pricing.laws.hash)
-        if policy is None or (case.model_hash, case.law_hash) != here:
+        here = (self._model_hash, self.pricing.laws.hash, self._release.hash)
+        if policy is None or (case.model_hash, case.law_hash, case.release_hash) != here:
             raise RulesMissing(
-                "the case was decided by a model, a policy or a law that is not here"
+                "the case names a model, a policy, a law or a release that is not here"
             )
         return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
 

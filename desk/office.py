@@ -191,6 +191,8 @@ class Desk:
     sender: Sending
     verifiers: Mapping[str, Verifying]
     ways: Ways
+    kept_rules: set[str] = field(default_factory=set)
+    """Hashes of what is known to be kept (``desk.rulebook``)."""
 
     def start(self) -> None:
         self.transactions.start()

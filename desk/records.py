@@ -48,7 +48,7 @@ class StoredDecision:
     @classmethod
     def opened(cls, row: Row[Any], key: ApplicationKey) -> StoredDecision:
         """From a row of ``decisions``; raises SealError."""
-        said = key.open(REST, row.sealed)
+        said = opened_record(row, key)
         return cls(
             case_from(said["case"]),
             decision_from(said["decision"]),
@@ -56,6 +56,12 @@ class StoredDecision:
             Blinding(row.id, said["salt"]),
             row.by,
         )
+
+
+def opened_record(row: Row[Any], key: ApplicationKey) -> dict[str, Any]:
+    """What a row of ``decisions`` rested on and says, as it was written; raises SealError."""
+    found: dict[str, Any] = key.open(REST, row.sealed)
+    return found
 
 
 def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
@@ -99,26 +105,35 @@ def permission_from(said: dict[str, Any]) -> Permission:
 
 def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
     """The decision and its offer; its statement goes into the outbox in the same transaction."""
-    case, decision, scored = made.case, made.decision, made.decision.scored
+    decision = made.decision
     hand.add(
         decisions,
         id=made.blinding.application,
-        application=case.application.id,
         number=number,
         by=made.by,
-        outcome=decision.outcome,
-        score=None if scored is None else scored.score,
-        band=None if scored is None else scored.band,
-        model_hash=case.model_hash,
-        policy_hash=case.policy_hash,
-        law_hash=case.law_hash,
-        case_hash=decision.case_hash,
-        decided_at=decision.decided_at,
-        explored=any(one.table == "exploration" and one.held for one in decision.trace),
         sealed=made.sealed(key),
+        **decision_columns(made.case, decision),
     )
     if decision.offer is not None:
         hand.add(offers, decision=made.blinding.application, **_offer_row(decision.offer))
+
+
+def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:
+    """What of a decision stands in clear beside it."""
+    scored = decision.scored
+    return {
+        "application": case.application.id,
+        "outcome": decision.outcome,
+        "score": None if scored is None else scored.score,
+        "band": None if scored is None else scored.band,
+        "model_hash": case.model_hash,
+        "policy_hash": case.policy_hash,
+        "law_hash": case.law_hash,
+        "release_hash": case.release_hash,
+        "case_hash": decision.case_hash,
+        "decided_at": decision.decided_at,
+        "explored": any(one.table == "exploration" and one.held for one in decision.trace),
+    }
 
 
 def _offer_row(offer: LoanOffer) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
         read_reference(home / REFERENCE_FILE, scorer),
         Glossary.of(schema, said, str(families)),
         schema,
+        (node.home / MODELS_FOLDER / campaign / MODEL_FILE).read_bytes(),
     )
 
 

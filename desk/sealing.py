@@ -17,6 +17,7 @@ from crypto.sealing import SealedBody, new_data_key, seal, unseal, unwrap_key, w
 
 COMMITMENT_SIZE = 32
 _WRAPPING = b"tahini/desk/data-key/v1/"
+_SECRET = b"tahini/desk/secret/v1/"
 _BODY = b"tahini/desk/body/v1/"
 
 
@@ -58,3 +59,11 @@ class AtRest:
             raise SealError(f"what application {application} rested on was forgotten")
         context = _WRAPPING + application.encode()
         return ApplicationKey(application, unwrap_key(self.key, wrapped, context))
+
+    def wrap(self, name: str, secret: bytes) -> bytes:
+        """A secret of the desk's own, as it is stored under ``name``."""
+        return wrap_key(self.key, secret, _SECRET + name.encode())
+
+    def unwrap(self, name: str, wrapped: bytes) -> bytes:
+        """Inverse of :meth:`wrap`; raises SealError."""
+        return unwrap_key(self.key, wrapped, _SECRET + name.encode())

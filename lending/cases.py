@@ -138,6 +138,8 @@ class Case:
     model_hash: str
     policy_hash: str
     law_hash: str
+    release_hash: str
+    """Of products and what reasons compare with (``lending.policy.release``)."""
 
 
 @dataclass(frozen=True, slots=True)

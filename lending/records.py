@@ -13,8 +13,9 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import orjson
 
@@ -36,10 +37,34 @@ from lending.cases import (
     Value,
 )
 
-_RFC_8785 = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_SORTED = orjson.OPT_SORT_KEYS
+_RFC_8785 = _SORTED | orjson.OPT_STRICT_INTEGER
 """Of what has no doubles and ASCII names only; a whole number beyond 2^53 is refused."""
 _POINTS = attrgetter("feature", "bin", "points", "neutral")
-ReasonKind = Literal["score", "rule", "cost"]
+_AS_THEY_ARE = frozenset({str, bool, type(None)})
+_NAMED: Mapping[str, Callable[[str], Value]] = {
+    "number": float,
+    "date": date.fromisoformat,
+    "integer": int,
+}
+_STATUSES, _OUTCOMES = frozenset(get_args(Status)), frozenset(get_args(Outcome))
+_KINDS = frozenset({"score", "rule", "cost"})
+_ASKED = {
+    "id": str,
+    "product": str,
+    "amount": int,
+    "term_days": int,
+    "purpose": str,
+    "wants_person": bool,
+}
+_CASE = {"outstanding": int} | dict.fromkeys(
+    ("model_hash", "policy_hash", "law_hash", "release_hash"), str
+)
+_SCORED = {"score": int, "band": str, "base": int}
+_DECISION = {"application": str, "case_hash": str}
+_REASON = {"code": str, "points_below": int}
+_OFFER = {"product": str, "amount": int, "term_days": int, "rate_ppm_day": int, "limit": int}
+_COST = {"cap_source": str, "total": int}
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -51,12 +76,16 @@ class RecordError(TahiniError):
 def case_hash(case: Case) -> str:
     """SHA-256 over the canonical JSON of a case, in hex. Raises RecordError: what has no canonical
     form, as an amount beyond 2^53 or half a character."""
-    written = case_json(case)
+    return stored_hash(case_json(case))
+
+
+def stored_hash(written: Json) -> str:
+    """:func:`case_hash` of a case that was written. Raises RecordError."""
     try:
-        if all(map(str.isascii, case.facts)):  # the only names of it that are not fixed
+        if all(map(str.isascii, written["facts"])):  # the only names of it that are not fixed
             return hashlib.sha256(orjson.dumps(written, option=_RFC_8785)).hexdigest()
         return document_hash(written)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise RecordError("the case has no canonical form (RFC 8785)") from error
 
 
@@ -80,6 +109,7 @@ def case_json(case: Case) -> Json:
         "model_hash": case.model_hash,
         "policy_hash": case.policy_hash,
         "law_hash": case.law_hash,
+        "release_hash": case.release_hash,
     }
 
 
@@ -110,42 +140,48 @@ def case_from(stored: Mapping[str, Any]) -> Case:
     return _exactly("case", stored, _case_from, case_json)
 
 
+def case_as_read(stored: Mapping[str, Any]) -> Case:
+    """As :func:`case_from`, but not written again to be compared: for whoever compares the hash of
+    what was stored (:func:`stored_hash`) with that of the case. Raises RecordError."""
+    return _read("case", stored, _case_from)
+
+
 def decision_from(stored: Mapping[str, Any]) -> Decision:
     """The decision of which :func:`decision_json` wrote this. Raises RecordError."""
     return _exactly("decision", stored, _decision_from, decision_json)
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Equal, and of one type throughout: ``1`` is neither ``1.0`` nor ``true``."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(identical(one[name], other[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(identical, one, other))
-    return bool(one == other)
+    """Whether two JSON values are the same bytes, whatever the order of names: ``1`` is neither
+    ``1.0`` nor ``true``. Raises TypeError: one of them is no JSON."""
+    return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
 
 
 def _exactly(
     what: str, stored: Mapping[str, Any], read: Callable[[Any], T], write: Callable[[T], Json]
 ) -> T:
     """Nothing is guessed or left out: what was read is written as it stood."""
-    try:
-        found = read(stored)
-        same = identical(write(found), stored)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
-        raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
-    if not same:
+    found = _read(what, stored, read)
+    if not identical(_read(what, found, write), stored):
         raise RecordError(f"what was stored is no {what}: it does not read back as it is written")
     return found
 
 
-def _typed(stored: Any, **kinds: type) -> Json:
+def _read(what: str, stored: Any, read: Callable[[Any], T]) -> T:
+    try:
+        return read(stored)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecordError) as error:
+        raise RecordError(f"what was stored is no {what} ({type(error).__name__})") from error
+
+
+def _typed(stored: Any, kinds: Mapping[str, type]) -> Json:
     """These fields of an object, if they are of these types. Raises KeyError, TypeError."""
+    found = {}
     for name, kind in kinds.items():
-        if type(stored[name]) is not kind:
+        value = found[name] = stored[name]
+        if type(value) is not kind:
             raise TypeError(name)
-    return {name: stored[name] for name in kinds}
+    return found
 
 
 def _moment(value: datetime) -> str:
@@ -156,37 +192,34 @@ def _moment(value: datetime) -> str:
 
 def _value(value: Value | None) -> Any:
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in _AS_THEY_ARE:
         return value
-    if kind is int:
-        return value if -MAX_INT <= value <= MAX_INT else {"integer": str(value)}  # type: ignore[operator]
     if kind is float:
         return {"number": repr(value)}
+    if kind is int:
+        return value if -MAX_INT <= value <= MAX_INT else {"integer": str(value)}  # type: ignore[operator]
     if kind is date:
         return {"date": value.isoformat()}  # type: ignore[union-attr]
     raise RecordError(f"a fact cannot be of the type {kind.__name__}")
 
 
 def _value_from(stored: Any) -> Value | None:
-    if stored is None or isinstance(stored, bool | int | str):
-        return stored
-    ((kind, text),) = stored.items()
-    read: Mapping[str, Callable[[str], Value]] = {
-        "number": float,
-        "date": date.fromisoformat,
-        "integer": int,
-    }
-    return read[kind](text)
+    kind = type(stored)
+    if kind is str or kind is int or kind is bool or stored is None:
+        return stored  # type: ignore[no-any-return]
+    ((named, text),) = stored.items()
+    return _NAMED[named](text)
 
 
 def _fact(name: str, fact: Fact) -> Json:
     if fact.name != name:
         raise RecordError(f"the fact {fact.name!r} stands under the name {name!r}")
+    value, observed = fact.value, fact.observed_on
     return {
         "status": fact.status,
-        "value": _value(fact.value),
+        "value": value if type(value) in _AS_THEY_ARE else _value(value),
         "source": fact.source,
-        "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+        "observed_on": None if observed is None else observed.isoformat(),
     }
 
 
@@ -219,57 +252,56 @@ def _offer(offer: LoanOffer) -> Json:
     }
 
 
-def _one_of(known: Any, value: Any) -> Any:
-    if value not in get_args(known):
+def _one_of(known: frozenset[str], value: Any) -> Any:
+    if value not in known:
         raise ValueError
     return value
 
 
 def _case_from(stored: Mapping[str, Any]) -> Case:
     asked = stored["application"]
-    texts = _typed(asked, id=str, product=str, purpose=str)
-    numbers = _typed(asked, amount=int, term_days=int, wants_person=bool)
-    received = datetime.fromisoformat(asked["received_at"])
     return Case(
-        application=Application(**texts, **numbers, received_at=received),
+        application=Application(
+            **_typed(asked, _ASKED), received_at=datetime.fromisoformat(asked["received_at"])
+        ),
         facts={name: _fact_from(name, one) for name, one in stored["facts"].items()},
         scored=_scored_from(stored["scored"]),
         now=datetime.fromisoformat(stored["now"]),
-        **_typed(stored, outstanding=int, model_hash=str, policy_hash=str, law_hash=str),
+        **_typed(stored, _CASE),
     )
 
 
 def _fact_from(name: str, stored: Mapping[str, Any]) -> Fact:
-    observed = stored["observed_on"]
-    return Fact(
-        name=name,
-        status=_one_of(Status, stored["status"]),
-        value=_value_from(stored["value"]),
-        source=_typed(stored, source=str)["source"],
-        observed_on=None if observed is None else date.fromisoformat(observed),
-    )
+    status, source, observed = stored["status"], stored["source"], stored["observed_on"]
+    if type(source) is not str or status not in _STATUSES:
+        raise TypeError("fact")
+    observed_on = None if observed is None else date.fromisoformat(observed)
+    return Fact(name, status, _value_from(stored["value"]), source, observed_on)
 
 
 def _scored_from(stored: Mapping[str, Any] | None) -> Scored | None:
     if stored is None:
         return None
-    points = []
-    for feature, number, worth, neutral in stored["points"]:
-        named = {"feature": feature, "bin": number, "points": worth, "neutral": neutral}
-        points.append(
-            FeaturePoints(**_typed(named, feature=str, bin=int, points=int, neutral=bool))
-        )
     return Scored(
-        **_typed(stored, score=int, band=str, base=int),
+        **_typed(stored, _SCORED),
         probability=float(stored["probability"]),
-        points=tuple(points),
+        points=tuple([_points_from(*one) for one in stored["points"]]),
     )
+
+
+@lru_cache(maxsize=1 << 16, typed=True)
+def _points_from(feature: Any, number: Any, worth: Any, neutral: Any) -> FeaturePoints:
+    """A model has few features, each with few bins and points: its points are the same objects in
+    every case that is read."""
+    if (type(feature), type(number), type(worth), type(neutral)) != (str, int, int, bool):
+        raise TypeError("points")
+    return FeaturePoints(feature, number, worth, neutral)
 
 
 def _decision_from(stored: Mapping[str, Any]) -> Decision:
     return Decision(
-        **_typed(stored, application=str, case_hash=str),
-        outcome=_one_of(Outcome, stored["outcome"]),
+        **_typed(stored, _DECISION),
+        outcome=_one_of(_OUTCOMES, stored["outcome"]),
         scored=_scored_from(stored["scored"]),
         offer=None if stored["offer"] is None else _offer_from(stored["offer"]),
         reasons=tuple(map(_reason_from, stored["reasons"])),
@@ -280,26 +312,27 @@ def _decision_from(stored: Mapping[str, Any]) -> Decision:
 
 def _reason_from(stored: Mapping[str, Any]) -> PrincipalReason:
     return PrincipalReason(
-        **_typed(stored, code=str, points_below=int),
-        kind=_one_of(ReasonKind, stored["kind"]),
+        **_typed(stored, _REASON),
+        kind=_one_of(_KINDS, stored["kind"]),
         detail={name: _value_from(value) for name, value in stored["detail"].items()},  # type: ignore[misc]
     )
 
 
 def _step_from(stored: Sequence[Any]) -> Step:
     table, row, held, read = stored
-    named = _typed({"table": table, "row": row}, table=str, row=str)
-    if not isinstance(held, bool | None) or not all(type(one) is str for one in read):
+    if type(table) is not str or type(row) is not str or not all(type(one) is str for one in read):
         raise TypeError("step")
-    return Step(**named, held=held, read=tuple(read))
+    if held is not None and type(held) is not bool:
+        raise TypeError("step")
+    return Step(table, row, held, tuple(read))
 
 
 def _offer_from(stored: Mapping[str, Any]) -> LoanOffer:
     cost = stored["cost"]
     return LoanOffer(
-        **_typed(stored, product=str, amount=int, term_days=int, rate_ppm_day=int, limit=int),
+        **_typed(stored, _OFFER),
         cost=Cost(
-            **_typed(cost, cap_source=str, total=int),
+            **_typed(cost, _COST),
             compound=Decimal(cost["compound"]),
             simple=Decimal(cost["simple"]),
             cap=None if cost["cap"] is None else Decimal(cost["cap"]),

@@ -12,11 +12,17 @@ import os
 import sys
 from typing import Any
 
-from benchmarks.lending import decisions, http, money, scores
+from benchmarks.lending import decisions, http, money, replays, scores
 from benchmarks.report import machine, parser, show, versions
 
 PACKAGES = ("pyxirr", "zen-engine", "duckdb", "pydantic")
-PARTS = {"money": money, "scores": scores, "decisions": decisions, "http": http}
+PARTS = {
+    "money": money,
+    "scores": scores,
+    "decisions": decisions,
+    "http": http,
+    "replays": replays,
+}
 
 
 def main() -> None:

@@ -71,6 +71,7 @@ def somebody(policy: CreditPolicy, number: int, product: str, term_days: int) ->
         "m",
         policy.hash,
         "l",
+        "r",
     )
 
 

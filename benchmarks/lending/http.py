@@ -7,8 +7,7 @@ service of ``benchmarks.yardsticks`` inserts a row a request over the same datab
 witnesses, desk, database and load share this machine.
 
 ``ratio_batch_to_plain`` counts decisions a second without HTTP and log (a lender's own batch,
-``lending`` alone); ``replay_1m_s`` is what a million stored decisions would take at the pace of
-those stored here.
+``lending`` alone). What was stored is replayed, too: every decision comes out again.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from desk.records import StoredDecision
 from desk.storage.tables import applications, decisions
 from lending.cases import Case
 
-BARS: dict[str, float] = {"ratio_p99_to_plain": 0.7, "receipt_p99_ms": 300.0, "replay_1m_s": 300.0}
+BARS: dict[str, float] = {"ratio_p99_to_plain": 0.7, "receipt_p99_ms": 300.0}
 LEAST: dict[str, float] = {"ratio_decisions_to_plain": 2.0, "ratio_batch_to_plain": 20.0}
 PEOPLE, SECONDS, RECEIPTS = 2000, 30.0, 200
 CONNECTIONS = 32
@@ -81,7 +80,7 @@ def measure(seed: int, scale: float) -> dict[str, Any]:
         run(asked, _Silent(), beside)
     for key in ("ratio_decisions_to_plain", "ratio_batch_to_plain"):
         found[key] = min(found[f"{name}_{key}"] for name in ("postgresql", "sqlite"))
-    for key in ("ratio_p99_to_plain", "receipt_p99_ms", "replay_1m_s"):
+    for key in BARS:
         found[key] = max(found[f"{name}_{key}"] for name in ("postgresql", "sqlite"))
     return found
 
@@ -143,7 +142,7 @@ def _desk(
     with where as url, _home(scenario, name, url) as (home, token):
         decided = _decisions(home, token, people, seconds)
         plain = _plain(folder, url, seconds)
-        batch, again = _pure(home)
+        batch = _pure(home)
     yield from {f"decisions_{key}": one for key, one in decided.items()}.items()
     yield from {f"plain_{key}": one for key, one in plain.items()}.items()
     yield "receipt_p99_ms", decided["receipt_p99_ms"]
@@ -151,7 +150,6 @@ def _desk(
     yield "ratio_p99_to_plain", decided["p99_ms"] / plain["p99_ms"]
     yield "ratio_batch_to_plain", batch / plain["per_s"]
     yield "batch_per_s", batch
-    yield "replay_1m_s", again
 
 
 def _decisions(home: Path, token: str, people: list[str], seconds: float) -> dict[str, float]:
@@ -220,19 +218,15 @@ def _cases(desk: Desk) -> Iterator[Case]:
         yield StoredDecision.opened(row, desk.at_rest.of(row.application, row.wrapped_key)).case
 
 
-def _pure(home: Path) -> tuple[float, float]:
-    """Decisions a second in one process from what is stored, score included; and how long a million
-    of them take to be made again and compared."""
+def _pure(home: Path) -> float:
+    """Decisions a second in one process from what is stored, score included."""
+    found = replay(home)
+    if not found.sound or not found.same:
+        raise RuntimeError(f"decisions do not come out again: {found}")
     with opened_desk(home) as desk:
-        began = time.perf_counter()
-        found = replay(desk)
-        again = time.perf_counter() - began
-        if found.differs or not found.same:
-            raise RuntimeError(f"{len(found.differs)} decisions differ, {found.same} are the same")
         cases = list(_cases(desk))
         began = time.perf_counter()
         for case in cases:
             desk.lending.score(case.facts)
             desk.lending.decide(case)
-        batch = len(cases) / (time.perf_counter() - began)
-    return batch, again / found.same * 1_000_000
+        return len(cases) / (time.perf_counter() - began)

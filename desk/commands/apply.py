@@ -25,6 +25,7 @@ from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, write_decision
 from desk.reviewing import open_review
+from desk.rulebook import keep_rules
 from desk.sources import Inquiry, Readable
 from desk.statements import Decided, decision_payload
 from desk.states import FIRST
@@ -184,7 +185,9 @@ def _decided(
         model_hash=versions.model,
         policy_hash=versions.policy,
         law_hash=versions.law,
+        release_hash=versions.release,
     )
+    keep_rules(desk, case)
     return StoredDecision(case, desk.lending.decide(case), permission, blinding)
 
 

@@ -1,92 +1,196 @@
-"""Make every stored decision of a machine again, and compare: bit by bit, trace and reasons too.
+"""Make every stored decision of a machine again, and compare: bit by bit, score, trace and reasons
+too, each by the very rules that it names (``desk.rulebook``).
 
-A decision whose model, policy or law is not here any more cannot be made again; that is counted,
-and no difference.
+Nothing of the desk's home is asked but its key and its database: neither today's policies nor the
+registry. Applications are read in spans, so memory does not grow with them; several processes share
+the spans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
-from crypto.errors import SealError
-from desk.errors import RulesMissing
-from desk.office import MACHINE, Desk
-from desk.records import StoredDecision
+from crypto.errors import SealError, TahiniError
+from crypto.keys import read_secret
+from crypto.sealing import KEY_SIZE
+from desk.errors import ReplayEnded
+from desk.home import KEY_FILE, open_database
+from desk.office import MACHINE
+from desk.records import decision_columns, opened_record
+from desk.rulebook import NotKept, Rulebook
+from desk.sealing import AtRest
+from desk.storage.database import DeskDatabase
 from desk.storage.tables import applications, decisions
-from lending.records import case_hash, decision_json, identical
+from lending.policy.replay import replay as replay_one
+from lending.records import RecordError
+from naming.batches import end_with_caller
 
-AT_ONCE = 1000
+SPAN = 1000
+"""Applications that are read at once."""
+MOST_TOLD = 1000
+"""So many decisions are named, of those that differ; all are counted."""
 
 
 @dataclass
 class Replayed:
-    """What came of it. ``differs``: decisions that come out otherwise, by id."""
+    """What came of it. ``differs``: by id, in which field; the first of them. ``not_replayed``:
+    how many could not be made again, by why."""
 
     same: int = 0
     by_people: int = 0
-    elsewhere: int = 0
-    """Decided by versions that are not here."""
     forgotten: int = 0
-    differs: list[str] = field(default_factory=list)
+    """Their keys were destroyed, because the law or the person wanted it."""
+    different: int = 0
+    differs: dict[str, str] = field(default_factory=dict)
+    not_replayed: dict[str, int] = field(default_factory=dict)
 
     @property
     def seen(self) -> int:
-        return self.same + self.by_people + self.elsewhere + self.forgotten + len(self.differs)
+        undone = sum(self.not_replayed.values())
+        return self.same + self.by_people + self.forgotten + self.different + undone
+
+    @property
+    def sound(self) -> bool:
+        """Whatever is a machine's, and not forgotten, came out the same."""
+        return not self.different and not self.not_replayed
+
+    def add(self, other: Replayed) -> None:
+        self.same += other.same
+        self.by_people += other.by_people
+        self.forgotten += other.forgotten
+        self.different += other.different
+        for why, count in other.not_replayed.items():
+            self.undone(why, count)
+        for decision, name in other.differs.items():
+            self._tell(decision, name)
+
+    def undone(self, why: str, count: int = 1) -> None:
+        self.not_replayed[why] = self.not_replayed.get(why, 0) + count
+
+    def differ(self, decision: str, name: str) -> None:
+        self.different += 1
+        self._tell(decision, name)
+
+    def _tell(self, decision: str, name: str) -> None:
+        if len(self.differs) < MOST_TOLD:
+            self.differs[decision] = name
 
 
-def replay(desk: Desk, progress: Callable[[int], None] = lambda _: None) -> Replayed:
-    """All decisions, in the order in which they were made."""
-    found = Replayed()
-    for rows in _pages(desk):
+class Replaying:
+    """Makes the decisions of one desk again."""
+
+    def __init__(self, database: DeskDatabase, at_rest: AtRest) -> None:
+        self._database, self._at_rest = database, at_rest
+        self._rulebook = Rulebook(database, at_rest)
+
+    @property
+    def spans(self) -> list[range]:
+        """All applications, by number."""
+        with self._database.read() as connection:
+            last = connection.scalar(select(func.max(applications.c.number))) or 0
+        return [range(first, first + SPAN) for first in range(0, last + 1, SPAN)]
+
+    def span(self, numbers: range) -> Replayed:
+        """All decisions of these applications."""
+        statement = (
+            select(decisions, applications.c.wrapped_key)
+            .join(applications, applications.c.id == decisions.c.application)
+            .where(applications.c.number.between(numbers.start, numbers.stop - 1))
+            .order_by(applications.c.number, decisions.c.number)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        found = Replayed()
         for row in rows:
-            _again(desk, row, found)
-        progress(found.seen)
+            self._again(row, found)
+        return found
+
+    def _again(self, row: Row[Any], found: Replayed) -> None:
+        if row.by != MACHINE:
+            found.by_people += 1
+            return
+        if row.wrapped_key is None:
+            found.forgotten += 1
+            return
+        try:
+            said = opened_record(row, self._at_rest.of(row.application, row.wrapped_key))
+            made = replay_one(said["case"], said["decision"], self._rulebook.of)
+        except TahiniError as error:
+            found.undone(_why(error))
+            return
+        differs = made.differs or _otherwise(row, decision_columns(made.case, made.decision))
+        if differs is None:
+            found.same += 1
+        else:
+            found.differ(row.id, differs)
+
+
+def _why(error: TahiniError) -> str:
+    """In a word, why a decision cannot be made again."""
+    if isinstance(error, NotKept):
+        return f"{error.kind}-missing"
+    return "unreadable" if isinstance(error, SealError | RecordError) else "not-decided"
+
+
+def _otherwise(row: Row[Any], columns: Mapping[str, Any]) -> str | None:
+    """What stands in clear beside the decision, and is not what it says."""
+    return next((name for name, one in columns.items() if getattr(row, name) != one), None)
+
+
+def replay(
+    home: Path, processes: int = 1, progress: Callable[[int], None] = lambda _: None
+) -> Replayed:
+    """All decisions of the desk in ``home``, in the order of their applications.
+
+    Raises:
+        BadSettings, KeyFileError, StorageFailed: the home or its database cannot be read.
+        ReplayEnded: one of the processes was ended.
+    """
+    found = Replayed()
+    with _replaying(home) as here:
+        spans = here.spans
+        count = min(processes, len(spans))
+        for one in map(here.span, spans) if count == 1 else _shared(home, spans, count):
+            found.add(one)
+            progress(found.seen)
     return found
 
 
-def _pages(desk: Desk) -> Iterator[list[Row[Any]]]:
-    statement = (
-        select(decisions, applications.c.number.label("place"), applications.c.wrapped_key)
-        .join(applications, applications.c.id == decisions.c.application)
-        .order_by(applications.c.number, decisions.c.number)
-    )
-    last = 0
-    while True:
-        page = statement.where(applications.c.number > last).limit(AT_ONCE)
-        with desk.reading() as hand:
-            rows = list(hand.connection.execute(page).all())
-        # an application's decisions stay together: the next page begins after the last whole one
-        if len(rows) == AT_ONCE and rows[0].place != rows[-1].place:
-            rows = [row for row in rows if row.place != rows[-1].place]
-        if not rows:
-            return
-        last = rows[-1].place
-        yield rows
-
-
-def _again(desk: Desk, row: Row[Any], found: Replayed) -> None:
-    if row.by != MACHINE:
-        found.by_people += 1
-        return
+@contextmanager
+def _replaying(home: Path) -> Iterator[Replaying]:
+    database = open_database(home)
     try:
-        made = StoredDecision.opened(row, desk.at_rest.of(row.application, row.wrapped_key))
-        again = desk.lending.decide(made.case)
-    except SealError:
-        found.forgotten += 1
-        return
-    except RulesMissing:
-        found.elsewhere += 1
-        return
-    same = (
-        row.case_hash == case_hash(made.case) == made.decision.case_hash
-        and row.outcome == made.decision.outcome
-        and identical(decision_json(again), decision_json(made.decision))
-    )
-    if same:
-        found.same += 1
-    else:
-        found.differs.append(row.id)
+        database.check()
+        yield Replaying(database, AtRest(read_secret(home / KEY_FILE, KEY_SIZE)))
+    finally:
+        database.close()
+
+
+def _shared(home: Path, spans: list[range], processes: int) -> Iterator[Replayed]:
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_caller)
+    try:
+        yield from pool.map(partial(_span_of, home), spans)
+    except BrokenProcessPool as error:
+        raise ReplayEnded("a process that replayed was ended; start again") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _span_of(home: Path, numbers: range) -> Replayed:
+    """In a process of its own, which keeps what it has opened until it ends."""
+    return _opened(home).span(numbers)
+
+
+@cache
+def _opened(home: Path) -> Replaying:
+    return ExitStack().enter_context(_replaying(home))

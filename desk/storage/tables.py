@@ -61,6 +61,17 @@ clock = Table(
 )
 """One row: the newest instant that anything was recorded at. No transaction is before it."""
 
+rules = Table(
+    "rules",
+    METADATA,
+    Column("sha256", SHA256, primary_key=True),
+    Column("kind", String(12), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("kept_at", DeskTime, nullable=False),
+)
+"""Kept. What decisions were made by (``desk.rulebook``): model, policy, law, release, exploration;
+``content`` is what has the hash, that of an exploration key sealed."""
+
 applications = Table(
     "applications",
     METADATA,
@@ -91,6 +102,7 @@ decisions = Table(
     Column("model_hash", SHA256, nullable=False),
     Column("policy_hash", SHA256, nullable=False),
     Column("law_hash", SHA256, nullable=False),
+    Column("release_hash", SHA256, nullable=False),
     Column("case_hash", SHA256, nullable=False),
     Column("decided_at", DeskTime, nullable=False),
     Column("explored", Boolean, nullable=False),

@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from desk.storage import tables
 
 FIXED: tuple[Table, ...] = (
+    tables.rules,
     tables.decisions,
     tables.offers,
     tables.disclosures,

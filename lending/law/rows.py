@@ -9,7 +9,7 @@ does not happen. A lender adds rows of its own, such as next month's LPR, with
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -140,15 +140,27 @@ class Laws:
         known = tuple(_ended(row, more) for row in self.rows[jurisdiction])
         return Laws(dict(self.rows) | {jurisdiction: _apart(known + more)})
 
+    def payload(self) -> dict[str, Any]:
+        """What is hashed: all rows, in one order."""
+        return {
+            str(jurisdiction): [row.payload() for row in sorted(rows, key=_order)]
+            for jurisdiction, rows in self.rows.items()
+        }
+
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over all rows: what a decision says it was made under."""
-        return document_hash(
-            {
-                str(jurisdiction): [row.payload() for row in sorted(rows, key=_order)]
-                for jurisdiction, rows in self.rows.items()
-            }
-        )
+        """What a decision says it was made under."""
+        return document_hash(self.payload())
+
+    @classmethod
+    def of(cls, payload: Mapping[Jurisdiction, Sequence[Mapping[str, Any]]]) -> Laws:
+        """Inverse of :meth:`payload`, for what was kept under its hash."""
+        return cls({place: tuple(map(_row, rows)) for place, rows in payload.items()})
+
+
+def _row(said: Mapping[str, Any]) -> LawRow:
+    days = {name: date.fromisoformat(said[name]) for name in ("from", "until") if said[name]}
+    return LawRow.model_validate({**said, **days})
 
 
 def _order(row: LawRow) -> tuple[str, date]:

@@ -60,7 +60,8 @@ class _Findings:
     def take(self, looked: Looked) -> TableRow | None:
         """Note what a table said; returns the row that counts."""
         self.trace += looked.steps
-        self.missing |= dict.fromkeys(looked.missing)
+        if looked.missing:
+            self.missing |= dict.fromkeys(looked.missing)
         return looked.row
 
 
@@ -164,7 +165,7 @@ def _tier(
         found.trace.append(Step("score", "asked", None, ()))
         found.reviews.append(PrincipalReason("no-score", "rule"))
         return None
-    neutral = scored.neutral
+    neutral = int(known["neutral"])  # type: ignore[arg-type]
     trusted = neutral <= policy.document.most_neutral
     found.trace.append(_TRUSTED[trusted])
     if not trusted:

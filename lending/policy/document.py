@@ -28,7 +28,13 @@ from pydantic import (
     model_validator,
 )
 
-from crypto.documents import MAX_INT, document_hash, sign_document, verify_document
+from crypto.documents import (
+    MAX_INT,
+    canonical_json,
+    document_hash,
+    sign_document,
+    verify_document,
+)
 from crypto.errors import TahiniError
 from crypto.keys import PublicKey, SigningKey
 from crypto.sentences import one_sentence, shaped
@@ -199,6 +205,12 @@ class PolicyDocument(_Frozen):
         """What is signed and hashed."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
+    @property
+    def as_signed(self) -> Self:
+        """The same, its names in the order in which they are signed (RFC 8785): rows read facts in
+        that order, whatever file they were written in, so one hash is one trace."""
+        return self.model_validate_json(canonical_json(self.payload()))
+
     def sign(self, key: SigningKey) -> str:
         """As a signed document."""
         return sign_document(POLICY_TYP, self.payload(), key)
@@ -344,7 +356,7 @@ def policy_from(payload: Mapping[str, Any], law: FeatureLaw, day: date) -> Credi
         PolicyRefused: malformed, or unlawful on that day. TableError: a table is faulty.
     """
     try:
-        document = PolicyDocument.model_validate(payload)
+        document = PolicyDocument.model_validate(payload).as_signed
     except ValidationError as error:
         raise PolicyRefused(f"the policy cannot be used: {one_sentence(error)}") from error
     if why := unlawful(document, law, day):

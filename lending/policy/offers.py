@@ -8,9 +8,8 @@ answers, no offer leaves here that is larger than was asked or whose cost is not
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cached_property
 from typing import Protocol
 
 from lending.cases import Case, Cost, LoanOffer, PrincipalReason, Step, Value
@@ -124,7 +123,7 @@ def rule_reason(row: TableRow, known: Mapping[str, Value]) -> PrincipalReason:
     return PrincipalReason(str(row.then["reason"]), "rule", detail=rests_on)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Search:
     """The search for terms for one case. ``most_amount`` bounds it further; None: not at all."""
 
@@ -133,10 +132,13 @@ class Search:
     pricing: Pricing
     known: Mapping[str, Value]
     most_amount: int | None
+    day: date = field(init=False)
+    choices: Choices = field(init=False)
 
-    @cached_property
-    def choices(self) -> Choices:
-        return self.pricing.choices(self.case.application.product, self.case.now.date())
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "day", self.case.now.date())
+        choices = self.pricing.choices(self.case.application.product, self.day)
+        object.__setattr__(self, "choices", choices)
 
     def run(self) -> SearchResult:
         """Look for what was asked, then for the nearest other term, then for a smaller amount."""
@@ -167,7 +169,7 @@ class Search:
     def _room(self, limit: int) -> tuple[int, int, str]:
         """The limit, how much of it is left, and what binds it."""
         bound = "credit-limit"
-        lawful = self.pricing.most_owed(self.case.application.product, self.case.now.date())
+        lawful = self.pricing.most_owed(self.case.application.product, self.day)
         if lawful is not None and lawful < limit:
             limit, bound = lawful, "household-limit"
         room = limit - self.case.outstanding
@@ -225,7 +227,7 @@ class Search:
 
     def _attempt(self, amount: int, days: int, limit: int) -> _Attempt:
         asked = self.case.application
-        terms = LoanTerms(asked.product, amount, days, self.case.now.date())
+        terms = LoanTerms(asked.product, amount, days, self.day)
         known: dict[str, Value] = {
             **self.known,
             "amount": amount,

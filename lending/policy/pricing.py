@@ -31,6 +31,8 @@ from lending.terms.products import Amounts, Item, Product
 from lending.terms.schedule import Schedule, charge_of, schedule
 
 MONTH = timedelta(days=30)
+AT_HAND = 4096
+"""Of so many terms, what they cost is held: applicants of a day ask for the same few."""
 _COMPONENTS: Mapping[Item, Component] = {
     "penalty": "penalty",
     "fee": "fees",
@@ -93,8 +95,7 @@ class ProductPricing:
 
     @cached_property
     def _prices(self) -> Callable[[LoanTerms, int], tuple[int, Cost] | None]:
-        """Applicants of a day ask for the same few amounts and terms."""
-        return lru_cache(maxsize=4096)(self._price)
+        return lru_cache(maxsize=AT_HAND)(self._price)
 
     def _price(self, terms: LoanTerms, most: int) -> tuple[int, Cost] | None:
         product = self.product(terms.product)
@@ -105,6 +106,13 @@ class ProductPricing:
 
     def heaviest_month(self, terms: LoanTerms, rate: int) -> int:
         """The most that falls due within any 30 days, fen."""
+        return self._months(terms, rate)
+
+    @cached_property
+    def _months(self) -> Callable[[LoanTerms, int], int]:
+        return lru_cache(maxsize=AT_HAND)(self._heaviest_month)
+
+    def _heaviest_month(self, terms: LoanTerms, rate: int) -> int:
         loan = self._scheduled(terms, rate)
         first = loan.terms.start
         paid = [(first, sum(one.amount for one in loan.upfront))]

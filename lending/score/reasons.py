@@ -87,16 +87,20 @@ def reasons(
 ) -> tuple[PrincipalReason, ...]:
     """At most four. ``detail`` names the family's feature that is furthest below, and whether that
     was left out. Where a rule declined, the reason is the rule's, not these."""
-
-    def furthest(family: str) -> FeaturePoints:
-        members = [one for one in scored.points if families.get(one.feature, one.feature) == family]
-        return max(members, key=lambda one: reference.points[one.feature] - one.points)
-
+    principal = dict(shortfalls(scored, reference, families)[:MOST_REASONS])
+    means = reference.points
+    furthest: dict[str, tuple[float, FeaturePoints]] = {}
+    for one in scored.points:
+        family = families.get(one.feature, one.feature)
+        if family in principal:
+            below = means[one.feature] - one.points
+            if family not in furthest or below > furthest[family][0]:
+                furthest[family] = below, one
     found = []
-    for family, below in shortfalls(scored, reference, families)[:MOST_REASONS]:
-        member = furthest(family)
+    for family, short in principal.items():
+        member = furthest[family][1]
         detail: dict[str, Value] = {"feature": member.feature, "neutral": member.neutral}
-        found.append(PrincipalReason(family, "score", max(round(below), 1), detail))
+        found.append(PrincipalReason(family, "score", max(round(short), 1), detail))
     return tuple(found)
 
 

@@ -171,9 +171,13 @@ class Product(_Part):
         """Charged only of who is late, extends or repays early."""
         return tuple(fee for fee in self.fees if fee not in self.usual_fees)
 
+    def payload(self) -> dict[str, Any]:
+        """What is hashed."""
+        return self.model_dump(mode="json")
+
     @cached_property
     def hash(self) -> str:
-        return document_hash(self.model_dump(mode="json"))
+        return document_hash(self.payload())
 
     def require(self, principal: int, term_days: int, rate_ppm_day: int) -> None:
         """Raises TermsError: the product does not offer these."""

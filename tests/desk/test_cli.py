@@ -66,7 +66,7 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     assert made_it.exit_code == 0, made_it.output
     found = told("status", "--home", home)
     assert found["applications"] == {} and len(found["policies"]["daily-30"]) == 64
-    assert told("replay", "--home", home)["differs"] == []
+    assert told("replay", "--home", home)["same"] == 0
     assert told("reviews", "--home", home) == {"reviews": []}
     watched = told("monitor", "--home", home)
     assert (watched["months"], watched["alarm"], watched["refusing"]) == ({}, False, None)

@@ -21,7 +21,7 @@ def test_it_serves_until_it_is_told_to_end(ground: Ground, tmp_path: Path):
     copy = ground.copy(tmp_path / "house")
     home, risk, port = tmp_path / "desk", SigningKey.generate(), free_port()
     create_desk(home, DeskSettings(node=copy.founded.node_home("aspen"), risk_key=risk.public.text))
-    write_home(home, risk, clear("0" * 64))
+    write_home(home, risk, clear(tmp_path)[0])
     command = [sys.executable, "-m", "tahini", "desk", "serve", "--home", str(home), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

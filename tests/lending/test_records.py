@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -30,10 +31,25 @@ from lending.cases import (
 )
 from lending.policy.decide import decide
 from lending.policy.document import PolicyRefused
-from lending.policy.replay import Rules, replay
+from lending.policy.offers import Pricing
+from lending.policy.replay import replay
 from lending.records import RecordError, case_from, case_hash, case_json, decision_from, decision_json
 
-RULES = Rules({POLICY.hash: POLICY}, PRICES, score_reasons, KEY)
+
+@dataclass(frozen=True)
+class AsThen:
+    """The demo's policy, whatever was scored, and prices."""
+
+    scored: Scored | None
+    pricing: Pricing = PRICES
+
+    def score(self, facts: Mapping[str, Fact]) -> Scored | None:
+        return self.scored
+
+    def decide(self, one: Case) -> Decision:
+        return decide(one, POLICY, self.pricing, score_reasons, KEY)
+
+
 whole = st.integers(-MAX_INT, MAX_INT)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 values = st.one_of(
@@ -50,7 +66,7 @@ facts = st.dictionaries(
     words, st.tuples(st.sampled_from(("present", *STATUSES)), st.none() | values, words, st.none() | st.dates())
 ).map(lambda found: {name: Fact(name, *one) for name, one in found.items()})
 applications = st.builds(Application, words, words, whole, whole, words, moments, st.booleans())
-any_case = st.builds(Case, applications, facts, st.none() | scores, whole, moments, words, words, words)
+any_case = st.builds(Case, applications, facts, st.none() | scores, whole, moments, *[words] * 4)
 costs = st.builds(Cost, decimals, decimals, st.none() | decimals, words, whole)
 offers = st.builds(LoanOffer, words, whole, whole, whole, whole, costs, moments)
 kinds = st.sampled_from(["score", "rule", "cost"])
@@ -170,10 +186,10 @@ def test_what_is_not_exactly_a_case_is_refused(path, value):
 @settings(max_examples=effort(500), deadline=None)
 @given(cases(), prices())
 def test_a_stored_decision_comes_out_again(one: Case, pricing):
-    rules = replace(RULES, pricing=pricing)
     made = decide(one, POLICY, pricing, score_reasons, KEY)
     stored = json.loads(canonical_json([case_json(one), decision_json(made)]))
-    assert replay(stored[0], stored[1], rules) is None
+    again = replay(stored[0], stored[1], lambda case: AsThen(one.scored, pricing))
+    assert (again.case, again.decision, again.differs) == (one, made, None)
     assert decision_from(stored[1]) == made
 
 
@@ -194,13 +210,29 @@ def test_a_stored_decision_comes_out_again(one: Case, pricing):
 )
 def test_an_altered_decision_does_not(path, value):
     made = decision_json(decide(case(), POLICY, PRICES, score_reasons, KEY))
-    assert replay(case_json(case()), made, RULES) is None
+    assert differing(case(), made) is None
     expected = "fields" if path == "extra" else path.partition(".")[0]
-    assert replay(case_json(case()), damaged(made, path, value), RULES) == expected
+    assert differing(case(), damaged(made, path, value)) == expected
 
 
-def test_an_altered_case_or_an_unknown_policy_does_not_either():
+SCORED = case().scored
+
+
+def differing(one: Case, made: dict[str, Any], scored: Scored | None = SCORED) -> str | None:
+    return replay(case_json(one), made, lambda _: AsThen(scored)).differs
+
+
+def test_a_case_that_says_more_than_is_read_does_not_come_out():
     made = decision_json(decide(case(), POLICY, PRICES, score_reasons, KEY))
-    assert replay(case_json(case(outstanding=1)), made, RULES) is not None
-    with pytest.raises(PolicyRefused, match="no policy with the hash"):
-        replay(case_json(case()), made, replace(RULES, policies={}))
+    more = case_json(case()) | {"note": "seen by nobody"}
+    assert replay(more, made, lambda _: AsThen(SCORED)).differs == "case"
+
+
+def test_an_altered_case_or_another_score_or_policy_does_not_either():
+    made = decision_json(decide(case(), POLICY, PRICES, score_reasons, KEY))
+    assert differing(case(outstanding=1), made) == "case_hash"
+    assert SCORED is not None
+    other = replace(SCORED, points=(replace(SCORED.points[0], bin=2), *SCORED.points[1:]))
+    assert differing(case(), made, other) == "scored" == differing(case(), made, None)
+    with pytest.raises(PolicyRefused, match="another policy"):
+        differing(replace(case(), policy_hash="p"), made)

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -24,7 +24,7 @@ from crypto.keys import SigningKey
 from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.consents import ConsentLost, Permission
-from desk.lending_rules import Versions
+from desk.lending_rules import RuleDocument, RuleKind, Versions
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.sealing import AtRest
@@ -47,7 +47,8 @@ from protocol.errors import RegistryUnavailable
 from protocol.snapshots import Reason
 from protocol.uses import ConsentNamed, UseStatement
 
-HASHES = Versions("a" * 64, "b" * 64, "c" * 64)
+RULES = [RuleDocument(kind, kind.encode()) for kind in get_args(RuleKind)[:4]]
+HASHES = Versions(*(one.sha256 for one in RULES))
 GOOD, MIDDLING, BAD = 0, 2, 5
 """Late payments of somebody who is approved, of one whom a person looks at, of one who is declined."""
 
@@ -152,6 +153,9 @@ class PlainRules:
 
     def versions(self, product: str, day: date) -> Versions:
         return HASHES
+
+    def documents(self) -> Mapping[str, RuleDocument]:
+        return {one.sha256: one for one in RULES}
 
     def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
         return dict(facts)

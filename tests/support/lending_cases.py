@@ -140,6 +140,7 @@ def case(policy: CreditPolicy = POLICY, **changes: Any) -> Case:
         model_hash="m",
         policy_hash=policy.hash,
         law_hash="l",
+        release_hash="r",
     )
 
 

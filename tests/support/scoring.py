@@ -127,7 +127,7 @@ def decided(application: str, market: Market, **changes: Any) -> tuple[Case, Dec
         (Step("knock-outs", "age", False, ("age",)),), "c" * 64, moment,
     )  # fmt: skip
     facts = {"late": Fact("late", "present", 2, "own-book")}
-    case = Case(asked, facts, scored, 0, moment, "1" * 64, "2" * 64, "3" * 64)
+    case = Case(asked, facts, scored, 0, moment, "1" * 64, "2" * 64, "3" * 64, "4" * 64)
     return case, dataclasses.replace(decision, **changes)
 
 

@@ -1,0 +1,150 @@
+"""What decisions were made by, kept by its hash for as long as the decisions: models, policies, law
+tables, releases, exploration keys. Whatever is installed later, each decision is made again with
+exactly what it was made with.
+
+What a case names is kept before its decision is written. Everything is checked against its hash
+when it is read, and so needs no other seal; the keys of explorations, which are secrets, are sealed
+under the key of the desk's home.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import insert, select
+
+from credit.features import FeatureSchema
+from credit.models import CreditModel
+from crypto.errors import TahiniError
+from desk.errors import RulesMissing
+from desk.lending_rules import NO_MODEL, ReleasedRules, RuleDocument, RuleKind, ScoreRules
+from desk.office import Desk, InHand
+from desk.sealing import AtRest
+from desk.storage.database import DeskDatabase
+from desk.storage.tables import rules
+from lending.cases import Case
+from lending.law.rows import Laws
+from lending.policy.document import CreditPolicy, PolicyDocument
+from lending.policy.pricing import ProductPricing
+from lending.policy.release import Release
+from lending.score.glossary import Glossary
+from lending.score.scorer import Scorer
+
+AT_HAND = 64
+"""So many documents, and so many rules put together of them, are held read and compiled."""
+_Model = tuple[Scorer, FeatureSchema, bytes]
+
+
+def named(case: Case) -> dict[RuleKind, str]:
+    """What a case says it is decided by."""
+    found: dict[RuleKind, str] = {
+        "model": case.model_hash,
+        "policy": case.policy_hash,
+        "law": case.law_hash,
+        "release": case.release_hash,
+    }
+    if case.model_hash == NO_MODEL:
+        del found["model"]
+    return found
+
+
+def keep_rules(desk: Desk, case: Case) -> None:
+    """See to it that what a case names is kept, durably, before anything is decided by it. Raises
+    RulesMissing: the desk does not have it."""
+    wanted = set(named(case).values())
+    if wanted <= desk.kept_rules:
+        return
+    documents = desk.lending.documents()
+    if missing := wanted - documents.keys():
+        raise RulesMissing(f"the desk does not have what a case names: {min(missing)}")
+    desk.write(lambda hand: write_rules(hand, desk.at_rest, documents.values()))
+    desk.kept_rules.update(documents)
+
+
+def write_rules(hand: InHand, at_rest: AtRest, documents: Iterable[RuleDocument]) -> None:
+    """Keep those that are not kept yet."""
+    found = set(hand.connection.scalars(select(rules.c.sha256)))
+    for one in documents:
+        if one.sha256 not in found:
+            content = at_rest.wrap(one.sha256, one.content) if one.secret else one.content
+            row = {"sha256": one.sha256, "kind": one.kind, "content": content}
+            hand.connection.execute(insert(rules).values(**row, kept_at=hand.moment))
+
+
+class NotKept(RulesMissing):
+    """What a case names is not kept here, or not so that this release can read it; ``kind`` says
+    what."""
+
+    def __init__(self, kind: RuleKind, sha256: str) -> None:
+        super().__init__(f"no {kind} with the hash {sha256} is kept here that can be read")
+        self.kind = kind
+
+
+class Rulebook:
+    """Reads what was kept."""
+
+    def __init__(self, database: DeskDatabase, at_rest: AtRest) -> None:
+        self._database, self._at_rest = database, at_rest
+        self._document = lru_cache(AT_HAND)(self._read)
+        self._rules = lru_cache(AT_HAND)(self._put_together)
+
+    def of(self, case: Case) -> ReleasedRules:
+        """The rules that a case was decided by. Raises NotKept."""
+        return self._rules(case.model_hash, case.policy_hash, case.law_hash, case.release_hash)
+
+    def _put_together(self, model: str, policy: str, law: str, release: str) -> ReleasedRules:
+        laws: Laws = self._document("law", law)
+        released: Release = self._document("release", release)
+        return ReleasedRules(
+            policies=[self._document("policy", policy)],
+            pricing=ProductPricing(released.products, laws),
+            model=None if model == NO_MODEL else self._scoring(model, released),
+            exploration_key=(
+                self._document("exploration", released.exploration) if released.exploration else b""
+            ),
+        )
+
+    def _scoring(self, model: str, released: Release) -> ScoreRules:
+        scorer, schema, file = self._document("model", model)
+        if released.reference is None:
+            raise NotKept("release", released.hash)
+        glossary = Glossary(released.families, {}, {})
+        return ScoreRules(scorer, released.reference, glossary, schema, file)
+
+    def _read(self, kind: RuleKind, sha256: str) -> Any:
+        found = rules.c.sha256 == sha256, rules.c.kind == kind
+        with self._database.read() as connection:
+            content = connection.scalar(select(rules.c.content).where(*found))
+        try:
+            if kind == "exploration" and content is not None:
+                content = self._at_rest.unwrap(sha256, content)
+            if content is not None and hashlib.sha256(content).hexdigest() == sha256:
+                return _READ[kind](content)
+        except (TahiniError, ValueError, KeyError, TypeError) as error:
+            raise NotKept(kind, sha256) from error
+        raise NotKept(kind, sha256)
+
+
+def _model(file: bytes) -> _Model:
+    with tempfile.TemporaryDirectory(prefix="tahini-desk-") as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(file)
+        model = CreditModel.load(path)
+    # what the law of today forbids it to read says nothing of the day on which it scored
+    scorer = Scorer.of(model, hashlib.sha256(file).hexdigest(), ())
+    return scorer, model.embedding.grid.schema, file
+
+
+_READ: Mapping[RuleKind, Callable[[bytes], Any]] = {
+    "model": _model,
+    "policy": lambda content: CreditPolicy(PolicyDocument.model_validate_json(content)),
+    "law": lambda content: Laws.of(orjson.loads(content)),
+    "release": lambda content: Release.of(orjson.loads(content)),
+    "exploration": bytes,
+}
