@@ -145,7 +145,10 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
     )
     typer.echo(f"{found.letters_waiting} letters wait, {found.letters_overdue} of them overdue")
     for product, policy in found.policies.items():
-        typer.echo(f"{product}: {policy}")
+        beside = found.challengers.get(product)
+        typer.echo(f"{product}: {policy}" + (f", challenged by {beside}" if beside else ""))
+    if found.challenger_failures:
+        typer.echo(f"{found.challenger_failures} times a challenger could say nothing")
 
 
 @app.command(
@@ -259,21 +262,28 @@ def reference(
 
 @app.command(epilog="Example: `tahini desk replay --home desk --json`")
 def replay(home: DeskHome, as_json: AsJson = False) -> None:
-    """Make every stored decision of a machine again, bit by bit. Exit code 1 if one differs."""
+    """Make every stored decision of a machine again, bit by bit, and what a challenger said beside
+    it. Exit code 1 if one differs."""
+    from desk.commands.challenge import replay_silent
     from desk.commands.replay import replay as again
     from desk.home import opened_desk
 
     with opened_desk(home) as desk, progress("decisions", None) as bar:
-        found = again(desk, bar)
+        found, silent = again(desk, bar), replay_silent(desk)
     if as_json:
-        say(asdict(found), True)
+        say(asdict(found) | {"silent": asdict(silent)}, True)
     else:
         typer.echo(
             f"{found.same} decisions come out the same, {len(found.differs)} differ; "
             f"{found.by_people} are people's, {found.elsewhere} of versions that are not here, "
             f"{found.forgotten} forgotten"
         )
-    if found.differs:
+        typer.echo(
+            f"beside them {silent.same} of challengers come out the same, "
+            f"{len(silent.differs)} differ; {silent.elsewhere} are of versions that are not here, "
+            f"{silent.forgotten} forgotten"
+        )
+    if found.differs or silent.differs:
         raise typer.Exit(1)
 
 

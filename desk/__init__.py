@@ -14,7 +14,8 @@ Before and after a decision
 - ``sources``     where facts come from, each with a deadline and a consent; ``verifying`` third
                   parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
-- ``lending_rules``  the seam to what is decided by; ``released`` what a lender released
+- ``lending_rules``  the seam to what is decided by; ``released`` what a lender released;
+  ``challenging`` a policy that is tried beside the one in use
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery
 - ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision

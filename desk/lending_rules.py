@@ -6,6 +6,7 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -21,7 +22,7 @@ from lending.account.extension import ExtensionAnswer
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.law import features as barred_features
 from lending.law.rows import Laws
-from lending.policy.decide import decide, known_facts
+from lending.policy.decide import decide, decide_silently, known_facts
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
@@ -60,6 +61,15 @@ class LendingRules(Protocol):
 
     def decide(self, case: Case) -> Decision:
         """Raises RulesMissing where the case names versions that are not here."""
+        ...
+
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        """The hash of the policy that is tried beside ``policy``, if one is on that day."""
+        ...
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        """What that one says of the case. Raises as :meth:`decide`; RulesMissing: it names what
+        may not be used on that day."""
         ...
 
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
@@ -106,7 +116,8 @@ class ReleasedRules:
     consortium trained, if there is one.
 
     Args:
-        policies: all that were ever in force here, so that old decisions can be made again.
+        policies: all that were ever in force here or tried, so that old decisions can be made
+            again.
         exploration_key: the lender's secret (``CreditPolicy.explores``).
     """
 
@@ -128,23 +139,41 @@ class ReleasedRules:
         return Versions(self._model_hash, self._in_force(product, day).hash, self.pricing.laws.hash)
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
-        found = [
-            policy
-            for policy in self.policies
-            if product in policy.document.products
-            and policy.out_of_force(day) is None
-            and not policy.document.challenges
-        ]
-        if not found:
+        found = self._newest(product, day)
+        if found is None:
             raise RulesMissing(
                 f"no policy for product {product!r} is in force on {day}; nothing is decided"
             )
-        newest = max(
-            found, key=lambda policy: (policy.document.valid_from, policy.document.version)
-        )
-        if why := unlawful(newest.document, feature_law(self.pricing.laws), day):
+        return self._lawful(found, day)
+
+    def _lawful(self, policy: CreditPolicy, day: date) -> CreditPolicy:
+        if why := unlawful(policy.document, feature_law(self.pricing.laws), day):
             raise RulesMissing(f"{why}; nothing is decided by it")
-        return newest
+        return policy
+
+    def _newest(self, product: str, day: date, challenges: str = "") -> CreditPolicy | None:
+        """Of those beside this policy; of those that are beside none, if it is left out."""
+        found = [
+            policy
+            for policy in self._beside.get(challenges, ())
+            if product in policy.document.products and policy.out_of_force(day) is None
+        ]
+        return max(
+            found,
+            key=lambda policy: (policy.document.valid_from, policy.document.version),
+            default=None,
+        )
+
+    @cached_property
+    def _beside(self) -> dict[str, list[CreditPolicy]]:
+        found: dict[str, list[CreditPolicy]] = defaultdict(list)
+        for policy in self.policies:
+            found[policy.document.challenges].append(policy)
+        return dict(found)
+
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        found = self._newest(product, day, policy)
+        return None if found is None else found.hash
 
     @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
@@ -165,13 +194,22 @@ class ReleasedRules:
         return None if self.model is None else self.model.scorer.score_facts(facts)
 
     def decide(self, case: Case) -> Decision:
-        policy = self._by_hash.get(case.policy_hash)
+        policy = self._of(case, case.policy_hash)
+        return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        policy = self._lawful(self._of(case, challenger), case.now.date())
+        return decide_silently(case, policy, self.pricing, self._reasons)
+
+    def _of(self, case: Case, policy: str) -> CreditPolicy:
+        """The policy of this hash, beside the model and the law of the case."""
+        found = self._by_hash.get(policy)
         here = (self._model_hash, self.pricing.laws.hash)
-        if policy is None or (case.model_hash, case.law_hash) != here:
+        if found is None or (case.model_hash, case.law_hash) != here:
             raise RulesMissing(
                 "the case was decided by a model, a policy or a law that is not here"
             )
-        return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
+        return found
 
     def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
         if self.model is None:

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from desk.challenging import SilentDecision
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
 from desk.sealing import ApplicationKey
 from desk.states import ApplicationEvent, ApplicationStatus, following
-from desk.storage.tables import applications, decisions, offers, outbox
+from desk.storage.tables import applications, decisions, offers, outbox, silent_decisions
 from law.categories import DataCategory
 from lending.cases import Case, Decision, LoanOffer
 from lending.records import case_from, case_json, decision_from, decision_json
@@ -33,6 +34,7 @@ class StoredDecision:
     permission: Permission
     blinding: Blinding
     by: str = MACHINE
+    silent: SilentDecision | None = None
 
     def sealed(self, key: ApplicationKey) -> bytes:
         return key.seal(
@@ -98,7 +100,8 @@ def permission_from(said: dict[str, Any]) -> Permission:
 
 
 def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
-    """The decision and its offer; its statement goes into the outbox in the same transaction."""
+    """The decision, its offer, what a challenger said; its statement goes into the outbox in the
+    same transaction."""
     case, decision, scored = made.case, made.decision, made.decision.scored
     hand.connection.execute(
         insert(decisions).values(
@@ -121,6 +124,15 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
     if decision.offer is not None:
         hand.connection.execute(
             insert(offers).values(decision=made.blinding.application, **_offer_row(decision.offer))
+        )
+    if made.silent is not None:
+        hand.connection.execute(
+            insert(silent_decisions).values(
+                decision=made.blinding.application,
+                policy_hash=made.silent.challenger,
+                outcome=made.silent.outcome,
+                sealed=made.silent.sealed(key),
+            )
         )
 
 

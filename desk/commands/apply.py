@@ -22,6 +22,7 @@ from sqlalchemy import insert
 
 from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, outstanding
+from desk.challenging import beside
 from desk.consents import Permission
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
@@ -175,7 +176,8 @@ def _decided(
         policy_hash=versions.policy,
         law_hash=versions.law,
     )
-    return StoredDecision(case, desk.lending.decide(case), permission, blinding)
+    decided = desk.lending.decide(case)
+    return StoredDecision(case, decided, permission, blinding, silent=beside(desk.lending, case))
 
 
 def _record(

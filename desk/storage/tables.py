@@ -104,6 +104,17 @@ decisions = Table(
 which of the two: ``machine``, or a staff id. ``explored``: it approved below the cut-off, few and
 small, to learn who repays."""
 
+silent_decisions = Table(
+    "silent_decisions",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("policy_hash", SHA256, nullable=False),
+    Column("outcome", String(8), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Kept. What a challenger would have said beside a machine's decision, for nobody but the lender's
+risk officer; ``failed`` where it could not say it."""
+
 offers = Table(
     "offers",
     METADATA,

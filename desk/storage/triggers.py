@@ -14,6 +14,7 @@ from desk.storage import tables
 
 FIXED: tuple[Table, ...] = (
     tables.decisions,
+    tables.silent_decisions,
     tables.offers,
     tables.disclosures,
     tables.acceptances,

@@ -2,6 +2,7 @@
 
 - ``vintages``    cumulative bad by age of the loans of one month
 - ``book``        roll rates, stages and expected loss, decisions, groups
+- ``challengers``  a policy that was tried beside the one in use
 - ``labels``      a loan book with mature labels, to train on
 - ``monitoring``  who comes, whether the model is right, what it expects before labels arrive
 """

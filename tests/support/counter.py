@@ -175,6 +175,12 @@ class PlainRules:
             case.application.id, found, case.scored, offer, reasons, trace, sha256, case.now  # type: ignore[arg-type]
         )  # fmt: skip
 
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        return None
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        raise AssertionError("nobody challenges")
+
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         cost = Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", amount * 450 * term_days // 1_000_000)
         until = case.now + timedelta(days=3)
