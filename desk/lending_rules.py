@@ -18,8 +18,9 @@ from desk.errors import RulesMissing
 from desk.retention import kept
 from law.categories import DataCategory
 from lending.account.balances import Account
+from lending.account.events import Restructured
 from lending.account.extension import ExtensionAnswer
-from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.law import features as barred_features
 from lending.law.rows import Laws
 from lending.policy.decide import decide, decide_silently, known_facts
@@ -83,6 +84,10 @@ class LendingRules(Protocol):
 
     def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
         """Whether a loan's end may be put off, by product and law of the day."""
+        ...
+
+    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+        """What a loan's whole life costs with another plan, beside the cap of the day."""
         ...
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
@@ -244,6 +249,9 @@ class ReleasedRules:
 
     def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
         return self.pricing.extension(product, account, request)
+
+    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+        return self.pricing.restructuring(product, account, event)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         return self.pricing.disclosure(offer, day)

@@ -3,7 +3,8 @@
 - ``apply``     an application decided: consent, log, sources, score, policy, log, then shown
 - ``accept``    an offer taken, or not wanted; consent is checked again
 - ``disburse``  paid out, exactly once
-- ``repay``     what happens to a loan is booked; ``extend`` its end put off
+- ``repay``     what happens to a loan is booked; ``extend`` its end put off; ``restructure``
+  another plan for it; ``correct`` what was booked wrongly is taken back
 - ``review``    a person decides, with reasons of their own
 - ``verify``    a third party is asked about something that was stated
 - ``letters``   what a person is handed: letter, table of costs, receipt

@@ -183,9 +183,11 @@ account_events = Table(
     Column("happened_on", Date, nullable=False),
     Column("recorded_at", DeskTime, nullable=False),
     Column("by", String(64), nullable=False),
+    Column("reason", String(16)),
     Column("body", LargeBinary, nullable=False),
 )
-"""Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`)."""
+"""Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`).
+``reason``: why something was booked long after its day."""
 
 reviews = Table(
     "reviews",
