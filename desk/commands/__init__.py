@@ -12,6 +12,7 @@
 - ``export_book``  the loan book that accounts give, for training
 - ``status``    how the desk stands
 - ``challenge``  what a challenger said beside them: compared, and made again
+- ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work
 - ``person``    all that is kept of one person; ``retain`` what is forgotten
 """

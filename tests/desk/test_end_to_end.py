@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 from support.house import Ground
 from support.lending_house import LendingHouse, instead, lending_house
@@ -29,6 +30,7 @@ from desk.released import POLICIES
 from desk.storage.tables import silent_decisions
 from lending.account.default import Definition
 from lending.policy.document import CreditPolicy, PolicyDocument
+from tahini import main
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +131,9 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
         (lender.home / POLICIES / f"{document.id}.jws").write_text(document.sign(lender.risk), encoding="utf-8")
     instead(lender.desk, lender.home, lender.desk.lending.model.scorer)
     first, second = lender.people[:2]
-    lender.knows(first)
     lender.knows(second, open_loans=3)
-    said = [lender.asks(one).json() for one in (first, second)]
+    loan = lent(lender, first, "pay-1")
+    said = [lender.call("reader", "GET", f"/v1/applications/{loan['application']}").json(), lender.asks(second).json()]
     assert [one["decision"]["offer"]["rate_ppm_day"] for one in said] == [300, 300]
     day = today(lender)
     (seen,) = challengers(lender.desk, Definition(180), day)
@@ -145,6 +147,10 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
         assert standing(lender.desk, ["daily-30"]).challengers == {"daily-30": seen.challenger}
         assert {row.outcome for row in hand.connection.execute(select(silent_decisions))} == {"approve", "decline"}
     assert (replay(lender.desk).same, replay_silent(lender.desk).same) == (2, 2)
+    shown = CliRunner().invoke(main, ["desk", "monitor", "--home", str(lender.home), "--loss-given-default", "0.6"])
+    assert shown.exit_code in {0, 1} and f"challenger {seen.challenger[:16]}" in shown.stdout, shown.output
+    assert "both approve 1, only the policy in use 1" in shown.stdout and "stage 1: 1 loans" in shown.stdout
+    assert "1 lower of" not in shown.stdout, "of one offer nothing follows"
     lender.desk.lending = replace(lender.desk.lending, policies=[champion])
     assert (replay(lender.desk).same, replay_silent(lender.desk).elsewhere) == (2, 2)
 
