@@ -127,7 +127,8 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
     later = PolicyDocument.model_validate(
         payload | changes | {"id": "later", "valid_from": (today(lender) + timedelta(days=1)).isoformat()}
     )
-    for document in (other, later):
+    stranger = PolicyDocument.model_validate(payload | changes | {"id": "stranger", "challenges": "f" * 64})
+    for document in (other, later, stranger):
         (lender.home / POLICIES / f"{document.id}.jws").write_text(document.sign(lender.risk), encoding="utf-8")
     instead(lender.desk, lender.home, lender.desk.lending.model.scorer)
     first, second = lender.people[:2]
