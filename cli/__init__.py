@@ -30,7 +30,8 @@ Lender
 - ``budget``       what campaigns cost, and what is left
 - ``model``        what was trained
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
-                   ``desk_upkeep`` its model watched, people told, what ended forgotten
+                   ``desk_monitor`` its model and loans watched; ``desk_upkeep`` people told,
+                   what ended forgotten
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log
 - ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back

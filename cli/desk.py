@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli import desk_upkeep
+from cli import desk_monitor, desk_upkeep
 from cli.shared import (
     AsJson,
     Certificate,
@@ -146,7 +146,10 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
     )
     typer.echo(f"{found.letters_waiting} letters wait, {found.letters_overdue} of them overdue")
     for product, policy in found.policies.items():
-        typer.echo(f"{product}: {policy}")
+        beside = found.challengers.get(product)
+        typer.echo(f"{product}: {policy}" + (f", challenged by {beside}" if beside else ""))
+    if found.challenger_failures:
+        typer.echo(f"{found.challenger_failures} times a challenger could say nothing")
 
 
 @app.command(
@@ -267,14 +270,18 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Make every stored decision of a machine again, score and all, bit by bit, each by the very
-    model, policy, law and products that it names. Exit code 1 if one differs, or could not be made
-    again though nobody had it forgotten."""
+    model, policy, law and products that it names, and what a challenger said beside it. Exit code 1
+    if one differs, or could not be made again though nobody had it forgotten."""
+    from desk.commands.challenge import replay_silent
     from desk.commands.replay import replay as again
+    from desk.home import opened_desk
 
     with progress("decisions", None) as bar:
         found = again(home, processes or len(os.sched_getaffinity(0)), bar)
+    with opened_desk(home) as desk:
+        silent = replay_silent(desk)
     if as_json:
-        say(asdict(found), True)
+        say(asdict(found) | {"silent": asdict(silent)}, True)
     else:
         typer.echo(
             f"{found.same} decisions come out the same, {found.different} differ; "
@@ -284,7 +291,12 @@ def replay(
             typer.echo(f"{decision} differs: {name}")
         for why, count in sorted(found.not_replayed.items()):
             typer.echo(f"{count} could not be made again: {why}")
-    if not found.sound:
+        typer.echo(
+            f"beside them {silent.same} of challengers come out the same, "
+            f"{len(silent.differs)} differ; {silent.not_kept} are of versions that are not kept, "
+            f"{silent.forgotten} forgotten"
+        )
+    if not found.sound or silent.differs or silent.not_kept:
         raise typer.Exit(1)
 
 
@@ -340,4 +352,5 @@ def _storage(home: Path) -> Iterator[Transactions]:
         database.close()
 
 
+app.registered_commands += desk_monitor.app.registered_commands
 app.registered_commands += desk_upkeep.app.registered_commands

@@ -15,7 +15,8 @@ Before and after a decision
                   parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
 - ``lending_rules``  the seam to what is decided by; ``released`` what a lender released,
-                  ``rulebook`` whatever decisions were made by, kept by its hash
+                  ``rulebook`` whatever decisions were made by, kept by its hash,
+                  ``challenging`` a policy that is tried beside the one in use
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery
 - ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision

@@ -74,10 +74,15 @@ def etag_of(connection: Connection, loan: str) -> str:
     return f'"{len(events_of(connection, loan))}"'
 
 
-def book(hand: InHand, loan: Row[Any], event: LoanEvent, by: str) -> bool:
+def book(
+    hand: InHand, loan: Row[Any], event: LoanEvent, by: str, reason: str | None = None
+) -> bool:
     """Add an event to a loan, durable with the transaction; returns whether it is new.
 
     The same event again, by its id, changes nothing: banks deliver twice.
+
+    Args:
+        reason: why it is booked so long after its day.
 
     Raises:
         Conflict: its id belongs to another event. AccountError: it cannot have happened.
@@ -102,6 +107,7 @@ def book(hand: InHand, loan: Row[Any], event: LoanEvent, by: str) -> bool:
             happened_on=event.day,
             recorded_at=hand.moment,
             by=by,
+            reason=reason,
             body=body,
         )
     )

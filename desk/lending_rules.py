@@ -7,6 +7,7 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,11 +20,12 @@ from desk.errors import RulesMissing
 from desk.retention import kept
 from law.categories import DataCategory
 from lending.account.balances import Account
+from lending.account.events import Restructured
 from lending.account.extension import ExtensionAnswer
-from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
 from lending.law import features as barred_features
 from lending.law.rows import Laws
-from lending.policy.decide import decide, known_facts
+from lending.policy.decide import decide, decide_silently, known_facts
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
@@ -90,6 +92,15 @@ class LendingRules(Protocol):
         """Raises RulesMissing where the case names versions that are not here."""
         ...
 
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        """The hash of the policy that is tried beside ``policy``, if one is on that day."""
+        ...
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        """What that one says of the case. Raises as :meth:`decide`; RulesMissing: it names what
+        may not be used on that day."""
+        ...
+
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         """What can be lent where a person approves on the day of ``case.now``: at the policy's
         price, under the cap of the day; None where none fits."""
@@ -101,6 +112,10 @@ class LendingRules(Protocol):
 
     def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
         """Whether a loan's end may be put off, by product and law of the day."""
+        ...
+
+    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+        """What a loan's whole life costs with another plan, beside the cap of the day."""
         ...
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
@@ -136,7 +151,8 @@ class ReleasedRules:
     consortium trained, if there is one.
 
     Args:
-        policies: all that were ever in force here, so that old decisions can be made again.
+        policies: all that were ever in force here or tried, so that old decisions can be made
+            again.
         exploration_key: the lender's secret (``CreditPolicy.explores``).
     """
 
@@ -182,30 +198,45 @@ class ReleasedRules:
         return Versions(self._model_hash, policy, law, self._release.hash)
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
-        found = [
-            policy
-            for policy in self.policies
-            if product in policy.document.products
-            and policy.out_of_force(day) is None
-            and not policy.document.challenges
-        ]
-        if not found:
+        found = self._newest(product, day)
+        if found is None:
             raise RulesMissing(
                 f"no policy for product {product!r} is in force on {day}; nothing is decided"
             )
-        newest = max(
-            found, key=lambda policy: (policy.document.valid_from, policy.document.version)
-        )
-        if why := self._unlawful(newest, day):
-            raise RulesMissing(f"{why}; nothing is decided by it")
-        return newest
+        return self._lawful(found, day)
 
-    def _unlawful(self, policy: CreditPolicy, day: date) -> str | None:
-        """Asked of the law once a day."""
+    def _lawful(self, policy: CreditPolicy, day: date) -> CreditPolicy:
+        """Asked of the law once a day. Raises RulesMissing."""
         about = policy.hash, day
         if about not in self._asked:
             self._asked[about] = unlawful(policy.document, feature_law(self.pricing.laws), day)
-        return self._asked[about]
+        if why := self._asked[about]:
+            raise RulesMissing(f"{why}; nothing is decided by it")
+        return policy
+
+    def _newest(self, product: str, day: date, challenges: str = "") -> CreditPolicy | None:
+        """Of those beside this policy; of those that are beside none, if it is left out."""
+        found = [
+            policy
+            for policy in self._beside.get(challenges, ())
+            if product in policy.document.products and policy.out_of_force(day) is None
+        ]
+        return max(
+            found,
+            key=lambda policy: (policy.document.valid_from, policy.document.version),
+            default=None,
+        )
+
+    @cached_property
+    def _beside(self) -> dict[str, list[CreditPolicy]]:
+        found: dict[str, list[CreditPolicy]] = defaultdict(list)
+        for policy in self.policies:
+            found[policy.document.challenges].append(policy)
+        return dict(found)
+
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        found = self._newest(product, day, policy)
+        return None if found is None else found.hash
 
     @cached_property
     def _asked(self) -> dict[tuple[str, date], str | None]:
@@ -230,13 +261,22 @@ class ReleasedRules:
         return None if self.model is None else self.model.scorer.score_facts(facts)
 
     def decide(self, case: Case) -> Decision:
-        policy = self._by_hash.get(case.policy_hash)
+        policy = self._of(case, case.policy_hash)
+        return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        policy = self._lawful(self._of(case, challenger), case.now.date())
+        return decide_silently(case, policy, self.pricing, self._reasons)
+
+    def _of(self, case: Case, policy: str) -> CreditPolicy:
+        """The policy of this hash, beside the model, the law and the release of the case."""
+        found = self._by_hash.get(policy)
         here = (self._model_hash, self.pricing.laws.hash, self._release.hash)
-        if policy is None or (case.model_hash, case.law_hash, case.release_hash) != here:
+        if found is None or (case.model_hash, case.law_hash, case.release_hash) != here:
             raise RulesMissing(
                 "the case names a model, a policy, a law or a release that is not here"
             )
-        return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
+        return found
 
     def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
         if self.model is None:
@@ -271,6 +311,9 @@ class ReleasedRules:
 
     def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
         return self.pricing.extension(product, account, request)
+
+    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+        return self.pricing.restructuring(product, account, event)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         return self.pricing.disclosure(offer, day)

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from desk.challenging import SilentDecision
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
 from desk.sealing import ApplicationKey
 from desk.states import ApplicationEvent, ApplicationStatus, following
-from desk.storage.tables import applications, decisions, offers, outbox
+from desk.storage.tables import applications, decisions, offers, outbox, silent_decisions
 from law.categories import DataCategory
 from lending.cases import Case, Decision, LoanOffer
 from lending.records import case_from, case_json, decision_from, decision_json
@@ -33,6 +34,7 @@ class StoredDecision:
     permission: Permission
     blinding: Blinding
     by: str = MACHINE
+    silent: SilentDecision | None = None
 
     def sealed(self, key: ApplicationKey) -> bytes:
         return key.seal(
@@ -104,18 +106,27 @@ def permission_from(said: dict[str, Any]) -> Permission:
 
 
 def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
-    """The decision and its offer; its statement goes into the outbox in the same transaction."""
-    decision = made.decision
+    """The decision, its offer, what a challenger said; its statement goes into the outbox in the
+    same transaction."""
+    decision, named = made.decision, made.blinding.application
     hand.add(
         decisions,
-        id=made.blinding.application,
+        id=named,
         number=number,
         by=made.by,
         sealed=made.sealed(key),
         **decision_columns(made.case, decision),
     )
     if decision.offer is not None:
-        hand.add(offers, decision=made.blinding.application, **_offer_row(decision.offer))
+        hand.add(offers, decision=named, **_offer_row(decision.offer))
+    if (silent := made.silent) is not None:
+        hand.add(
+            silent_decisions,
+            decision=named,
+            policy_hash=silent.challenger,
+            outcome=silent.outcome,
+            sealed=silent.sealed(key),
+        )
 
 
 def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:

@@ -94,9 +94,11 @@ class Rulebook:
         self._document = lru_cache(AT_HAND)(self._read)
         self._rules = lru_cache(AT_HAND)(self._put_together)
 
-    def of(self, case: Case) -> ReleasedRules:
-        """The rules that a case was decided by. Raises NotKept."""
-        return self._rules(case.model_hash, case.policy_hash, case.law_hash, case.release_hash)
+    def of(self, case: Case, policy: str | None = None) -> ReleasedRules:
+        """The rules that a case was decided by, or with another policy than it names. Raises
+        NotKept."""
+        by = policy or case.policy_hash
+        return self._rules(case.model_hash, by, case.law_hash, case.release_hash)
 
     def _put_together(self, model: str, policy: str, law: str, release: str) -> ReleasedRules:
         laws: Laws = self._document("law", law)

@@ -81,6 +81,13 @@ _database = Counter(
 )
 
 
+_challengers = Counter(
+    "tahini_challenger_failures",
+    "Times a challenger could not say what it would have decided.",
+    registry=EVERYTHING,
+)
+
+
 @cache
 def _worker_ends() -> Counter:
     """Made where it is counted, in the parent alone: what workers make, each of them reports."""
@@ -113,6 +120,11 @@ def witnessed(witness: str, entries: int) -> None:
 def asked_witnesses(outcome: str) -> None:
     """A head was offered to the witnesses: ``outcome`` is cosigned or refused."""
     _publications.labels(outcome).inc()
+
+
+def challenger_failed() -> None:
+    """A policy that is tried beside another could not decide; the decision stood."""
+    _challengers.inc()
 
 
 def committed(entries: int) -> None:

@@ -2,6 +2,7 @@
 
 - ``app``           all of it: limits, journal, problem details, health
 - ``shared``        who calls, commands that act once, pages, preconditions
-- ``applications``  applications, decisions, offers; ``loans`` what was lent; ``reviews`` the queue
+- ``applications``  applications, decisions, offers; ``reviews`` the queue
+- ``loans``         what was lent; ``amendments`` what is changed of it
 - ``views``         how things are shown
 """

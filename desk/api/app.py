@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from crypto.errors import CryptoError, SealError, TahiniError
 from crypto.sentences import one_sentence, place_of
-from desk.api import applications, loans, reviews
+from desk.api import amendments, applications, loans, reviews
 from desk.callers import KnownCallers
 from desk.office import Desk
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
@@ -37,7 +37,7 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    for router in (applications.router, loans.router, reviews.router):
+    for router in (applications.router, loans.router, amendments.router, reviews.router):
         app.router.routes.extend(router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)

@@ -30,7 +30,7 @@ from desk.api.shared import (
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.disburse import Payment, disburse
 from desk.commands.extend import extend
-from desk.commands.repay import Booking, Received, happen, repay
+from desk.commands.repay import BackReason, Booking, Received, happen, repay
 from desk.storage.tables import account_events, loans
 from lending.account.balances import Account
 from lending.account.events import ChargedOff, GraceGranted, Recovered, Waived
@@ -52,11 +52,14 @@ class NewPayment(DeskBody):
 
 
 class NewRepayment(DeskBody):
+    """``reason``: why its value date is longer ago than ten days."""
+
     event: EventId
     amount: Fen
     on: date
     payer: Literal["borrower", "guarantor", "insurer", "lender"] = "borrower"
     prepays: bool = False
+    reason: BackReason | None = None
 
 
 class NewGrace(DeskBody):
@@ -86,6 +89,7 @@ class NewWaiver(DeskBody):
 class NewWriteOff(DeskBody):
     event: EventId
     on: date
+    reason: BackReason | None = None
 
 
 class NewRecovery(DeskBody):
@@ -93,6 +97,7 @@ class NewRecovery(DeskBody):
     amount: Fen
     on: date
     payer: Literal["borrower", "guarantor", "insurer", "lender"] = "borrower"
+    reason: BackReason | None = None
 
 
 @router.post(
@@ -104,7 +109,7 @@ def post_disbursement(
     """Pay out, exactly once: the same payment again is answered with the loan that is there."""
     payment = Payment(body.payment, body.amount, body.on)
     loan, again = disburse(desk, application, payment, caller.name, command.once(caller))
-    return _shown(desk, loan, (201, again))
+    return loan_shown(desk, loan, (201, again))
 
 
 @router.get("/v1/loans", responses=refusals())
@@ -135,7 +140,7 @@ def get_loans(
 @router.get("/v1/loans/{loan}", responses=refusals(404))
 def get_loan(loan: DeskId, desk: TheDesk, caller: Anybody, as_of: AsOf = None) -> Response:
     """How a loan stands at the end of a day, as it was known then."""
-    return _shown(desk, loan, day=as_of)
+    return loan_shown(desk, loan, day=as_of)
 
 
 @router.get("/v1/loans/{loan}/events", responses=refusals(404))
@@ -156,6 +161,7 @@ def get_events(loan: DeskId, desk: TheDesk, caller: Anybody) -> WholeList:
             "on": row.happened_on.isoformat(),
             "recorded_at": row.recorded_at.isoformat(),
             "by": row.by,
+            "reason": row.reason,
         }
         for row in rows
     ]
@@ -173,8 +179,9 @@ def post_repayment(
 ) -> Response:
     """Book money that came; the same event again changes nothing."""
     received = Received(body.event, body.amount, body.on, body.payer, body.prepays)
-    new = repay(desk, loan, received, Booking(caller.name, if_match, command.once(caller)))
-    return _shown(desk, loan, (201, not new))
+    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
+    new = repay(desk, loan, received, booking)
+    return loan_shown(desk, loan, (201, not new))
 
 
 @router.post("/v1/loans/{loan}/graces", responses=refusals(404, 409, 412), status_code=201)
@@ -192,7 +199,7 @@ def post_grace(
     )
     booking = Booking(caller.name, if_match, command.once(caller))
     new = happen(desk, loan, body.on, lambda _: event, booking)
-    return _shown(desk, loan, (201, not new))
+    return loan_shown(desk, loan, (201, not new))
 
 
 @router.post("/v1/loans/{loan}/extensions", responses=refusals(404, 409, 412), status_code=201)
@@ -207,7 +214,7 @@ def post_extension(
     """Put off its end; asked for before it falls due, within product, law and cap."""
     asked = Extending(body.event, body.on, body.days, body.in_difficulty)
     new = extend(desk, loan, asked, Booking(caller.name, if_match, command.once(caller)))
-    return _shown(desk, loan, (201, not new))
+    return loan_shown(desk, loan, (201, not new))
 
 
 @router.post("/v1/loans/{loan}/waivers", responses=refusals(404, 409, 412), status_code=201)
@@ -229,7 +236,7 @@ def post_waiver(
     )
     booking = Booking(caller.name, if_match, command.once(caller))
     new = happen(desk, loan, body.on, lambda _: event, booking)
-    return _shown(desk, loan, (201, not new))
+    return loan_shown(desk, loan, (201, not new))
 
 
 @router.post("/v1/loans/{loan}/write-off", responses=refusals(404, 409, 412), status_code=201)
@@ -243,9 +250,9 @@ def post_write_off(
 ) -> Response:
     """Write it off as an asset; the debt stays."""
     event = ChargedOff(id=body.event, day=body.on)
-    booking = Booking(caller.name, if_match, command.once(caller))
+    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
     new = happen(desk, loan, body.on, lambda _: event, booking)
-    return _shown(desk, loan, (201, not new))
+    return loan_shown(desk, loan, (201, not new))
 
 
 @router.post("/v1/loans/{loan}/recoveries", responses=refusals(404, 409, 412), status_code=201)
@@ -259,12 +266,12 @@ def post_recovery(
 ) -> Response:
     """Book money that came for a debt that was written off."""
     event = Recovered(id=body.event, day=body.on, amount=body.amount, payer=body.payer)
-    booking = Booking(caller.name, if_match, command.once(caller))
+    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
     new = happen(desk, loan, body.on, lambda _: event, booking)
-    return _shown(desk, loan, (201, not new))
+    return loan_shown(desk, loan, (201, not new))
 
 
-def _shown(
+def loan_shown(
     desk: TheDesk,
     loan: str,
     answered: tuple[int, bool] = (200, False),

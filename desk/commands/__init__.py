@@ -3,13 +3,16 @@
 - ``apply``     an application decided: consent, log, sources, score, policy, log, then shown
 - ``accept``    an offer taken, or not wanted; consent is checked again
 - ``disburse``  paid out, exactly once
-- ``repay``     what happens to a loan is booked; ``extend`` its end put off
+- ``repay``     what happens to a loan is booked; ``extend`` its end put off; ``restructure``
+  another plan for it; ``correct`` what was booked wrongly is taken back
 - ``review``    a person decides, with reasons of their own
 - ``verify``    a third party is asked about something that was stated
 - ``letters``   what a person is handed: letter, table of costs, receipt
 - ``replay``    every decision of a machine made again
 - ``export_book``  the loan book that accounts give, for training
 - ``status``    how the desk stands
+- ``challenge``  what a challenger said beside them: compared, and made again
+- ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work
 - ``person``    all that is kept of one person; ``retain`` what is forgotten
 """

@@ -20,6 +20,7 @@ from datetime import date
 
 from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, outstanding
+from desk.challenging import beside
 from desk.consents import Permission
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
@@ -188,7 +189,8 @@ def _decided(
         release_hash=versions.release,
     )
     keep_rules(desk, case)
-    return StoredDecision(case, desk.lending.decide(case), permission, blinding)
+    decided = desk.lending.decide(case)
+    return StoredDecision(case, decided, permission, blinding, silent=beside(desk.lending, case))
 
 
 def _record(

@@ -35,6 +35,24 @@ def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
         NotFound, PreconditionFailed, Malformed: as of :func:`desk.commands.repay.happen`.
         Conflict: it may not be extended; AboveCap: it would cost too much.
     """
+    product = product_of(desk, loan)
+
+    def granted(account: Account) -> LoanEvent:
+        earlier = next((one for one in account.events if one.id == asked.id), None)
+        if earlier is not None:  # a retry: it is booked already
+            return earlier
+        found = desk.lending.extension(product, account, asked)
+        if found.event is not None:
+            return found.event
+        why = "; ".join(_WHY[one] for one in found.obstacles)
+        refused = AboveCap if found.obstacles == ("above-cap",) else Conflict
+        raise refused(f"the loan is not extended: {why}")
+
+    return happen(desk, loan, asked.asked_on, granted, booking)
+
+
+def product_of(desk: Desk, loan: str) -> str:
+    """The name of a loan's product. Raises NotFound."""
     with desk.reading() as hand:
         product = hand.connection.scalar(
             select(offers.c.product)
@@ -43,16 +61,4 @@ def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
         )
     if product is None:
         raise NotFound("there is no such loan")
-
-    def granted(account: Account) -> LoanEvent:
-        earlier = next((one for one in account.events if one.id == asked.id), None)
-        if earlier is not None:  # a retry: it is booked already
-            return earlier
-        found = desk.lending.extension(str(product), account, asked)
-        if found.event is not None:
-            return found.event
-        why = "; ".join(_WHY[one] for one in found.obstacles)
-        refused = AboveCap if found.obstacles == ("above-cap",) else Conflict
-        raise refused(f"the loan is not extended: {why}")
-
-    return happen(desk, loan, asked.asked_on, granted, booking)
+    return str(product)

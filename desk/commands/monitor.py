@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -30,11 +30,13 @@ from lending.portfolio.monitoring import (
     BandCalibration,
     BinCounts,
     Discrimination,
+    Expected,
     Judged,
     Stability,
     alarms,
     calibration,
     discrimination,
+    expected_performance,
     stability,
 )
 from lending.score.bands import BANDS
@@ -55,6 +57,8 @@ class Watched:
         latest: the newest whole month beside the first, by feature and of the score.
         shifted: what raises an alarm: by effect, beyond chance, in two months one after the other.
         refusing: how those fare who refused something; None while one of the groups is empty.
+        unlabelled: what is expected of those who came within the window of the labels, if the model
+            is right; None while there are fewer than two.
     """
 
     months: Mapping[str, int]
@@ -64,6 +68,7 @@ class Watched:
     refusing: Impact | None
     bands: tuple[BandCalibration, ...]
     ranks: Discrimination | None
+    unlabelled: Expected | None
     forgotten: int
 
     @property
@@ -77,10 +82,14 @@ class Watched:
 class _Seen:
     """One application that this model scored."""
 
-    month: Month
+    day: date
     scored: Scored
     decided: DecidedCase
     refused: bool
+
+    @property
+    def month(self) -> Month:
+        return self.day.year, self.day.month
 
 
 def monitor(
@@ -116,6 +125,7 @@ def monitor(
         refusing=_refusing(seen),
         bands=calibration(judged, [band.code for band in BANDS.bands]),
         ranks=discrimination(judged),
+        unlabelled=_unlabelled(seen, as_of - timedelta(days=definition.window_days)),
         forgotten=len(forgotten),
     )
 
@@ -142,7 +152,7 @@ def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator
         if case.scored is not None:
             decided = DecidedCase(row.outcome, last[row.application], _thin(desk, case))
             refused = any(fact.status == "refused" for fact in case.facts.values())
-            yield _Seen((day.year, day.month), case.scored, decided, refused)
+            yield _Seen(day, case.scored, decided, refused)
 
 
 def _case(desk: Desk, row: Row[Any]) -> Case:
@@ -177,6 +187,17 @@ def _beside(first: Mapping[str, BinCounts], later: Mapping[str, BinCounts]) -> d
         for name, now in later.items()
         if first[name].people and now.people
     }
+
+
+def _unlabelled(seen: Sequence[_Seen], since: date) -> Expected | None:
+    """Of those who were decided after a day, whose loans cannot be mature."""
+    them = [one for one in seen if one.day > since]
+    if len(them) < 2:
+        return None
+    return expected_performance(
+        [one.scored.probability for one in them],
+        [one.decided.final in {"approve", "counter"} for one in them],
+    )
 
 
 def _refusing(seen: Sequence[_Seen]) -> Impact | None:

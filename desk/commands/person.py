@@ -2,8 +2,8 @@
 
 What was known and from whom, score with the points that it is the sum of, which rules were looked
 at and whether they held (the logic that was actually applied, CJEU C-203/22), reasons, letters,
-reviews, what they were offered, accepted, were lent and paid. Reviewers and staff are not named:
-they are other people.
+reviews, what a policy that was tried beside the one in use said, what they were offered, accepted,
+were lent and paid. Reviewers and staff are not named: they are other people.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Table, select
 
 from crypto.errors import SealError
 from desk.accounts import events_of
+from desk.challenging import SILENT
 from desk.commands.letters import LETTER
 from desk.office import MACHINE, Desk
 from desk.records import REST
@@ -82,12 +83,18 @@ def _decision(connection: Connection, row: Row[Any], key: ApplicationKey) -> dic
     disclosed = connection.execute(
         select(tables.disclosures).where(tables.disclosures.c.decision == row.id)
     ).one_or_none()
+    silent = connection.execute(
+        select(tables.silent_decisions).where(tables.silent_decisions.c.decision == row.id)
+    ).one_or_none()
     return {
         **_plain(row),
         "decided_by": "machine" if row.by == MACHINE else "person",
         "rested_on": key.open(REST, row.sealed),
         "offer": None if offered is None else _plain(offered),
         "disclosure": None if disclosed is None else _plain(disclosed),
+        "tried_beside": None
+        if silent is None
+        else _plain(silent) | key.open(SILENT, silent.sealed),
         "letter": None if written is None else key.open(LETTER, written),
     }
 

@@ -1,16 +1,18 @@
 """Book what happens to a loan: money that came, grace, a fee, a write-off.
 
 Each event has the lender's own id and acts once. What arrives late is booked back by a correction,
-which is the only way back: what was known on a day stays known. What the lender grants is granted
-on the day on which it is booked, and never put back.
+which is the only way back: what was known on a day stays known. No value date is to come, before
+the loan was paid out, or, without a reason that is kept, more than :data:`BACK_DAYS` ago: whoever
+books chooses it, and it moves the contractual clock. What the lender grants is granted on the day
+on which it is booked, and never put back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Literal
 
 from sqlalchemy import Row, select
 
@@ -22,6 +24,10 @@ from lending.account.balances import Account
 from lending.account.events import Concession, Corrected, LoanEvent, Repaid
 from lending.account.events import Payer as Payers
 from protocol.errors import Malformed, PreconditionFailed
+
+BACK_DAYS = 10
+"""Bank holidays, with the weekends beside them, are not longer (国庆, 春节: 8 days)."""
+BackReason = Literal["bank-error", "lender-error", "court-order"]
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,19 @@ class Received:
 
 @dataclass(frozen=True)
 class Booking:
-    """Who books, on what they read, once."""
+    """Who books, on what they read, once. ``reason``: why it was longer ago than it may be."""
 
     by: str
     if_match: str | None = None
     once: ActsOnce | None = None
+    reason: BackReason | None = None
 
 
 def repay(desk: Desk, loan: str, received: Received, booking: Booking) -> bool:
     """Book a repayment; returns whether it is new.
 
     Raises:
-        NotFound; PreconditionFailed; Malformed: the day is to come, or the key was used otherwise;
+        NotFound; PreconditionFailed; Malformed: the day cannot be, or the key was used otherwise;
         Conflict: the id belongs to another event. AccountError: the loan cannot take it.
     """
 
@@ -67,17 +74,17 @@ def repay(desk: Desk, loan: str, received: Received, booking: Booking) -> bool:
 def happen(
     desk: Desk,
     loan: str,
-    day: date,
+    day: date | None,
     event: Callable[[Account], LoanEvent],
     booking: Booking,
 ) -> bool:
-    """Let something happen to a loan on ``day``; returns whether it is new.
+    """Let something happen to a loan on ``day``, or today; returns whether it is new.
 
     Args:
         event: what happens, given the loan as of that day. It may refuse.
 
     Raises:
-        NotFound; PreconditionFailed; Malformed: the day is to come, or past though something is
+        NotFound; PreconditionFailed; Malformed: the day cannot be, or is past though something is
             granted, or the key was used otherwise; Conflict; AccountError: as :func:`repay`.
     """
 
@@ -88,19 +95,42 @@ def happen(
         if booking.if_match not in {None, "*", etag_of(hand.connection, loan)}:
             raise PreconditionFailed("the loan has changed since it was read; read it again")
         today = desk.day(hand.moment)
-        if day > today:
-            raise Malformed(f"{day} is still to come; what happened is booked on its day")
-        account = account_of(hand.connection, row, day)
-        new = book(hand, row, _in_order(hand, row, event(account), today), booking.by)
+        on = day or today
+        require_value_date(on, row.disbursed_on, today)
+        made = event(account_of(hand.connection, row, on))
+        found = _in_order(hand, row, made, (today, booking.reason))
+        new = book(hand, row, found, booking.by, booking.reason)
         remember(hand.connection, booking.once, loan, hand.moment)
         return new
 
     return desk.write(record)
 
 
-def _in_order(hand: InHand, loan: Row[Any], event: LoanEvent, today: date) -> LoanEvent:
+def require_value_date(on: date, starts: date, today: date) -> None:
+    """Raises Malformed where nothing can have happened to the loan on that day."""
+    if on > today:
+        raise Malformed(f"{on} is still to come; what happened is booked on its day")
+    if on < starts:
+        raise Malformed(
+            f"on {on} there was no loan yet: it was paid out on {starts}; book what happened since"
+        )
+
+
+def require_not_long_ago(on: date, today: date, reason: BackReason | None) -> None:
+    """Raises Malformed where it was longer ago than :data:`BACK_DAYS`, and nobody says why."""
+    if reason is None and on < today - timedelta(days=BACK_DAYS):
+        raise Malformed(
+            f"{on} is more than {BACK_DAYS} days ago; a value date so old needs a reason, which is "
+            "kept: bank-error, lender-error or court-order"
+        )
+
+
+def _in_order(
+    hand: InHand, loan: Row[Any], event: LoanEvent, now: tuple[date, BackReason | None]
+) -> LoanEvent:
     """The event, or, where something later was booked already, a correction that puts it in its
     place. A retry of either is the same again."""
+    today, reason = now
     late = f"{event.id}/late"
     known = hand.connection.scalar(
         select(account_events.c.happened_on).where(account_events.c.event_id == late)
@@ -114,6 +144,8 @@ def _in_order(hand: InHand, loan: Row[Any], event: LoanEvent, today: date) -> Lo
             f"{event.day} is past; what is granted is granted on the day on which it is booked: "
             f"book it for {today}"
         )
+    if is_known is None and known is None:
+        require_not_long_ago(event.day, today, reason)
     if is_known is not None or (known is None and event.day >= last.day):
         return event
     return Corrected(id=late, day=known or today, instead=(event,))

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, func, select
 from desk.errors import RulesMissing
 from desk.office import Desk
 from desk.states import ReviewStatus
-from desk.storage.tables import applications, decisions, letters, loans, outbox, reviews
+from desk.storage.tables import (
+    applications,
+    decisions,
+    letters,
+    loans,
+    outbox,
+    reviews,
+    silent_decisions,
+)
 
 LETTER_WITHIN = "reasons.days"
 """The row of the law tables: how long after an application its person is told, with reasons."""
@@ -21,7 +29,8 @@ class DeskStanding:
     """``letters_waiting``: refusals and other offers of which no letter was handed out yet;
     ``letters_overdue``: those of them for which the law of the place gives no more time (Reg B
     1002.9(a)(1)). ``unlogged``: statements that wait for the log. ``policies``: by product, the
-    hash of what is in force today, or why nothing is."""
+    hash of what is in force today, or why nothing is; ``challengers`` what is tried beside it.
+    ``challenger_failures``: decisions beside which a challenger could say nothing."""
 
     applications: dict[str, int]
     reviews_waiting: int
@@ -30,6 +39,8 @@ class DeskStanding:
     loans: int
     unlogged: int
     policies: dict[str, str]
+    challengers: dict[str, str]
+    challenger_failures: int
 
 
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
@@ -48,7 +59,12 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         late = [within is not None and received + within < day for received in untold]
         lent = connection.scalar(select(func.count()).select_from(loans))
         undone = outbox.c.entry_index.is_(None), outbox.c.refused.is_(None)
+        failed = connection.scalar(
+            select(func.count()).where(silent_decisions.c.outcome == "failed")
+        )
         unlogged = connection.scalar(select(func.count()).select_from(outbox).where(*undone))
+    policies = {product: _in_force(desk, product, day) for product in products}
+    beside = {one: desk.lending.challenger(one, policy, day) for one, policy in policies.items()}
     return DeskStanding(
         applications={row.status: row.number for row in by_status},
         reviews_waiting=waiting or 0,
@@ -56,7 +72,9 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         letters_overdue=sum(late),
         loans=lent or 0,
         unlogged=unlogged or 0,
-        policies={product: _in_force(desk, product, day) for product in products},
+        policies=policies,
+        challengers={product: found for product, found in beside.items() if found is not None},
+        challenger_failures=failed or 0,
     )
 
 

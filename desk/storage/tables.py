@@ -116,6 +116,17 @@ decisions = Table(
 which of the two: ``machine``, or a staff id. ``explored``: it approved below the cut-off, few and
 small, to learn who repays."""
 
+silent_decisions = Table(
+    "silent_decisions",
+    METADATA,
+    Column("decision", ID, ForeignKey("decisions.id"), primary_key=True),
+    Column("policy_hash", SHA256, nullable=False),
+    Column("outcome", String(8), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Kept. What a challenger would have said beside a machine's decision, for nobody but the lender's
+risk officer; ``failed`` where it could not say it."""
+
 offers = Table(
     "offers",
     METADATA,
@@ -184,9 +195,11 @@ account_events = Table(
     Column("happened_on", Date, nullable=False),
     Column("recorded_at", DeskTime, nullable=False),
     Column("by", String(64), nullable=False),
+    Column("reason", String(16)),
     Column("body", LargeBinary, nullable=False),
 )
-"""Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`)."""
+"""Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`).
+``reason``: why something was booked long after its day."""
 
 reviews = Table(
     "reviews",

@@ -15,6 +15,7 @@ from desk.storage import tables
 FIXED: tuple[Table, ...] = (
     tables.rules,
     tables.decisions,
+    tables.silent_decisions,
     tables.offers,
     tables.disclosures,
     tables.acceptances,

@@ -51,7 +51,7 @@ def restructured(
         )
     first_due = event.dues[0].day
     moved, slices = [], []
-    for row in sorted(rows, key=lambda one: one.asks_on):
+    for row in sorted(rows, key=lambda one: one.origin or one.due):
         if row.origin is not None and row.principal.open:
             slices.append((row.origin, row.principal.open))
         moved.append(_emptied(row, first_due))

@@ -110,8 +110,8 @@ class DueRow:
 
     @property
     def asks_on(self) -> date:
-        """When the contract asks for it: never later than the present due day."""
-        return self.origin or self.due
+        """When the contract asks for it, or another plan that asks for it earlier."""
+        return min(self.origin or self.due, self.due)
 
     @property
     def unmet(self) -> bool:

@@ -275,42 +275,16 @@ def _principal(
     return (*kept, *scores)[:MOST_REASONS]
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A decision, and what the challenger would have said: for the lender's eyes, and without any
-    effect. None where the challenger does not decide such a case on this day."""
-
-    decision: Decision
-    silent: Decision | None
-
-    @property
-    def differs(self) -> bool:
-        """In outcome or terms."""
-        if self.silent is None:
-            return False
-        mine, other = self.decision, self.silent
-        return (mine.outcome, mine.offer) != (other.outcome, other.offer)
-
-
-def decide_beside(
-    case: Case,
-    champion: CreditPolicy,
-    challenger: CreditPolicy,
-    pricing: Pricing,
-    score_reasons: ScoreReasons,
-    exploration_key: bytes = b"",
-) -> Beside:
-    """Decide by the champion; let the challenger, which names it, decide silently beside it. The
-    challenger explores nothing: what it would lend below the cut-off is not lent.
+def decide_silently(
+    case: Case, challenger: CreditPolicy, pricing: Pricing, score_reasons: ScoreReasons
+) -> Decision:
+    """What ``challenger`` would have said of a case that the policy decides which it challenges:
+    for the lender's eyes, and without any effect. It explores nothing: what it would lend below the
+    cut-off is not lent.
 
     Raises:
         PolicyRefused: as :func:`decide`, or the challenger was made beside another policy.
     """
-    if challenger.document.challenges != champion.hash:
+    if challenger.document.challenges != case.policy_hash:
         raise PolicyRefused("the challenger was made to be tried beside another policy")
-    decision = decide(case, champion, pricing, score_reasons, exploration_key)
-    product, day = case.application.product, case.now.date()
-    if challenger.out_of_force(day) or product not in challenger.document.products:
-        return Beside(decision, None)
-    other = replace(case, policy_hash=challenger.hash)
-    return Beside(decision, decide(other, challenger, pricing, score_reasons))
+    return decide(replace(case, policy_hash=challenger.hash), challenger, pricing, score_reasons)

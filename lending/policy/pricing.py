@@ -11,13 +11,14 @@ from functools import cached_property, lru_cache
 
 from lending.account.allocation import BUCKETS, Component, Order
 from lending.account.balances import Account
-from lending.account.events import ContractDue, Extended, LoanContract
+from lending.account.events import ContractDue, Extended, LoanContract, Restructured
 from lending.account.extension import (
     ExtensionAnswer,
     ExtensionLimits,
     ExtensionRequest,
     LifeFlow,
     answer,
+    cost_after,
 )
 from lending.account.fold import happened
 from lending.cases import Cost, LoanOffer
@@ -177,6 +178,24 @@ class ProductPricing:
             self._extension_limits(product, account.contract.term_days, asked.asked_on),
             lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
             [_paid_to_others(product, account.contract)],
+        )
+
+    def restructuring(self, name: str, account: Account, event: Restructured) -> Cost:
+        """What the whole life of a loan of this product costs with another plan, if that is kept,
+        beside the cap of its day.
+
+        Raises:
+            LawSilent: the law of the day does not say what such a loan may cost. AccountError: the
+            loan cannot be given this plan.
+        """
+        product, contract = self.product(name), account.contract
+        lasts = (event.dues[-1].day - contract.starts).days
+        limit = cap(event.day, product.jurisdiction, lasts, product.lender_kind, self.laws)
+        return cost_after(
+            account,
+            event,
+            lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
+            [_paid_to_others(product, contract)],
         )
 
     def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:

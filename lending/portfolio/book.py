@@ -1,18 +1,14 @@
-"""A portfolio: how loans move between arrears, what they are expected to lose, how they were
-decided, and for whom. Pure.
+"""A portfolio: how loans move between arrears, how they were decided, and for whom. Pure.
 
-Counts are of loans or decisions; money is in fen. IFRS 9 is from memory (5.5.11, B5.5.37), not
-checked against its text. A ratio between groups is a measurement, not a verdict: which duty follows
-is a matter of the law of the place.
+Counts are of loans or decisions. A ratio between groups is a measurement, not a verdict: which duty
+follows is a matter of the law of the place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, Protocol, TypeVar
 
@@ -20,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lending.account.balances import Account
-from lending.account.default import BAD_DPD, INDETERMINATE_DPD
+from lending.account.default import BAD_DPD
 from lending.account.states import LoanStatus
 from lending.cases import Outcome
 from lending.errors import PortfolioError
 from lending.intervals import Estimate, Share, difference, ratio, wilson
-from lending.money import rounded
 
 ArrearsBucket = Literal["0", "1-30", "31-60", "61-89", "90+", "charged-off", "settled"]
 ARREARS_BUCKETS: tuple[ArrearsBucket, ...] = (
@@ -42,7 +37,6 @@ recovery."""
 _UPPER = (0, 30, 60, BAD_DPD - 1)
 FOUR_FIFTHS = 0.8
 """29 CFR 1607.4(D), of employment; by custom of lending too [know]."""
-Ifrs9Stage = Literal[1, 2, 3]
 
 
 def bucket_on(account: Account, day: date) -> ArrearsBucket | None:
@@ -72,6 +66,24 @@ class RollRates:
             return None
         return wilson(Share(int(row[ARREARS_BUCKETS.index(after)]), int(row.sum())))
 
+    def rolls(self) -> Iterator[Roll]:
+        """All moves that there were, and staying where one is."""
+        for at, before in enumerate(ARREARS_BUCKETS):
+            for to, after in enumerate(ARREARS_BUCKETS):
+                found = self.rate(before, after)
+                if found is not None and self.counts[at, to]:
+                    yield Roll(before, after, int(self.counts[at, to]), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Of the loans in one bucket, those that are in another a period later."""
+
+    before: ArrearsBucket
+    after: ArrearsBucket
+    loans: int
+    rate: Estimate
+
 
 def roll_rates(accounts: Iterable[Account], days: Sequence[date]) -> RollRates:
     """Moves between consecutive ones of these days, usually ends of months."""
@@ -81,37 +93,6 @@ def roll_rates(accounts: Iterable[Account], days: Sequence[date]) -> RollRates:
             if before is not None and after is not None:
                 counts[ARREARS_BUCKETS.index(before), ARREARS_BUCKETS.index(after)] += 1
     return RollRates(counts)
-
-
-# --- losses
-
-
-def stage(account: Account, significant_increase: bool = False) -> Ifrs9Stage | None:
-    """IFRS 9 [know]: 3 credit-impaired (90 days past due, or charged off, or forborne and still
-    watched), 2 after a significant increase in credit risk (30 days past due say so unless
-    rebutted), else 1. None of a loan that is settled or was never paid out."""
-    if account.status in {LoanStatus.SETTLED, LoanStatus.AGREED}:
-        return None
-    kinds = {mark for _, mark in account.marks}
-    impaired = kinds & {"charged-off", "claimed"} or ("forborne" in kinds and account.watched)
-    if account.dpd >= BAD_DPD or impaired:
-        return 3
-    late = account.dpd >= INDETERMINATE_DPD or "forborne" in kinds
-    return 2 if significant_increase or late else 1
-
-
-def expected_loss(probability: float, loss_given_default: Decimal, exposure: int) -> int:
-    """Fen: PD x LGD x EAD, rounded once. PD is of 12 months in stage 1, of the lifetime in 2 and
-    3.
-
-    Raises:
-        PortfolioError: a share is outside of 0 to 1.
-    """
-    if not 0 <= probability <= 1 or not 0 <= loss_given_default <= 1:
-        raise PortfolioError(
-            f"PD {probability} and LGD {loss_given_default} are shares: each is from 0 to 1"
-        )
-    return rounded(Fraction(probability) * Fraction(loss_given_default) * exposure)
 
 
 # --- decisions

@@ -234,9 +234,9 @@ class Expected:
 
     people: int
     auc: Estimate
-    approved_bad_rate: float | None
-    """Of those who were approved; None if nobody was."""
-    declined_bad_rate: float | None
+    approved_bad_rate: Estimate | None
+    """Of those who were approved, with what chance makes of it; None if nobody was."""
+    declined_bad_rate: Estimate | None
 
 
 def expected_performance(probabilities: ArrayLike, approved: ArrayLike) -> Expected:
@@ -263,5 +263,15 @@ def expected_performance(probabilities: ArrayLike, approved: ArrayLike) -> Expec
     wins = float((bad * below).sum() + (bad * good - own).sum() / 2)
     pairs = float(bad.sum() * good.sum() - own.sum())
     area = _with_error(wins / pairs, float(bad.sum()), float(good.sum()))
-    yes, no = (float(p[one].mean()) if one.any() else None for one in (chosen, ~chosen))
-    return Expected(len(p), area, yes, no)
+    return Expected(len(p), area, _expected_rate(p[chosen]), _expected_rate(p[~chosen]))
+
+
+def _expected_rate(p: Floats) -> Estimate | None:
+    """Of people who go bad each with their own probability."""
+    if not len(p):
+        return None
+    rate = float(p.mean())
+    half = (
+        math.sqrt(float((p * (1 - p)).sum())) / len(p) * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    )
+    return Estimate(rate, max(rate - half, 0.0), min(rate + half, 1.0))

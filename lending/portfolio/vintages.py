@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from lending.account.balances import Account
-from lending.account.default import BAD_DPD, first_bad
+from lending.account.default import BAD_DPD, first_bad, first_payment_default
 from lending.account.fold import happened, state
 from lending.errors import PortfolioError
 from lending.intervals import Estimate, Share, wilson
@@ -128,6 +128,29 @@ def _curve(
             yield VintagePoint(age, len(bad), rate, owed, owed / amount)
 
     return tuple(points())
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPayments:
+    """Of the loans of one month, those whose first due was so late (FPD30), among those of which
+    it can be said."""
+
+    month: date
+    loans: int
+    late: Estimate
+
+
+def first_payments(accounts: Iterable[Account], as_of: date) -> tuple[FirstPayments, ...]:
+    """By month of disbursement, the oldest first; the first sign of fraud, or of a wrong policy."""
+    months: dict[date, list[bool]] = defaultdict(list)
+    for account in accounts:
+        found = first_payment_default(account, as_of)
+        if found != "immature":
+            months[account.contract.starts.replace(day=1)].append(found == "bad")
+    return tuple(
+        FirstPayments(month, len(them), wilson(Share(sum(them), len(them))))
+        for month, them in sorted(months.items())
+    )
 
 
 def at_age(found: Iterable[Vintage], age: int) -> dict[date, VintagePoint]:

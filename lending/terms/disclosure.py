@@ -1,6 +1,9 @@
 """The table that a borrower is shown, and confirms, before a personal loan (综合融资成本明示表;
 个人贷款业务明示综合融资成本规定, since 2026-08-01).
 
+In the Union it has the APRC besides, in the United States the APR (:mod:`lending.terms.apr`), of
+everything that is charged.
+
 The principal; every charge with how it is computed, its rate and who gets it; what that costs a
 year if everything is paid when due; what is charged only if it is not; and that nothing else will
 be. It is data first (:meth:`DisclosureTable.payload`, whole numbers and texts only, which can be
@@ -21,7 +24,8 @@ from lending.cases import Cost
 from lending.errors import CostError
 from lending.law.rows import LAWS, LawRow, Laws
 from lending.money import PPM, YEAR, nominal_year, percent, shown
-from lending.terms.cost import cost
+from lending.terms.apr import apr, aprc
+from lending.terms.cost import cost, flows_of
 from lending.terms.products import Fee, Method, Payee, Product, When
 from lending.terms.schedule import Schedule
 
@@ -75,6 +79,14 @@ WORDS: dict[str, dict[ShownIn, str]] = {
         "zh": "{higher}（复利，内部收益率：{compound}；单利：{simple}）",
         "en": "{higher} (compound, internal rate of return: {compound}; simple: {simple})",
     },
+    "aprc": {
+        "zh": "年度百分比费率（APRC，欧盟指令 2023/2225 附件三）",
+        "en": "Annual percentage rate of charge (APRC)",
+    },
+    "apr": {
+        "zh": "年百分率（APR，美国 Z 条例附录 J）",
+        "en": "Annual percentage rate (APR)",
+    },
     "cap": {"zh": "当日上限", "en": "The most that the law of the day allows"},
     "no-cap": {"zh": "无统一上限（{source}）", "en": "none in general ({source})"},
     "the-cap": {"zh": "{cap}（{source}）", "en": "{cap} ({source})"},
@@ -108,6 +120,18 @@ class ChargeLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LegalRate:
+    """The annual rate that the law of a place has shown, as a decimal fraction; nothing is held
+    against it."""
+
+    name: Literal["aprc", "apr"]
+    rate: Decimal
+
+    def payload(self) -> dict[str, str]:
+        return {self.name: str(self.rate)}
+
+
+@dataclass(frozen=True, slots=True)
 class DisclosureTable:
     """What a borrower is shown and confirms."""
 
@@ -121,6 +145,7 @@ class DisclosureTable:
     """Interest first."""
     cost: Cost
     contingent: tuple[ChargeLine, ...]
+    legal_rate: LegalRate | None = None
 
     def payload(self) -> dict[str, Any]:
         """Whole numbers and texts only: what is signed and hashed."""
@@ -136,6 +161,7 @@ class DisclosureTable:
             "simple": str(self.cost.simple),
             "cap": None if self.cost.cap is None else str(self.cost.cap),
             "cap_source": self.cost.cap_source,
+            **({} if self.legal_rate is None else self.legal_rate.payload()),
             "total": self.cost.total,
             "contingent": [_line(one) for one in self.contingent],
             "nothing_else": WORDS["nothing-else"],
@@ -161,6 +187,8 @@ class DisclosureTable:
         figures = (self.cost.compound, self.cost.simple)
         higher, compound, simple = (percent(rate) for rate in (max(figures), *figures))
         yield said("yearly"), said("both", higher=higher, compound=compound, simple=simple)
+        if self.legal_rate is not None:
+            yield said(self.legal_rate.name), percent(self.legal_rate.rate)
         source = self.cost.cap_source
         if self.cost.cap is None:
             yield said("cap"), said("no-cap", source=source)
@@ -251,4 +279,15 @@ def disclose(product: Product, loan: Schedule, laws: Laws = LAWS) -> DisclosureT
         charges=(_of_interest(loan), *fees),
         cost=found,
         contingent=tuple(_of_fee(fee, None) for fee in product.contingent_fees),
+        legal_rate=_legal_rate(product, loan),
     )
+
+
+def _legal_rate(product: Product, loan: Schedule) -> LegalRate | None:
+    match product.jurisdiction:
+        case "EU":
+            return LegalRate("aprc", aprc(flows_of(loan)))
+        case "US":
+            return LegalRate("apr", apr(loan))
+        case _:
+            return None

@@ -3,8 +3,8 @@
 Interest is exact until it falls due. What is billed by the k-th due is the exact interest of all
 days so far, rounded once; each due is billed what the dues before it were not. So one rounding per
 due item, no prefix of a schedule is ever more than half a fen off, and the last due takes whatever
-remains: principal and interest add up to the fen. A draw on a revolving product has the schedule of
-a bullet, if nothing else moves; what does is in :func:`revolving_interest`.
+remains: principal and interest add up to the fen. Each draw on a revolving product is a loan of its
+own, with the schedule of a bullet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
-from lending.errors import DateError, TermsError
+from lending.errors import DateError
 from lending.money import PPM, Rounding, part, quotient, split
 from lending.terms.products import Fee, Payee, Product, When
 
@@ -234,54 +234,3 @@ def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
     interest = loan.accrued(day)
     balance = loan.balance(day)
     return Instalment(day, balance, interest, _charges(product, "early", loan.principal, balance))
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """Of a revolving balance: drawn (above 0) or repaid principal (below), fen; counts from its
-    day on."""
-
-    day: date
-    amount: int
-
-
-def revolving_balance(movements: Sequence[Movement], day: date) -> int:
-    """Principal outstanding at the end of ``day``. Raises TermsError: more was repaid than
-    drawn."""
-    steps = _steps(movements, day)
-    return steps[-1][1] if steps else 0
-
-
-def revolving_interest(
-    movements: Sequence[Movement], terms: InterestTerms, statements: Sequence[date]
-) -> tuple[int, ...]:
-    """Interest by the day on a revolving balance, as it is billed on each statement day; of
-    ``terms`` the principal counts for nothing.
-
-    Raises:
-        TermsError: more was repaid than drawn. DateError: days are out of order.
-    """
-    for one, following in pairwise(statements):
-        between(one, following)
-    billed: list[int] = []
-    for day in statements:
-        stretches = pairwise([*_steps(movements, day), (day, 0)])
-        exact = sum(terms.accrues(held, since, end) for (since, held), (end, _) in stretches)
-        billed.append(terms.money(exact) - sum(billed))
-    return tuple(billed)
-
-
-def _steps(movements: Sequence[Movement], day: date) -> list[tuple[date, int]]:
-    """From which day on which balance."""
-    steps: list[tuple[date, int]] = []
-    balance = 0
-    for move in movements:
-        if steps and move.day < steps[-1][0]:
-            raise DateError(f"a movement of {move.day} comes after one of {steps[-1][0]}")
-        if move.day > day:
-            break
-        balance += move.amount
-        if balance < 0:
-            raise TermsError(f"on {move.day} {-balance} fen more are repaid than were drawn")
-        steps.append((move.day, balance))
-    return steps

@@ -70,6 +70,13 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     assert told("reviews", "--home", home) == {"reviews": []}
     watched = told("monitor", "--home", home)
     assert (watched["months"], watched["alarm"], watched["refusing"]) == ({}, False, None)
+    assert watched["portfolio"] == {
+        "loans": 0, "rolls": [], "first_payments": [], "vintages": [], "late_turned_bad": None, "expected": None,
+    }  # fmt: skip
+    assert (watched["challengers"], told("replay", "--home", home)["silent"]["differs"]) == ([], [])
+    assert told("monitor", "--home", home, "--loss-given-default", "0.6")["portfolio"]["expected"]["loss"] == 0
+    for share in ("1.1", "-1", "half"):
+        assert run("monitor", "--home", home, "--loss-given-default", share).exit_code == 1
     assert "no alarm" in run("monitor", "--home", home).output
     assert told("retain", "--home", home, "--days", 30) == {"forgotten": 0, "kept": 0}
     nobody = run("person", "--home", home, "--pseudonym", "v1.nobody", "--out", tmp_path / "them.json")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
 from support.house import Ground
-from support.lending_house import LendingHouse, lending_house
+from support.lending_house import LendingHouse, instead, lending_house
 from support.world import features
 
+from crypto.documents import unverified_payload
+from desk.commands.challenge import challengers, replay_silent
 from desk.commands.export_book import export_book
 from desk.commands.replay import replay
+from desk.commands.status import standing
 from desk.described import SOURCES_FILE
 from desk.errors import SourceFailed
 from desk.home import open_desk
+from desk.released import POLICIES
+from desk.storage.tables import silent_decisions
 from lending.account.default import Definition
+from lending.policy.document import CreditPolicy, PolicyDocument
+from tahini import main
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +106,54 @@ def test_from_application_to_label(lender: LendingHouse, tmp_path: Path):
     assert book.loc[good.pseudonym, "late"] == lender.best["late"]
     replayed = replay(lender.home)
     assert (replayed.same, replayed.seen, replayed.sound) == (4, 4, True)
+
+
+def all_signed(token: str) -> list[dict]:
+    """What a signed document says, and those that stand in it."""
+    said = unverified_payload(token)
+    inner = re.findall(r"[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}", json.dumps(said))
+    return [said, *(one for found in inner for one in all_signed(found))]
+
+
+def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_in_use(lender: LendingHouse):
+    """It asks for less and sets the limit lower; whom it would decline is lent to."""
+    (champion,) = lender.desk.lending.policies
+    payload = champion.document.model_dump(mode="json", exclude_defaults=True)
+    tables = deepcopy(payload["tables"])
+    tables["pricing"]["rows"] = [row | {"then": row["then"] | {"rate": 200}} for row in tables["pricing"]["rows"]]
+    tables["knock_outs"]["rows"].append({"id": "m", "when": {"open_loans": "3"}, "then": {"reason": "in-arrears"}})
+    changes = {"id": "challenger", "challenges": champion.hash, "tables": tables}
+    other = PolicyDocument.model_validate(payload | changes)
+    later = PolicyDocument.model_validate(
+        payload | changes | {"id": "later", "valid_from": (today(lender) + timedelta(days=1)).isoformat()}
+    )
+    stranger = PolicyDocument.model_validate(payload | changes | {"id": "stranger", "challenges": "f" * 64})
+    for document in (other, later, stranger):
+        (lender.home / POLICIES / f"{document.id}.jws").write_text(document.sign(lender.risk), encoding="utf-8")
+    instead(lender.desk, lender.home, lender.desk.lending.model.scorer)
+    first, second = lender.people[:2]
+    lender.knows(second, open_loans=3)
+    loan = lent(lender, first, "pay-1")
+    said = [lender.call("reader", "GET", f"/v1/applications/{loan['application']}").json(), lender.asks(second).json()]
+    assert [one["decision"]["offer"]["rate_ppm_day"] for one in said] == [300, 300]
+    day = today(lender)
+    (seen,) = challengers(lender.desk, Definition(180), day)
+    assert (seen.champion, seen.challenger) == (champion.hash, CreditPolicy(other).hash)
+    assert (seen.failed, seen.found.both, seen.found.only_champion) == (0, 1, 1)
+    receipt = lender.call("origination", "GET", f"/v1/decisions/{said[1]['decision']['id']}/receipt")
+    assert receipt.status_code == 200
+    told = json.dumps(all_signed(receipt.json()["receipt"]))
+    assert champion.hash in told and seen.challenger not in told
+    with lender.desk.reading() as hand:
+        assert standing(lender.desk, ["daily-30"]).challengers == {"daily-30": seen.challenger}
+        assert {row.outcome for row in hand.connection.execute(select(silent_decisions))} == {"approve", "decline"}
+    assert (replay(lender.home).same, replay_silent(lender.desk).same) == (2, 2)
+    shown = CliRunner().invoke(main, ["desk", "monitor", "--home", str(lender.home), "--loss-given-default", "0.6"])
+    assert shown.exit_code in {0, 1} and f"challenger {seen.challenger[:16]}" in shown.stdout, shown.output
+    assert "both approve 1, only the policy in use 1" in shown.stdout and "stage 1: 1 loans" in shown.stdout
+    assert "1 lower of" not in shown.stdout, "of one offer nothing follows"
+    lender.desk.lending = replace(lender.desk.lending, policies=[champion])
+    assert (replay(lender.home).same, replay_silent(lender.desk).same) == (2, 2), "kept by its hash"
 
 
 def test_what_a_person_refuses_is_neutral_and_no_machine_declines_for_it(lender: LendingHouse):

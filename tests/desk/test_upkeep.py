@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support.world import pseudonym
 
 from desk.commands.monitor import Watched, monitor
 from desk.commands.person import person_file
+from desk.commands.portfolio import portfolio
 from desk.commands.replay import Replaying
 from desk.commands.retain import retain
 from desk.commands.status import standing
@@ -105,6 +107,50 @@ def test_what_the_model_predicted_is_held_against_what_happened(watched: Counter
     assert (band.loans, band.observed.value, band.adrift) == (8, 1.0, True) and seen(watched).alarm
 
 
+def test_what_becomes_of_the_loans_is_shown_whoever_decided_them(watched: Counter):
+    """Six never pay, one pays in time."""
+    for number in range(7):
+        loan = watched.lent(f"pay-{number}", pseudonym=pseudonym())
+    day = watched.desk.day(watched.clock())
+    watched.clock.move(days=29)
+    assert watched.repays(loan["id"], "in-1", loan["owed"]["principal"] * 2).status_code == 201
+    watched.clock.move(days=1)
+    young = portfolio(watched.desk, Definition(120), watched.desk.day(watched.clock()), Decimal("0.5"))
+    assert (young.loans, young.first_payments, young.late_turned_bad) == (7, (), None)
+    (first,) = young.expected.stages
+    owed = sum(one["owed"]["total"] for one in loans_of(watched))
+    assert (first.stage, first.loans, first.exposure) == (1, 6, owed)
+    assert first.loss == pytest.approx(owed * 0.5 * 0.05, abs=6), "six of 5%, half of each lost"
+    watched.clock.move(days=120)
+    now = watched.desk.day(watched.clock())
+    found = portfolio(watched.desk, Definition(120), now, Decimal("0.5"))
+    (first,) = found.first_payments
+    assert (first.month, first.loans, first.late.value) == (day.replace(day=1), 7, 6 / 7)
+    assert found.late_turned_bad.value == 1
+    assert [(one.stage, one.loans) for one in found.expected.stages] == [(3, 6)]
+    owed = sum(one["owed"]["total"] for one in loans_of(watched))
+    assert found.expected.loss == found.expected.low == found.expected.high == pytest.approx(owed / 2, abs=6)
+    assert {one.before for one in found.rolls} >= {"0", "1-30", "31-60", "61-89"}
+    (vintage,) = found.vintages
+    assert (vintage.month, vintage.loans, vintage.curve[-1].rate.value) == (day.replace(day=1), 7, 6 / 7)
+
+
+def loans_of(desk: Counter) -> list[dict]:
+    ids = [one["id"] for one in desk.call("reader", "GET", "/v1/loans").json()["items"]]
+    return [desk.call("reader", "GET", f"/v1/loans/{one}").json() for one in ids]
+
+
+def test_before_labels_the_model_says_what_it_expects(watched: Counter):
+    for late in (GOOD, GOOD, GOOD, BAD):
+        watched.asks(late)
+    young = seen(watched).unlabelled
+    assert (young.people, young.auc.value) == (4, 0.5), "all the same, as the model has it"
+    for rate in (young.approved_bad_rate, young.declined_bad_rate):
+        assert rate.value == pytest.approx(0.05) and rate.low < 0.05 < rate.high
+    watched.clock.move(days=130)
+    assert seen(watched).unlabelled is None, "by now labels say it"
+
+
 def test_another_models_decisions_are_not_looked_at(watched: Counter):
     watched.asks(GOOD)
     assert monitor(watched.desk, "f" * 64, {"late": 6}, Definition(120), watched.desk.day(watched.clock())).months == {}
@@ -136,6 +182,7 @@ def test_a_person_is_told_everything_that_is_kept_of_them(desk: Counter):
 def test_every_table_about_people_is_told():
     """A new one has to be told too, or to stand here: what is about nobody, and the statements of the receipts."""
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
+    told |= {"silent_decisions"}
     told |= {"review_steps", "letters", "verifications"}
     elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers", "rules"}
     assert set(tables.METADATA.tables) == told | elsewhere | {tables.outbox.name}

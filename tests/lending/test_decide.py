@@ -30,7 +30,7 @@ from support.lending_cases import (
 )
 
 from lending.cases import Case, Decision
-from lending.policy.decide import MOST_REASONS, decide, decide_beside
+from lending.policy.decide import MOST_REASONS, decide, decide_silently
 from lending.policy.document import CreditPolicy, PolicyRefused, policy_from
 
 RANK = {"decline": 0, "review": 1, "counter": 2, "approve": 3}
@@ -281,13 +281,21 @@ def challenger(**changes: Any) -> CreditPolicy:
 
 
 def test_a_challenger_decides_silently_beside_the_champion():
-    one = case(score=590)
-    beside = decide_beside(one, POLICY, challenger(), PRICES, score_reasons)
-    assert beside.decision == decided(one)
-    assert beside.silent is not None and beside.silent.outcome == "review" and beside.differs
-    same = decide_beside(case(), POLICY, challenger(), PRICES, score_reasons)
-    assert same.silent is not None and not same.differs
-    ended = challenger(valid_until=date(2026, 9, 1))
-    assert decide_beside(one, POLICY, ended, PRICES, score_reasons).silent is None
+    one, other = case(score=590), challenger()
+    silent = decide_silently(one, other, PRICES, score_reasons)
+    assert (decided(one).outcome, silent.outcome) == ("decline", "review")
+    assert silent == decided(replace(one, policy_hash=other.hash), policy=other)
+    assert silent.case_hash != decided(one).case_hash, "it says by which policy"
+    with pytest.raises(PolicyRefused, match="was in force until"):
+        decide_silently(one, challenger(valid_until=date(2026, 9, 1)), PRICES, score_reasons)
     with pytest.raises(PolicyRefused, match="beside another policy"):
-        decide_beside(one, POLICY, POLICY, PRICES, score_reasons)
+        decide_silently(one, POLICY, PRICES, score_reasons)
+
+
+def test_a_challenger_explores_nothing():
+    explores = payload()["exploration"] | {"share_ppm": 50_000}
+    other = challenger(exploration=explores)
+    chosen = next(f"a-{n}" for n in range(10_000) if other.explores(f"a-{n}", KEY))
+    one = case(score=570, id=chosen)
+    assert decided(replace(one, policy_hash=other.hash), policy=other, key=KEY).offer is not None
+    assert decide_silently(one, other, PRICES, score_reasons).outcome == "decline"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,7 +13,8 @@ from support.loans import TODAY, asked, fee, product
 
 from lending.errors import CostError, LawSilent
 from lending.money import percent, shown
-from lending.terms.cost import cost
+from lending.terms.apr import apr, aprc
+from lending.terms.cost import cost, flows_of
 from lending.terms.disclosure import LANGUAGES, WORDS, disclose, required
 from lending.terms.schedule import schedule
 
@@ -65,6 +67,20 @@ def test_the_higher_figure_is_shown_first_and_both_are_named():
     said = dict(table.rows("en"))["Cost a year if everything is paid when due"]
     assert said.startswith(percent(max(table.cost.compound, table.cost.simple)))
     assert percent(table.cost.simple) in said and percent(table.cost.compound) in said
+
+
+def test_in_the_union_the_aprc_is_shown_and_in_the_states_the_apr():
+    for place, name, wanted in (("EU", "aprc", lambda one: aprc(flows_of(one))), ("US", "apr", apr)):
+        made = product(jurisdiction=place, lender_kind="creditor", fees=CHARGED)
+        loan = schedule(made, 1_000_000, 400, TODAY, 360)
+        table = disclose(made, loan)
+        assert (table.legal_rate.name, table.legal_rate.rate) == (name, wanted(loan))
+        assert table.payload()[name] == str(table.legal_rate.rate)
+        for language in LANGUAGES:
+            assert dict(table.rows(language))[WORDS[name][language]] == percent(table.legal_rate.rate)
+    assert table.hash != replace(table, legal_rate=None).hash, "it is confirmed with the rest"
+    home, _ = shown_table()
+    assert home.legal_rate is None and not {"apr", "aprc"} & set(home.payload())
 
 
 @settings(max_examples=effort(1_000), deadline=None)

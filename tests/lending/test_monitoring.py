@@ -216,8 +216,10 @@ def test_before_labels_arrive_calibrated_probabilities_say_what_labels_will():
     real = [auc((rng.random(len(p)) < p).astype(np.int64), p) for _ in range(200)]
     assert np.mean(real) == pytest.approx(expected.auc.value, abs=0.005)
     assert np.mean([expected.auc.holds(one) for one in real]) > 0.9
-    assert expected.approved_bad_rate == pytest.approx(p[approved].mean())
-    assert expected.approved_bad_rate < expected.declined_bad_rate
+    assert expected.approved_bad_rate.value == pytest.approx(p[approved].mean())
+    assert expected.approved_bad_rate.high < expected.declined_bad_rate.low
+    rates = [(rng.random(approved.sum()) < p[approved]).mean() for _ in range(200)]
+    assert np.mean([expected.approved_bad_rate.holds(float(one)) for one in rates]) > 0.9
 
 
 def test_what_is_no_probability_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,11 +22,10 @@ from lending.portfolio.book import (
     DecidedCase,
     bucket_on,
     decision_rates,
-    expected_loss,
     impact,
     roll_rates,
-    stage,
 )
+from lending.portfolio.losses import AtRisk, expected_loss, losses, stage
 
 LOAN = contract((30, 50_000, 1_000, 0), (60, 50_000, 500, 0))
 
@@ -100,6 +100,31 @@ def test_who_is_bad_now_is_in_stage_3(history):
         assert stage(account) == 3
         window = Definition(max((history.last - history.loan.starts).days, 91))
         assert label(account, window, history.last).bad_on is not None
+
+
+def test_losses_are_those_of_the_stages_and_chance_makes_of_them_what_it_does():
+    them = [AtRisk(1, 100_000, 0.02)] * 400 + [AtRisk(2, 50_000, 0.4)] * 40 + [AtRisk(3, 70_000, 1.0)] * 10
+    found = losses(them, Decimal("0.5"))
+    assert [(one.stage, one.loans, one.exposure, one.loss) for one in found.stages] == [
+        (1, 400, 40_000_000, 400_000), (2, 40, 2_000_000, 400_000), (3, 10, 700_000, 350_000),
+    ]  # fmt: skip
+    assert found.loss == sum(one.loss for one in found.stages) == 1_150_000
+    rng = np.random.default_rng(3)
+    p, lost = np.array([one.probability for one in them]), np.array([one.exposure // 2 for one in them])
+    real = [((rng.random(len(them)) < p) * lost).sum() for _ in range(500)]
+    assert 0.92 < np.mean([found.low <= one <= found.high for one in real]) < 0.98
+    certain = losses([AtRisk(3, 100, 1.0)], Decimal(1))
+    assert (certain.low, certain.loss, certain.high) == (100, 100, 100)
+    assert losses([], Decimal(1)).loss == 0
+
+
+def test_all_moves_add_up_to_those_who_were_there():
+    days = [day(30 * n) for n in range(1, 6)]
+    found = roll_rates([at(200), at(200), at(200, paid(45, 52_000), paid(60, 60_000))], days)
+    rolls = list(found.rolls())
+    assert sum(one.loans for one in rolls) == int(found.counts.sum())
+    for before in {one.before for one in rolls}:
+        assert sum(one.rate.value for one in rolls if one.before == before) == pytest.approx(1)
 
 
 def test_expected_loss_is_whole_fen():

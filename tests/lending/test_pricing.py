@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 from support.loans import TODAY, fee, once
 
-from lending.account.events import Disbursed, Extended, LoanEvent
-from lending.account.fold import state
+from lending.account.events import ContractDue, Disbursed, Extended, LoanEvent, Repaid, Restructured
+from lending.account.fold import resume, state
+from lending.account.states import LoanStatus
 from lending.cases import Cost, LoanOffer
 from lending.errors import AccountError, TermsError
 from lending.policy.pricing import Agreed, Extending, ProductPricing
@@ -61,6 +63,38 @@ def test_what_others_were_paid_counts_when_a_loan_is_extended():
     assert dear.extension("small", account, asked).obstacles == ("above-cap",)
     own = pricing_of({**PREMIUM, "value": 20_000, "payee": "lender"})
     assert own.extension("small", account, asked).obstacles == (), "the account has what the lender charged"
+
+
+@settings(max_examples=effort(150), deadline=None)
+@given(
+    st.integers(0, 30), st.integers(0, 3_000), st.integers(0, 1_500),
+    st.lists(st.tuples(st.integers(1, 90), st.integers(0, 4_000), st.integers(0, 900)), min_size=1, max_size=3),
+)  # fmt: skip
+def test_a_plan_that_is_kept_costs_what_was_said_and_the_clock_runs_on(day, premium, paid, plan):
+    """As it really comes: what everybody was paid, the insurer too, until the last due of the plan."""
+    here = pricing_of({**PREMIUM, "method": "amount", "value": premium})
+    made = agreed(here)
+    money = [Repaid(id="part", day=TODAY + timedelta(days=day), amount=paid, prepays=True)] if paid else []
+    account = lent(made, *money, day=day)
+    left, at, dues = account.outstanding.principal, account.day, []
+    for number, (days, interest, fees) in enumerate(plan):
+        at += timedelta(days=days)
+        part = left if number == len(plan) - 1 else left // 2
+        left -= part
+        dues.append(ContractDue(at, part, interest, fees))
+    event = Restructured(id="r", day=account.day, amount=sum(one.principal for one in dues), dues=tuple(dues))
+    found = here.restructuring("small", account, event)
+    now = resume(account, [event], account.day)
+    flows = [CashFlow(TODAY, 100_000, 0, premium), *(CashFlow(one.day, 0, 0, one.amount) for one in money)]
+    for number, one in enumerate(dues):
+        now = resume(now, (), one.day)
+        flows.append(CashFlow(one.day, 0, 0, now.due.total))
+        now = resume(now, [Repaid(id=f"kept-{number}", day=one.day, amount=now.due.total)], one.day)
+    assert now.status is LoanStatus.SETTLED
+    assert abs(xirr(flows) - found.compound) <= Decimal("1e-9")
+    assert found.within == (max(found.compound, found.simple) <= Decimal("0.24"))
+    due = made.contract.dues[0].day
+    assert now.dpd == 0 and now.worst_dpd == max((at - due).days, 0), "of the contract's own due"
 
 
 def test_an_extension_is_not_judged_as_of_before_what_is_known():

@@ -12,15 +12,11 @@ from support.effort import effort
 from support.loans import asked, fee, once, product
 
 from lending.days import counted
-from lending.errors import DateError, TermsError
+from lending.errors import DateError
 from lending.money import PPM, rounded
 from lending.terms.cost import flows_of, total_charges
 from lending.terms.schedule import (
-    InterestTerms,
-    Movement,
     due_days,
-    revolving_balance,
-    revolving_interest,
     schedule,
     settlement,
 )
@@ -163,38 +159,3 @@ def test_what_settles_a_loan_by_hand():
         settlement(loan, made, loan.end)
     with pytest.raises(DateError, match="the loan begins on 2026-11-27"):
         settlement(loan, made, date(2026, 11, 26))
-
-
-TERMS = InterestTerms(0, 500, START)
-DRAWN = [Movement(START, 100_000), Movement(date(2026, 12, 10), 50_000), Movement(date(2026, 12, 20), -120_000)]
-
-
-def test_a_revolving_balance_bears_interest_by_the_day():
-    days = [date(2026, 12, 30), date(2027, 1, 30)]
-    assert [revolving_balance(DRAWN, day) for day in (date(2026, 11, 29), START, date(2026, 12, 15), days[0])] == [
-        0, 100_000, 150_000, 30_000]  # fmt: skip
-    assert revolving_interest(DRAWN, TERMS, days) == (500 + 750 + 150, 465)
-    assert revolving_interest([], TERMS, days) == (0, 0)
-    assert revolving_interest(DRAWN, TERMS, [date(2026, 11, 1), days[1]]) == (0, 1865)
-
-
-def test_more_repaid_than_drawn_and_days_out_of_order_are_refused():
-    with pytest.raises(TermsError, match="20000 fen more are repaid than were drawn"):
-        revolving_balance([*DRAWN, Movement(date(2026, 12, 21), -50_000)], date(2027, 1, 1))
-    with pytest.raises(DateError, match="comes after one of"):
-        revolving_balance([*DRAWN, Movement(START, 1)], date(2027, 1, 1))
-    with pytest.raises(DateError, match="is before"):
-        revolving_interest(DRAWN, TERMS, [date(2027, 1, 30), date(2026, 12, 30)])
-
-
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(-(10**6), 10**6)), max_size=12), st.integers(0, 1000))
-def test_revolving_interest_is_that_of_every_single_day(steps, rate):
-    day, balance, moves, by_day = START, 0, [], Fraction(0)
-    for gap, wanted in steps:
-        by_day += Fraction(balance * rate * gap, PPM)
-        day += timedelta(days=gap)
-        amount = max(wanted, -balance)
-        balance += amount
-        moves.append(Movement(day, amount))
-    found = revolving_interest(moves, InterestTerms(0, rate, START), [day, day + timedelta(days=1)])
-    assert found[0] == rounded(by_day) and sum(found) == rounded(by_day + Fraction(balance * rate, PPM))

@@ -35,12 +35,16 @@ from desk.trail import Trail
 from desk.wording import OWN, Wording
 from law.categories import DataCategory, consent_for
 from lending.account.allocation import STANDARD, Order
-from lending.account.events import ContractDue, LoanContract
+from lending.account.balances import Account
+from lending.account.events import ContractDue, LoanContract, Restructured
+from lending.account.extension import cost_after
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
+from lending.law.caps import Cap
 from lending.law.rows import LAWS
 from lending.policy.pricing import Agreed
 from lending.records import case_json
 from lending.score.glossary import Glossary
+from lending.terms.cost import CashFlow, cost_of
 from lending.terms.disclosure import DisclosureTable
 from protocol.client.desks import UseAnswer
 from protocol.errors import RegistryUnavailable
@@ -179,6 +183,12 @@ class PlainRules:
             case.application.id, found, case.scored, offer, reasons, trace, sha256, case.now  # type: ignore[arg-type]
         )  # fmt: skip
 
+    def challenger(self, product: str, policy: str, day: date) -> str | None:
+        return None
+
+    def silently(self, case: Case, challenger: str) -> Decision:
+        raise AssertionError("nobody challenges")
+
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         cost = Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", amount * 450 * term_days // 1_000_000)
         until = case.now + timedelta(days=3)
@@ -189,6 +199,10 @@ class PlainRules:
         dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200, order=self.order)
         return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
+
+    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+        cap = Cap(self.cap, ())
+        return cost_after(account, event, lambda flows: cost_of([CashFlow(*one) for one in flows], cap))
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         end = day + timedelta(days=offer.term_days)

@@ -142,6 +142,7 @@ class LendingHouse:
     http: TestClient
     best: Mapping[str, Any]
     worst: Mapping[str, Any]
+    risk: SigningKey
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -276,6 +277,6 @@ def lending_house(ground: Ground, root: Path, **settings: Any) -> Iterator[Lendi
         http = TestClient(create_app(desk), raise_server_exceptions=False)
         try:
             with http:
-                yield LendingHouse(house, home, notice, desk, http, best, worst)
+                yield LendingHouse(house, home, notice, desk, http, best, worst, risk)
         finally:
             desk.close()

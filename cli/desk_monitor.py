@@ -1,0 +1,183 @@
+"""``tahini desk monitor``: how a desk's model, its loans and its challenger do at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.shared import AsJson, DeskHome, Noun, say
+from lending.money import shown
+from protocol.errors import ConsentError
+
+if TYPE_CHECKING:
+    from desk.commands.challenge import ChallengerSeen
+    from desk.commands.monitor import Watched
+    from desk.commands.portfolio import PortfolioSeen
+    from lending.intervals import Estimate
+    from lending.portfolio.challengers import Challenged
+
+app = Noun("Watch a desk.", "")
+
+
+@app.command(epilog="Example: `tahini desk monitor --home desk --window-days 180 --json`")
+def monitor(
+    home: DeskHome,
+    window_days: Annotated[
+        int, typer.Option(help="Days after payout within which a loan shows what it is.", min=1)
+    ] = 180,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="As of the end of which day; today if not."),
+    ] = None,
+    loss_given_default: Annotated[
+        str | None,
+        typer.Option(
+            help="Share that is lost of a loan that goes bad, as 0.6: says what to expect."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch this desk's model at work: who comes, how they are decided, how those fare who refused
+    something or have no file, whether it predicts what happens; what becomes of the loans; what a
+    challenger would have said. Exit code 1 if somebody has to look; a lender that finds harm can
+    stop a model: `tahini model recall`."""
+    from desk.commands.challenge import challengers
+    from desk.commands.monitor import monitor as watched
+    from desk.commands.portfolio import portfolio
+    from desk.home import opened_desk
+    from desk.lending_rules import ReleasedRules
+    from lending.account.default import Definition
+
+    definition, lost = Definition(window_days), _share_of(loss_given_default)
+    with opened_desk(home) as desk:
+        rules = desk.lending
+        if not isinstance(rules, ReleasedRules) or rules.model is None:
+            raise ConsentError(f"{home} has no model that could be watched; people decide")
+        scorer = rules.model.scorer
+        bins = {table.name: table.missing + 1 for table in scorer.look_up.tables}
+        day = desk.now().date() if as_of is None else as_of.date()
+        found = watched(desk, scorer.model_sha256, bins, definition, day)
+        book = portfolio(desk, definition, day, lost)
+        beside = challengers(desk, definition, day)
+    if as_json:
+        told = {**asdict(found), "alarm": found.alarm, "portfolio": book, "challengers": beside}
+        say(orjson.loads(orjson.dumps(told)), True)  # days as text
+    else:
+        _tell_model(found)
+        _tell_loans(book)
+        for one in beside:
+            _tell_challenger(one)
+        typer.echo("somebody has to look" if found.alarm else "no alarm")
+    if found.alarm:
+        raise typer.Exit(1)
+
+
+def _share_of(said: str | None) -> Decimal | None:
+    if said is None:
+        return None
+    try:
+        found = Decimal(said)
+    except InvalidOperation:
+        found = Decimal(-1)
+    if not 0 <= found <= 1:
+        raise ConsentError("--loss-given-default is a share from 0 to 1, as 0.6")
+    return found
+
+
+def _tell_model(found: Watched) -> None:
+    months = ", ".join(f"{month} {count}" for month, count in found.months.items())
+    typer.echo(f"applications: {months or 'none'}")
+    for group, rates in found.rates.items():
+        approved, reviewed = _share(rates.approved), _share(rates.reviewed)
+        typer.echo(f"{group}: approved {approved}, to a person {reviewed}")
+    if found.refusing is not None:
+        beside = _share(found.refusing.ratio)
+        typer.echo(f"approved, who refused something beside who did not: {beside}")
+    for name in found.shifted:
+        typer.echo(f"shifted: {name}, PSI {found.latest[name].psi:.3f}")
+    for band in found.bands:
+        adrift = ", adrift" if band.adrift else ""
+        bad = _share(band.observed)
+        typer.echo(f"band {band.band}: {band.expected:.3f} expected, {bad} bad{adrift}")
+    if found.ranks is not None:
+        ranks = found.ranks
+        typer.echo(f"of {ranks.loans} mature loans: AUC {_share(ranks.auc)}, KS {ranks.ks:.3f}")
+    if found.unlabelled is not None:
+        young = found.unlabelled
+        bad = f"AUC {_share(young.auc)}, bad of the approved {_share(young.approved_bad_rate)}"
+        typer.echo(f"of {young.people} who are not mature yet, if the model is right: {bad}")
+
+
+def _tell_loans(book: PortfolioSeen) -> None:
+    if not book.loans:
+        return
+    table = Table("a month", "a month later", "loans", "share", title=f"{book.loans} loans")
+    for one in book.rolls:
+        table.add_row(one.before, one.after, str(one.loans), _share(one.rate))
+    Console().print(table)
+    late = {one.month: one for one in book.first_payments}
+    table = Table("paid out", "loans", "age", "bad by then", "first due 30 days late")
+    for vintage in book.vintages:
+        newest = vintage.curve[-1] if vintage.curve else None
+        first = late.get(vintage.month)
+        table.add_row(
+            f"{vintage.month:%Y-%m}",
+            str(vintage.loans),
+            "" if newest is None else str(newest.age),
+            _share(None if newest is None else newest.rate),
+            _share(None if first is None else first.late),
+        )
+    Console().print(table)
+    typer.echo(f"bad, of those who were 30 days late: {_share(book.late_turned_bad)}")
+    if book.expected is not None:
+        low, high = shown(book.expected.low), shown(book.expected.high)
+        typer.echo(f"expected loss: {shown(book.expected.loss)} ({low} to {high})")
+        for part in book.expected.stages:
+            owed, loss = shown(part.exposure), shown(part.loss)
+            typer.echo(f"  stage {part.stage}: {part.loans} loans, {owed} owed, {loss} expected")
+
+
+def _tell_challenger(one: ChallengerSeen) -> None:
+    typer.echo(f"challenger {one.challenger[:16]} beside {one.champion[:16]}:")
+    if one.failed:
+        typer.echo(f"  could say nothing {one.failed} times")
+    if one.found is not None:
+        _tell_tried(one.found)
+
+
+def _tell_tried(found: Challenged) -> None:
+    table = Table("in use", "challenger", "applications", "bad")
+    for cell in found.cells:
+        bad = _share(cell.bad)
+        table.add_row(cell.champion, cell.challenger, str(cell.applications), bad)
+    Console().print(table)
+    typer.echo(
+        f"  both approve {found.both}, only the policy in use {found.only_champion}, only the "
+        f"challenger {found.only_challenger}, neither {found.neither}"
+    )
+    for what, apart in (("limit, fen", found.limit), ("rate, ppm a day", found.rate)):
+        if apart is not None:
+            moved = f"{apart.higher} higher, {apart.lower} lower of {apart.offers}"
+            typer.echo(f"  {what}: {moved}, by {_figures(apart.mean, 0)} on average")
+    alone, others = _share(found.declined_alone), _share(found.others)
+    typer.echo(
+        f"  bad, of those that it alone would have declined: {alone}; of the others: {others}"
+    )
+
+
+def _share(found: Estimate | None) -> str:
+    return "not known yet" if found is None else _figures(found, 3)
+
+
+def _figures(found: Estimate, digits: int) -> str:
+    figures: Sequence[float] = (found.value, found.low, found.high)
+    value, low, high = (f"{one:.{digits}f}" for one in figures)
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,111 @@
+"""What is changed of a loan: another plan for it, money given back, a wrong entry taken back."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field
+
+from desk.api.loans import Servicing, loan_shown
+from desk.api.shared import Commanded, DeskBody, DeskId, EventId, Fen, IfMatch, TheDesk, refusals
+from desk.commands.correct import Instead, Reversal, correct, refund
+from desk.commands.repay import BackReason, Booking, Received
+from desk.commands.restructure import Plan, restructure
+from lending.account.events import ContractDue
+
+router = APIRouter(tags=["loans"])
+MOST_DUES = 360
+NoneOrFen = Annotated[int, Field(strict=True, ge=0, le=10**13)]
+Booked = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/instead)?$")]
+"""The id of an event, or of what a correction put in place."""
+
+
+class PlannedDue(DeskBody):
+    due: date
+    principal: NoneOrFen
+    interest: NoneOrFen
+    fees: NoneOrFen = 0
+
+
+class NewRestructuring(DeskBody):
+    """``schedule``: its principal is all that is outstanding, its last due repays a part of it."""
+
+    event: EventId
+    on: date
+    schedule: tuple[PlannedDue, ...] = Field(min_length=1, max_length=MOST_DUES)
+
+
+class NewRefund(DeskBody):
+    event: EventId
+    amount: Fen
+    on: date
+    reason: BackReason | None = None
+
+
+class RightInstead(DeskBody):
+    amount: Fen
+    on: date
+
+
+class NewCorrection(DeskBody):
+    """``corrects``: the event that was booked wrongly; ``instead``: its right amount and day, if it
+    was at all."""
+
+    event: EventId
+    corrects: Booked
+    instead: RightInstead | None = None
+    reason: BackReason | None = None
+
+
+@router.post("/v1/loans/{loan}/restructurings", responses=refusals(404, 409, 412), status_code=201)
+def post_restructuring(
+    loan: DeskId,
+    body: NewRestructuring,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Another plan for a borrower in difficulty, under the cap over the whole life: forborne,
+    watched, and the contractual clock runs on."""
+    dues = tuple(
+        ContractDue(one.due, one.principal, one.interest, one.fees) for one in body.schedule
+    )
+    booking = Booking(caller.name, if_match, command.once(caller))
+    new = restructure(desk, loan, Plan(body.event, body.on, dues), booking)
+    return loan_shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/refunds", responses=refusals(404, 409, 412), status_code=201)
+def post_refund(
+    loan: DeskId,
+    body: NewRefund,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Book that money which is held, and owed to nobody, went back to who paid it."""
+    paid = Received(body.event, body.amount, body.on)
+    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
+    new = refund(desk, loan, paid, booking)
+    return loan_shown(desk, loan, (201, not new))
+
+
+@router.post("/v1/loans/{loan}/corrections", responses=refusals(404, 409, 412), status_code=201)
+def post_correction(
+    loan: DeskId,
+    body: NewCorrection,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> Response:
+    """Take back a repayment, a recovery or a refund that was booked wrongly, from today on."""
+    right = None if body.instead is None else Instead(body.instead.amount, body.instead.on)
+    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
+    new = correct(desk, loan, Reversal(body.event, body.corrects, right), booking)
+    return loan_shown(desk, loan, (201, not new))

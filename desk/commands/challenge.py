@@ -1,0 +1,168 @@
+"""What a challenger said beside the decisions: compared with them and with what became of the
+loans, and made again.
+
+For the lender's risk officer (``tahini desk monitor``, ``tahini desk replay``); no caller of the
+desk is told any of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from crypto.errors import SealError
+from desk.accounts import account_of
+from desk.challenging import SilentDecision, said_by
+from desk.office import Desk
+from desk.records import StoredDecision
+from desk.rulebook import NotKept, Rulebook
+from desk.storage.tables import applications, decisions, loans, silent_decisions
+from lending.account.default import Definition, Performance, label
+from lending.cases import Decision
+from lending.portfolio.challengers import Challenged, Tried, compared
+from lending.records import decision_json, identical
+
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class ChallengerSeen:
+    """One challenger, by its hash, beside the policy that it names.
+
+    Args:
+        failed: how often it could not say anything; the decisions stood.
+        found: what came of the others; None while there are none.
+    """
+
+    champion: str
+    challenger: str
+    failed: int
+    forgotten: int
+    found: Challenged | None
+
+
+@dataclass
+class _Counted:
+    failed: int = 0
+    forgotten: int = 0
+    tried: list[Tried] = field(default_factory=list)
+
+    def seen(self, champion: str, challenger: str) -> ChallengerSeen:
+        found = compared(self.tried) if self.tried else None
+        return ChallengerSeen(champion, challenger, self.failed, self.forgotten, found)
+
+
+def challengers(desk: Desk, definition: Definition, as_of: date) -> list[ChallengerSeen]:
+    """All that were ever tried here, as of the end of a day, the first first."""
+    performance = _performance(desk, definition, as_of)
+    counted: dict[tuple[str, str], _Counted] = defaultdict(_Counted)
+    for row in _rows(desk):
+        if desk.day(row.decided_at) > as_of:
+            continue
+        one = counted[row.policy_hash, row.challenger]
+        try:
+            made, silent = _opened(desk, row)
+        except SealError:
+            one.forgotten += 1
+            continue
+        if silent.decision is None:
+            one.failed += 1
+            continue
+        became = performance.get(row.application)
+        one.tried.append(Tried(made.decision, silent.decision, row.explored, became))
+    return [one.seen(*named) for named, one in counted.items()]
+
+
+def _performance(desk: Desk, definition: Definition, as_of: date) -> Mapping[str, Performance]:
+    """What became of the loans of applications that a challenger saw."""
+    statement = (
+        select(loans)
+        .join(silent_decisions, silent_decisions.c.decision == loans.c.application)
+        .where(loans.c.disbursed_on <= as_of)
+    )
+    with desk.reading() as hand:
+        return {
+            row.application: label(
+                account_of(hand.connection, row, as_of), definition, as_of
+            ).performance
+            for row in hand.connection.execute(statement).all()
+        }
+
+
+@dataclass
+class SilentReplayed:
+    """What came of making them again. ``differs``: by the decision's id."""
+
+    same: int = 0
+    not_kept: int = 0
+    """Of a policy, a model or a law that is not kept here (``desk.rulebook``)."""
+    forgotten: int = 0
+    differs: list[str] = field(default_factory=list)
+
+
+def replay_silent(desk: Desk) -> SilentReplayed:
+    """What every challenger said, again, and compared to the bit; where it failed, it fails."""
+    found, rulebook = SilentReplayed(), Rulebook(desk.transactions.database, desk.at_rest)
+    for row in _rows(desk):
+        try:
+            made, stored = _opened(desk, row)
+        except SealError:
+            found.forgotten += 1
+            continue
+        try:
+            rules = rulebook.of(made.case, row.challenger)
+        except NotKept:
+            found.not_kept += 1
+            continue
+        again = said_by(rules, made.case, row.challenger)
+        if again.failure == stored.failure and _same(again.decision, stored.decision):
+            found.same += 1
+        else:
+            found.differs.append(row.id)
+    return found
+
+
+def _same(one: Decision | None, other: Decision | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return identical(decision_json(one), decision_json(other))
+
+
+def _opened(desk: Desk, row: Row[Any]) -> tuple[StoredDecision, SilentDecision]:
+    """Raises SealError where it was forgotten."""
+    key = desk.at_rest.of(row.application, row.wrapped_key)
+    return StoredDecision.opened(row, key), SilentDecision.opened(row.challenger, row.silent, key)
+
+
+def _statement() -> Select[Any]:
+    return (
+        select(
+            decisions,
+            applications.c.number.label("place"),
+            applications.c.wrapped_key,
+            silent_decisions.c.policy_hash.label("challenger"),
+            silent_decisions.c.sealed.label("silent"),
+        )
+        .join(silent_decisions, silent_decisions.c.decision == decisions.c.id)
+        .join(applications, applications.c.id == decisions.c.application)
+        .order_by(applications.c.number)
+        .limit(AT_ONCE)
+    )
+
+
+def _rows(desk: Desk) -> Iterator[Row[Any]]:
+    """In the order in which they came; an application has one."""
+    last = 0
+    while True:
+        with desk.reading() as hand:
+            page = _statement().where(applications.c.number > last)
+            rows = hand.connection.execute(page).all()
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1].place

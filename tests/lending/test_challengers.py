@@ -1,0 +1,77 @@
+"""A challenger beside the policy in use: everybody stands in one cell, and only loans speak of who is good."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.lending_cases import NOW
+
+from lending.account.default import Performance
+from lending.cases import Cost, Decision, LoanOffer, Outcome
+from lending.errors import PortfolioError
+from lending.portfolio.challengers import Tried, compared
+
+TAKES = {"approve", "counter"}
+OFFER = LoanOffer("small", 1000, 30, 300, 5000, Cost(Decimal("0.1"), Decimal("0.1"), None, "", 9), NOW)
+
+
+def said(outcome: Outcome, limit: int = 5000) -> Decision:
+    offer = replace(OFFER, limit=limit) if outcome in TAKES else None
+    return Decision("a-1", outcome, None, offer, (), (), "0" * 64, NOW)
+
+
+def one(mine: Outcome, other: Outcome, performance: Performance | None = None, **more) -> Tried:
+    return Tried(said(mine), said(other, more.pop("limit", 5000)), performance=performance, **more)
+
+
+outcomes = st.sampled_from(get_args(Outcome))
+tried = st.builds(one, outcomes, outcomes, st.sampled_from([None, *get_args(Performance)]), explored=st.booleans())
+
+
+@given(st.lists(tried, min_size=1, max_size=60))
+def test_everybody_stands_in_one_cell(them: list[Tried]):
+    found = compared(them)
+    assert sum(cell.applications for cell in found.cells) == len(them) == found.applications
+    assert found.both + found.only_champion + found.only_challenger + found.neither == len(them)
+    by_hand = Counter(
+        (case.champion.outcome in TAKES and not case.explored, case.challenger.outcome in TAKES) for case in them
+    )
+    assert (found.both, found.only_champion) == (by_hand[True, True], by_hand[True, False])
+    assert (found.only_challenger, found.neither) == (by_hand[False, True], by_hand[False, False])
+    for cell in found.cells:
+        assert (cell.bad is None) == (cell.mature == 0)
+    mature = sum(case.performance in {"good", "bad"} for case in them)
+    assert sum(cell.mature for cell in found.cells) == mature
+    assert found.champion_approves.low <= found.champion_approves.value <= found.champion_approves.high
+
+
+def test_the_loans_that_only_a_challenger_would_have_declined():
+    them = [one("approve", "decline", "bad")] * 3 + [
+        one("review", "decline", "good"),
+        one("approve", "approve", "good"),
+    ]
+    them += [one("decline", "decline", "bad"), one("approve", "decline", "immature"), one("approve", "decline")]
+    them += [one("approve", "decline", "bad", explored=True)]
+    found = compared(them)
+    assert (found.declined_alone.value, found.others.value) == (0.75, 0.0)
+    explored = next(cell for cell in found.cells if (cell.champion, cell.challenger) == ("decline", "decline"))
+    assert (explored.applications, explored.mature, explored.bad.value) == (2, 2, 1.0)
+
+
+def test_terms_are_compared_where_both_offer_of_themselves():
+    them = [one("approve", "counter", limit=limit) for limit in (4000, 5000, 7000)]
+    assert compared([*them, one("approve", "decline"), one("approve", "approve", limit=1, explored=True)]).limit == (
+        compared(them).limit
+    )
+    limit, rate = compared(them).limit, compared(them).rate
+    assert (limit.offers, limit.higher, limit.lower, limit.mean.holds(0)) == (3, 1, 1, True)
+    assert (rate.higher, rate.lower, rate.mean.value, rate.mean.low) == (0, 0, 0, 0)
+    assert compared(them[:1]).limit is None, "of one nothing follows"
+    with pytest.raises(PortfolioError, match="no application"):
+        compared([])
