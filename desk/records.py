@@ -41,7 +41,7 @@ class StoredDecision:
                 "case": case_json(self.case),
                 "decision": decision_json(self.decision),
                 "permission": permission_json(self.permission),
-                "salt": self.blinding.salt,
+                **blinding_json(self.blinding),
             },
         )
 
@@ -53,7 +53,7 @@ class StoredDecision:
             case_from(said["case"]),
             decision_from(said["decision"]),
             permission_from(said["permission"]),
-            Blinding(row.id, said["salt"]),
+            blinding_from(row.id, said),
             row.by,
         )
 
@@ -61,6 +61,20 @@ class StoredDecision:
 def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
     """What the machine's decision of an application rested on; raises SealError."""
     return case_from(key.open(REST, sealed)["case"])
+
+
+def blinding_json(blinding: Blinding) -> dict[str, Any]:
+    """Beside its own id, which is kept with it: the salts of it and of what it follows."""
+    said: dict[str, Any] = {"salt": blinding.salt}
+    if blinding.first is not None:
+        said["first"] = [blinding.first.application, blinding.first.salt]
+    return said
+
+
+def blinding_from(application: str, said: dict[str, Any]) -> Blinding:
+    """Of what :func:`blinding_json` wrote."""
+    first = said.get("first")
+    return Blinding(application, said["salt"], None if first is None else Blinding(*first))
 
 
 def permission_json(permission: Permission) -> dict[str, Any]:

@@ -19,7 +19,15 @@ from desk.consents import Permission
 from desk.disclosing import require_effect
 from desk.errors import ConsentMissing
 from desk.office import Desk, InHand
-from desk.records import Held, StoredDecision, held, move, write_decision
+from desk.records import (
+    Held,
+    StoredDecision,
+    blinding_from,
+    blinding_json,
+    held,
+    move,
+    write_decision,
+)
 from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step
 from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus
 from desk.storage.idempotency import ActsOnce, made_before, remember
@@ -68,15 +76,15 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         return evidence(desk, application, review)
     key = application.key(desk)
     if taken is None:
-        blinding = Blinding.of(review)
+        blinding = Blinding.of(review, made.blinding)
         read = desk.trail.read(blinding, permission, rested_on(desk, made.case, permission))
     else:  # somebody took it before: that it is read was stated then
-        blinding, read = Blinding(review, key.open(STEP, taken.sealed)["salt"]), None
+        blinding, read = blinding_from(review, key.open(STEP, taken.sealed)), None
 
     def record(hand: InHand) -> None:
         now = held_review(hand.connection, review)
         now.require(if_match)
-        write_step(hand, now, ReviewEvent.TAKE, staff, (key, {"salt": blinding.salt}))
+        write_step(hand, now, ReviewEvent.TAKE, staff, (key, blinding_json(blinding)))
         if read is not None:
             desk.trail.keep(hand.connection, read)
 
@@ -347,7 +355,7 @@ def _blinding(desk: Desk, found: HeldReview, application: Held) -> Blinding:
         taken = _taken(hand, found.row.id)
     if taken is None:
         raise Conflict("a review is taken before it is decided")
-    return Blinding(found.row.id, application.key(desk).open(STEP, taken.sealed)["salt"])
+    return blinding_from(found.row.id, application.key(desk).open(STEP, taken.sealed))
 
 
 def _taken(hand: InHand, review: str) -> Row[Any] | None:
