@@ -209,16 +209,11 @@ def callers(home: DeskHome, as_json: AsJson = False) -> None:
 def reviews(home: DeskHome, as_json: AsJson = False) -> None:
     """What waits for a person, the longest waiting first; what it rests on is seen by whoever takes
     it."""
-    from sqlalchemy import select
-
     from desk.api.views import review_view
-    from desk.reviewing import HeldReview
-    from desk.states import ReviewStatus
-    from desk.storage.tables import reviews as queue
+    from desk.reviewing import OPEN, HeldReview, all_reviews
 
-    undecided = queue.c.status != ReviewStatus.DECIDED.value
     with _storage(home) as held, held.reading() as hand:
-        rows = hand.connection.execute(select(queue).where(undecided).order_by(queue.c.number))
+        rows = hand.connection.execute(all_reviews(*OPEN))
         found = [review_view(HeldReview(row)) for row in rows]
     if as_json:
         say({"reviews": found}, True)

@@ -41,6 +41,7 @@ class Versions:
     model: str
     policy: str
     law: str
+    product: str
 
 
 class LendingRules(Protocol):
@@ -65,6 +66,11 @@ class LendingRules(Protocol):
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         """What can be lent where a person approves on the day of ``case.now``: at the policy's
         price, under the cap of the day; None where none fits."""
+        ...
+
+    def most_explored(self, case: Case) -> int:
+        """What may be owed in all on loans below the cut-off, by the policy that decided the case;
+        fen. Raises RulesMissing where it is not here."""
         ...
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
@@ -125,7 +131,9 @@ class ReleasedRules:
 
     def versions(self, product: str, day: date) -> Versions:
         """The newest policy for this product that is in force, and lawful, on that day."""
-        return Versions(self._model_hash, self._in_force(product, day).hash, self.pricing.laws.hash)
+        policy = self._in_force(product, day)
+        terms = self.pricing.product(product)
+        return Versions(self._model_hash, policy.hash, self.pricing.laws.hash, terms.hash)
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = [
@@ -200,6 +208,13 @@ class ReleasedRules:
             cost=found[1],
             valid_until=case.now + timedelta(days=policy.document.offer_days),
         )
+
+    def most_explored(self, case: Case) -> int:
+        policy = self._by_hash.get(case.policy_hash)
+        if policy is None:
+            raise RulesMissing("the case was decided by a policy that is not here")
+        explored = policy.document.exploration
+        return 0 if explored is None else explored.most_outstanding
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         return self.pricing.agreed(offer, loan, principal, starts)

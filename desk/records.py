@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
 from desk.sealing import ApplicationKey
+from desk.sources import Sources
+from desk.statements import decision_payload
 from desk.states import ApplicationEvent, ApplicationStatus, following
 from desk.storage.tables import applications, decisions, offers, outbox
 from law.categories import DataCategory
@@ -25,6 +28,21 @@ REST = "decision"
 
 
 @dataclass(frozen=True)
+class Reviewed:
+    """What a person decided under, on the day on which they did."""
+
+    staff: Sequence[str]
+    """Who, and who agreed (:meth:`desk.sealing.AtRest.alias`)."""
+    model_hash: str
+    """Whose score they were shown."""
+    policy_hash: str
+    law_hash: str
+    product_hash: str
+    outstanding: int
+    """What the applicant owed by then, fen."""
+
+
+@dataclass(frozen=True)
 class StoredDecision:
     """A decision with everything that it rested on and that is needed to show it later."""
 
@@ -32,12 +50,43 @@ class StoredDecision:
     decision: Decision
     permission: Permission
     blinding: Blinding
+    sources: Mapping[str, tuple[DataCategory, ...]]
+    """The kinds of data of each source, as it was described when the case was made."""
     by: str = MACHINE
+    reviewed: Reviewed | None = None
+    """Of a person's decision."""
+
+    @property
+    def versions(self) -> tuple[str, str, str]:
+        """Of model, policy and law: what it was decided under, and by whom."""
+        under = self.case if self.reviewed is None else self.reviewed
+        return under.model_hash, under.policy_hash, under.law_hash
+
+    @property
+    def outstanding(self) -> int:
+        """What the person owed already, as it was known to whoever decided; fen."""
+        return self.case.outstanding if self.reviewed is None else self.reviewed.outstanding
+
+    def payload(self) -> dict[str, Any]:
+        """What the log commits to and a receipt holds; of a person's decision also under what they
+        decided, and who, by a name that says nothing to others."""
+        said = decision_payload(self.decision)
+        return said if self.reviewed is None else {**said, "reviewed": asdict(self.reviewed)}
+
+    def described(self, today: Sources) -> dict[str, tuple[DataCategory, ...]]:
+        """The kinds of data of each source: those as which it was asked, and those that it is said
+        to hold today."""
+        found = dict(self.sources)
+        for name, kinds in today.described.items():
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *kinds)))
+        return found
 
     def sealed(self, key: ApplicationKey) -> bytes:
         return key.seal(
             REST,
             {
+                "sources": self.sources,
+                "reviewed": self.reviewed,
                 "case": case_json(self.case),
                 "decision": decision_json(self.decision),
                 "permission": permission_json(self.permission),
@@ -54,7 +103,9 @@ class StoredDecision:
             decision_from(said["decision"]),
             permission_from(said["permission"]),
             blinding_from(row.id, said),
+            {name: tuple(map(DataCategory, kinds)) for name, kinds in said["sources"].items()},
             row.by,
+            None if said["reviewed"] is None else Reviewed(**said["reviewed"]),
         )
 
 
@@ -114,6 +165,7 @@ def permission_from(said: dict[str, Any]) -> Permission:
 def write_decision(hand: InHand, made: StoredDecision, number: int, key: ApplicationKey) -> None:
     """The decision and its offer; its statement goes into the outbox in the same transaction."""
     case, decision, scored = made.case, made.decision, made.decision.scored
+    model, policy, law = made.versions
     hand.connection.execute(
         insert(decisions).values(
             id=made.blinding.application,
@@ -123,9 +175,9 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
             outcome=decision.outcome,
             score=None if scored is None else scored.score,
             band=None if scored is None else scored.band,
-            model_hash=case.model_hash,
-            policy_hash=case.policy_hash,
-            law_hash=case.law_hash,
+            model_hash=model,
+            policy_hash=policy,
+            law_hash=law,
             case_hash=decision.case_hash,
             decided_at=decision.decided_at,
             explored=any(one.table == "exploration" and one.held for one in decision.trace),

@@ -7,6 +7,8 @@ database alone reads none of it; a destroyed data key makes it unreadable in eve
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from crypto.sealing import SealedBody, new_data_key, seal, unseal, unwrap_key, w
 COMMITMENT_SIZE = 32
 _WRAPPING = b"tahini/desk/data-key/v1/"
 _BODY = b"tahini/desk/body/v1/"
+_STAFF = b"tahini/desk/staff/v1/"
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,8 @@ class AtRest:
             raise SealError(f"what application {application} rested on was forgotten")
         context = _WRAPPING + application.encode()
         return ApplicationKey(application, unwrap_key(self.key, wrapped, context))
+
+    def alias(self, staff: str) -> str:
+        """Who of the staff it was, for whoever reads a decision: always the same, and only who has
+        this key can say whose it is. 128 bits of HMAC-SHA256, in hex."""
+        return hmac.digest(self.key, _STAFF + staff.encode(), hashlib.sha256)[:16].hex()

@@ -332,9 +332,7 @@ class _Batch:
             entry_for_subject(said.step, self.lender.id, public, subject.id, subject.data_key, body)
         )
         moment = self.transaction.moment
-        self.stated[said.application, said.step] = _Logged(
-            said.sha256, index, moment, said.follows
-        )
+        self.stated[said.application, said.step] = _Logged(said.sha256, index, moment, said.follows)
         self.about.add((subject.id, index))
         if said.step == "use.read":
             self.reads.append((subject.id, said.follows))

@@ -4,7 +4,7 @@
 - ``accept``    an offer taken, or not wanted; consent is checked again
 - ``disburse``  paid out, exactly once
 - ``repay``     what happens to a loan is booked; ``extend`` its end put off
-- ``review``    a person decides, with reasons of their own
+- ``review``    a person decides, with reasons of their own; ``show_case`` what they see
 - ``verify``    a third party is asked about something that was stated
 - ``letters``   what a person is handed: letter, table of costs, receipt
 - ``replay``    every decision of a machine made again
