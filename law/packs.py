@@ -79,12 +79,11 @@ def _pattern(words: str) -> re.Pattern[str]:
     """Of texts as :func:`_plain` leaves them."""
     found = []
     for word in words.split():
-        if word.isascii():
-            whole = r"\A{}\Z" if word.startswith("=") else r"(?<![a-z]){}(?![a-z])"
-            letters = word.removeprefix("=").replace("*", "[a-z]*").replace("_", " ?")
-            found.append(whole.format(letters))
-        else:
-            found.append(" ?".join(word))
+        apart = r"(?<![a-z]){}(?![a-z])" if word.isascii() else "{}"
+        whole = r"\A{}\Z" if word.startswith("=") else apart
+        said = word.removeprefix("=")
+        letters = said.replace("*", "[a-z]*").replace("_", " ?")
+        found.append(whole.format(letters if word.isascii() else " ?".join(said)))
     return re.compile("|".join(found))
 
 

@@ -38,9 +38,15 @@ RECOGNISED = {
     "orientation": "sexual_orientation sexualPreference is_gay 性取向 lgbt",
     "criminal": "criminal_record convictions arrests 犯罪记录 前科",
     "social": "facebook_friends weibo_followers social_network_size 微博粉丝 朋友圈",
-    "sex": "sex gender applicantGender 性别",
-    "marital": "marital_status married spouse_income 婚姻状况 is_divorced",
-    "nationality": "nationality national_origin 国籍",
+    "sex": "sex gender applicantGender 性别 is_female FEMALE maleFlag woman women_share 女性 女 男性申请人 mrs nvxing Male",
+    "marital": (
+        "marital_status married spouse_income 婚姻状况 is_divorced husbandIncome wife_age 丈夫收入 妻子职业 peiou 丧偶 婚否 "
+        "civil_status unmarried 配偶收入 夫妻共同债务 wives"
+    ),
+    "nationality": (
+        "nationality national_origin 国籍 citizenship citizenshipCode native_place 籍贯 hukou hukou_type 户口性质 户口 农业户口 户籍所在地 "
+        "place_of_birth birthPlace 出生地 hometown immigrant jiguan visa_status foreigner"
+    ),
     "age": "age applicant_age date_of_birth 年龄",
     "location": "gps_trace last_longitude 行踪轨迹",
     "income": "monthly_income annualInc salary 月收入 工资 debt_to_income dti",
@@ -60,7 +66,9 @@ INNOCENT = (
     "livestock_loans in_stock arrears financial_health_score islamabad_branch christmas_spend attribute tribute "
     "minority_shareholder party_size third_party orientation screen_orientation times_late utilisation inquiries "
     "open_accounts loan_amount late_30 逾期次数 查询次数 授信额度 信用卡张数 贷款笔数 类型 finger distance "
-    "deceased decreased_limit doctorate"
+    "deceased decreased_limit doctorate visa_card_spend malefactor mail_count maleic_acid citizens_bank_accounts hukoutao "
+    "manual_review human_checked housewares midwifery_supplies single_payments mrsp separated_tables boycott girlscout "
+    "nation international_transfers native_app_logins birthday_bonus 公积 户数 用户口碑 账户口令 子女数"
 )
 
 
