@@ -235,17 +235,21 @@ def reference(
 ) -> None:
     """Work out what reasons compare with: the mean points of those just above the cut-off, by this
     desk's model. Counts no consent: take a sample that may be used for it."""
+    from zoneinfo import ZoneInfo
+
     import pandas as pd
 
     from clients.home import Node
     from desk.home import read_settings
     from desk.released import REFERENCE_FILE, read_scorer, reference_json
     from lending.score.reasons import just_above
+    from protocol.schema import now
 
     settings = read_settings(home)
     if settings.model is None:
         raise ConsentError(f"{home} has no model; name its campaign in desk.json")
-    scorer, _ = read_scorer(Node.open(settings.node), settings.model)
+    day = now().astimezone(ZoneInfo(settings.timezone)).date()
+    scorer, _ = read_scorer(Node.open(settings.node), settings.model, day)
     bins = scorer.bins(pd.read_parquet(data))
     found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off)
     replace_file(home / REFERENCE_FILE, reference_json(found, scorer.model_sha256).encode())

@@ -166,19 +166,19 @@ def _note(told: dict[str, Any]) -> str:
 def _scorer(
     model: CreditModel, model_sha256: str, families: Path | None
 ) -> tuple[Scorer, Glossary]:
-    from law.packs import PACKS
+    from lending.law.features import LawOfDay
     from lending.score.glossary import Glossary
     from lending.score.scorer import Scorer
 
     schema = model.embedding.grid.schema
-    laws = [PACKS[place] for place in schema.jurisdictions]
+    under = LawOfDay(schema.jurisdictions, datetime.now(UTC).date())
     said = None
     if families is not None:
         try:
             said = tomllib.loads(families.read_text(encoding="utf-8-sig"))
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConsentError(f"{families} is not TOML: {error}") from error
-    return Scorer.of(model, model_sha256, laws), Glossary.of(schema, said, str(families))
+    return Scorer.of(model, model_sha256, under), Glossary.of(schema, said, str(families))
 
 
 # --- people

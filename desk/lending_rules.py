@@ -6,10 +6,10 @@ policy puts another one in. :class:`ReleasedRules` is what a lender released to 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Protocol
 
 from credit.features import FeatureSchema
@@ -19,12 +19,14 @@ from law.categories import DataCategory
 from lending.account.balances import Account
 from lending.account.extension import ExtensionAnswer
 from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
 from lending.policy.decide import decide, known_facts
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
+from lending.score.compiled import ScoreError
 from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
@@ -132,8 +134,23 @@ class ReleasedRules:
     def versions(self, product: str, day: date) -> Versions:
         """The newest policy for this product that is in force, and lawful, on that day."""
         policy = self._in_force(product, day)
+        if why := self._model_barred(day):
+            raise RulesMissing(f"{why}; nothing is scored by it")
         terms = self.pricing.product(product)
         return Versions(self._model_hash, policy.hash, self.pricing.laws.hash, terms.hash)
+
+    @cached_property
+    def _model_barred(self) -> Callable[[date], str | None]:
+        """Why the model may not score on a day: many people apply on one."""
+        return lru_cache(maxsize=64)(self._objection)
+
+    def _objection(self, day: date) -> str | None:
+        try:
+            if self.model is not None:
+                self.model.scorer.require(day)
+        except (ScoreError, LawSilent) as error:
+            return str(error)
+        return None
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = [

@@ -55,7 +55,7 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     assert missing.exit_code == 1 and len(missing.stderr.strip().splitlines()) == 1
     from clients.home import Node
 
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     (home / REFERENCE_FILE).unlink()
     nothing = run("status", "--home", home)
@@ -83,7 +83,7 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
     home, kept = tmp_path / "desk", node / MODELS_FOLDER / sha256
     run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
     opened = Node.open(node)
-    scorer, _ = read_scorer(opened, sha256)
+    scorer, _ = read_scorer(opened, sha256, now().date())
     write_home(home, risk, scorer)
     assert run("status", "--home", home).exit_code == 0
     found = check(KeptModel.read(kept), sha256, opened.consortium)
@@ -119,7 +119,7 @@ def test_a_policy_of_somebody_elses_is_not_used(made, tmp_path: Path):
 
     home = tmp_path / "desk"
     run("init", "--home", home, "--node", node, "--risk-key", SigningKey.generate().public.text, "--model", sha256)
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     refused = run("status", "--home", home)
     assert refused.exit_code == 1 and "does not verify" in refused.stderr
@@ -131,7 +131,7 @@ def test_reasons_without_words_stop_the_desk(made, tmp_path: Path):
 
     home = tmp_path / "desk"
     run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     (home / "reasons.toml").unlink()
     refused = run("status", "--home", home)

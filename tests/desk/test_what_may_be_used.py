@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import scorecards
 from support.counter import GOOD, HASHES, Counter
+from support.lending_cases import POLICY
 from support.world import schema_of
 
 from credit.features import forget
@@ -21,11 +23,15 @@ from crypto.errors import ProofError, SealError
 from desk.commands.apply import within_notices
 from desk.described import AskedAs, read_sources
 from desk.errors import RulesMissing, SourceFailed
+from desk.lending_rules import ReleasedRules
 from desk.records import held
 from desk.retention import kept
 from desk.sources import About, FileSource, Inquiry, Readable, Reading, Sources
 from law.categories import DataCategory
+from lending import Scorer
 from lending.cases import Fact
+from lending.law.features import LawOfDay
+from lending.law.rows import LAWS
 from protocol.errors import BadSettings
 from protocol.schema import now
 from protocol.terms import Limits
@@ -209,3 +215,21 @@ def test_only_what_cannot_be_opened_is_forgotten(desk: Counter, monkeypatch, err
     monkeypatch.setattr(desk.desk.trail, "receipt", fails)
     answer = desk.call("origination", "GET", f"/v1/decisions/{said['decision']['id']}/receipt")
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:tahini:problem:{code}")
+
+
+def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
+    """A desk that was opened before that day goes on serving after it."""
+    turn, schema = date(2026, 11, 28), scorecards.model().embedding.grid.schema
+    row = (
+        '[[row]]\nkey = "protected.own"\nvalue = ["bureau"]\nfrom = {}\narticle = "a"\nsource = "s"\nverified = true\n'
+    )
+    laws = LAWS.with_rows("CN", row.format(turn))
+    under = LawOfDay(schema.jurisdictions, turn - timedelta(days=1), laws)
+    scorer = Scorer.of(scorecards.model(), "0" * 64, under)
+    model = SimpleNamespace(scorer=scorer)
+    names = POLICY.document.products
+    pricing = SimpleNamespace(laws=LAWS, product=lambda _: SimpleNamespace(hash="f" * 64))
+    rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
+    assert rules.versions(names[0], turn - timedelta(days=1)).product == "f" * 64
+    with pytest.raises(RulesMissing, match="is about bureau.*nothing is scored by it"):
+        rules.versions(names[0], turn)

@@ -45,11 +45,13 @@ from desk.released import (
     reference_json,
 )
 from law.categories import DataCategory
+from lending.law.features import LawOfDay
 from lending.law.rows import LAWS
 from lending.policy.document import policy_from
 from lending.score.reasons import just_above
 from lending.score.scorer import Scorer
 from protocol.notices import Notice
+from protocol.schema import now
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
 CATEGORIES = (DataCategory.BUREAU, DataCategory.INCOME, DataCategory.IDENTITY)
@@ -218,7 +220,8 @@ def clear(sha256: str) -> Scorer:
     )
     embedding = Embedding(Grid(features()), Binning(bins, 1000.0, 0.1))
     weights = np.linspace(-1.2, 0.1, embedding.width)
-    return Scorer.of(CreditModel("scorecard", embedding, weights, UNCALIBRATED), sha256, [])
+    model = CreditModel("scorecard", embedding, weights, UNCALIBRATED)
+    return Scorer.of(model, sha256, LawOfDay(("CN",), now().date()))
 
 
 def instead(desk: Desk, home: Path, scorer: Scorer) -> Desk:
@@ -237,8 +240,6 @@ def _key(home: Path) -> bytes:
 
 
 def home_day() -> Any:
-    from protocol.schema import now
-
     return now().date()
 
 
@@ -259,7 +260,7 @@ def lending_house(ground: Ground, root: Path, **settings: Any) -> Iterator[Lendi
         home, risk = root / "desk", SigningKey.generate()
         said = {"reading_seconds": 0} | settings
         create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **said))
-        real, _ = read_scorer(node, sha256)
+        real, _ = read_scorer(node, sha256, now().date())
         write_home(home, risk, real)
         desk = open_desk(home, house.clock)  # everything of the model verifies
         scorer = clear(real.model_sha256)
