@@ -24,6 +24,7 @@ from cli.shared import (
     Port,
     PrivateKey,
     Workers,
+    parsed,
     progress,
     say,
 )
@@ -250,7 +251,9 @@ def reference(
         raise ConsentError(f"{home} has no model; name its campaign in desk.json")
     day = now().astimezone(ZoneInfo(settings.timezone)).date()
     scorer, _ = read_scorer(Node.open(settings.node), settings.model, day)
-    bins = scorer.bins(pd.read_parquet(data))
+    with parsed(data, "Parquet"):
+        people = pd.read_parquet(data)
+    bins = scorer.bins(people)
     found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off)
     replace_file(home / REFERENCE_FILE, reference_json(found, scorer.model_sha256).encode())
     typer.echo(f"wrote {home / REFERENCE_FILE}, of {found.people} people just above {cut_off}")

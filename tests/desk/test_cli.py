@@ -100,6 +100,17 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
         (kept / RECALLS_FILE).write_bytes(before)
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet", b"PAR1" + b"\x00" * 40 + b"PAR1"])
+def test_a_sample_that_cannot_be_read_makes_no_reference(made, tmp_path: Path, content: bytes):
+    _, node, risk, sha256 = made
+    home, sample = tmp_path / "desk", tmp_path / "sample.parquet"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    sample.write_bytes(content)
+    found = run("reference", "--home", home, "--data", sample, "--cut-off", "600")
+    assert found.exit_code == 1 and str(sample) in found.stderr and len(found.stderr.strip().splitlines()) == 1
+    assert not (home / REFERENCE_FILE).exists()
+
+
 def test_callers_are_added_once_and_revoked(made, tmp_path: Path):
     _, node, risk, _ = made
     home = tmp_path / "desk"

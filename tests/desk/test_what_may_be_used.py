@@ -231,5 +231,5 @@ def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
     pricing = SimpleNamespace(laws=LAWS, product=lambda _: SimpleNamespace(hash="f" * 64))
     rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
     assert rules.versions(names[0], turn - timedelta(days=1)).product == "f" * 64
-    with pytest.raises(RulesMissing, match="is about bureau.*nothing is scored by it"):
+    with pytest.raises(RulesMissing, match=r"is about bureau.*nothing is scored by it"):
         rules.versions(names[0], turn)
