@@ -151,7 +151,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             lending=rules,
             wording=wording,
             sources=sources,
-            permits=ScoringConsents(node.consents, client, clock=clock),
+            permits=ScoringConsents(node.consents, client, rules.declared_sensitive, clock=clock),
             trail=Trail(held, client, node.key, clock),
             sender=Sender(held, client),
             verifiers=verifiers,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from credit.features import FeatureSchema
 from desk.errors import RulesMissing
-from desk.retention import kept
+from desk.retention import kept, kept_by_policy
 from law.categories import DataCategory
 from lending.account.balances import Account
 from lending.account.extension import ExtensionAnswer
@@ -172,6 +172,15 @@ class ReleasedRules:
         return newest
 
     @property
+    def declared_sensitive(self) -> frozenset[DataCategory]:
+        """Kinds of data that the consortium's features declare sensitive beyond what law does: they
+        need a consent apart."""
+        features = () if self.model is None else self.model.schema.features
+        return frozenset(
+            kind for one in features if one.sensitivity == "sensitive" for kind in one.categories
+        )
+
+    @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
         """Of each fact that the model or a policy reads, the kinds of data that they say it is made
         of."""
@@ -184,7 +193,17 @@ class ReleasedRules:
         return found
 
     def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        return dict(facts) if self.model is None else kept(facts, self.model.schema, day)
+        read = frozenset[str]()
+        found = dict(facts)
+        if self.model is not None:
+            read = frozenset(self.model.schema.names)
+            found = kept(found, self.model.schema, day)
+        for policy in self.policies:
+            if policy.out_of_force(day) is None:
+                document = policy.document
+                own = {name: fact for name, fact in document.facts.items() if name not in read}
+                found = kept_by_policy(found, own, document.jurisdiction, day)
+        return found
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         return None if self.model is None else self.model.scorer.score_facts(facts)

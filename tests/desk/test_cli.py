@@ -15,7 +15,11 @@ from support.lending_house import PROFILES, write_home
 
 from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check
 from crypto.keys import SigningKey
+from desk.consents import ScoringConsents
+from desk.home import open_desk
+from desk.lending_rules import ReleasedRules
 from desk.released import REFERENCE_FILE, read_scorer
+from law.categories import DataCategory
 from protocol.recalls import ModelRecall
 from protocol.schema import now
 from tahini import main
@@ -147,3 +151,20 @@ def test_reasons_without_words_stop_the_desk(made, tmp_path: Path):
     (home / "reasons.toml").unlink()
     refused = run("status", "--home", home)
     assert refused.exit_code == 1 and "has no words" in refused.stderr
+
+
+def test_what_the_consortium_declares_sensitive_reaches_the_consents(made, tmp_path: Path, monkeypatch):
+    from clients.home import Node
+
+    _, node, risk, sha256 = made
+    home = tmp_path / "desk"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
+    write_home(home, risk, scorer)
+    monkeypatch.setattr(ReleasedRules, "declared_sensitive", frozenset({DataCategory.REPAYMENT}))
+    desk = open_desk(home)
+    try:
+        assert isinstance(desk.permits, ScoringConsents)
+        assert desk.permits._declared == {DataCategory.REPAYMENT}
+    finally:
+        desk.close()

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from support import scorecards
 from support.counter import GOOD, HASHES, Counter
 from support.lending_cases import POLICY
@@ -25,13 +26,14 @@ from desk.described import AskedAs, read_sources
 from desk.errors import RulesMissing, SourceFailed
 from desk.lending_rules import ReleasedRules
 from desk.records import held
-from desk.retention import kept
+from desk.retention import kept, kept_by_policy
 from desk.sources import About, FileSource, Inquiry, Readable, Reading, Sources
 from law.categories import DataCategory
 from lending import Scorer
 from lending.cases import Fact
 from lending.law.features import LawOfDay
 from lending.law.rows import LAWS
+from lending.policy.conditions import DeclaredFact
 from protocol.errors import BadSettings
 from protocol.schema import now
 from protocol.terms import Limits
@@ -145,6 +147,60 @@ def test_the_desk_forgets_what_training_forgets(age, value, adverse, clean, days
     table = pd.DataFrame({"x": [float(value)], "bad": [0], "day": pd.to_datetime([day]).astype("datetime64[us]")})
     trained = forget(table, schema, TODAY)["x"].iloc[0]
     assert (fact.status, fact.value) == (("absent", None) if pd.isna(trained) else ("present", trained))
+
+
+def days_ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+ADVERSE = {"adverse": True, "clean": 0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "day", "found"),
+    [
+        ({}, 40, None, 40),
+        ({}, 40, days_ago(1826), 40),
+        ({}, 40, days_ago(1827), None),
+        ({"keep_days": 30}, 40, days_ago(30), 40),
+        ({"keep_days": 30}, 40, days_ago(31), None),
+        ({"keep_days": 30}, 40, None, None),
+        (ADVERSE, 40, days_ago(1826), 40),
+        (ADVERSE, 40, days_ago(1827), 0),
+        (ADVERSE | {"keep_days": 3000}, 40, days_ago(1827), 0),
+        (ADVERSE, 40, None, None),
+        (ADVERSE, 0, None, 0),
+        ({"adverse": True}, 40, days_ago(1827), None),
+    ],
+)
+def test_a_fact_that_only_a_policy_reads_has_a_rule_too(rule, value, day, found):
+    """An adverse record without a day is not used, and never taken for none."""
+    declared = {"x": DeclaredFact.model_validate({"kind": "integer"} | rule)}
+    fact = kept_by_policy({"x": Fact("x", "present", value, "s", day)}, declared, "CN", TODAY)["x"]
+    assert (fact.status, fact.value) == (("absent", None) if found is None else ("present", found))
+
+
+def test_a_policys_rule_is_asked_of_what_no_model_reads():
+    rules = ReleasedRules((POLICY,), SimpleNamespace(laws=LAWS), None)  # type: ignore[arg-type]
+    old = Fact("arrears_days", "present", 90, "bureau", date(2020, 1, 1))
+    assert rules.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 0
+    model = SimpleNamespace(schema=schema_of({"name": "arrears_days", "kind": "integer", "category": "bureau"}))
+    ours = replace(rules, model=model)
+    assert ours.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 90, "the model's own schema says"
+    assert rules.kept({"arrears_days": old}, date(2040, 1, 1))["arrears_days"].value == 90, "not in force"
+
+
+@pytest.mark.parametrize("wrong", [{"clean": 0}, {"adverse": True, "clean": "none"}, {"keep_days": 0}])
+def test_a_rule_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        DeclaredFact.model_validate({"kind": "integer"} | wrong)
+
+
+def test_what_the_consortium_declares_sensitive_needs_that_consent_at_the_desk():
+    features = [{"name": "x", "kind": "integer", "category": "repayment", "sensitivity": "sensitive"},
+                {"name": "y", "kind": "integer", "category": "bureau"}]  # fmt: skip
+    rules = ReleasedRules((), SimpleNamespace(), SimpleNamespace(schema=schema_of(*features)))  # type: ignore[arg-type]
+    assert rules.declared_sensitive == {REPAYMENT}
 
 
 def test_only_what_is_present_is_forgotten():
