@@ -21,8 +21,8 @@ from sqlalchemy import (
 
 from desk.office import InHand, new_id
 from desk.sealing import ApplicationKey
-from desk.states import ReviewEvent, ReviewStatus, review_following
-from desk.storage.tables import decisions, outbox, review_steps, reviews
+from desk.states import ApplicationStatus, ReviewEvent, ReviewStatus, review_following
+from desk.storage.tables import applications, decisions, outbox, review_steps, reviews
 from protocol.errors import NotFound, PreconditionFailed
 
 STEP = "review-step"
@@ -65,8 +65,15 @@ def open_review(hand: InHand, application: str) -> str:
 
 
 def _void() -> ColumnElement[bool]:
-    """Of a row of ``reviews``: the log has refused the decision of its application."""
-    return exists(
+    """Of a row of ``reviews``: the log has refused the decision of its application, or nobody wants
+    the loan any more."""
+    gone = exists(
+        select(applications.c.number).where(
+            applications.c.id == reviews.c.application,
+            applications.c.status == ApplicationStatus.WITHDRAWN.value,
+        )
+    )
+    return gone | exists(
         select(outbox.c.number)
         .join(decisions, decisions.c.id == outbox.c.application)
         .where(

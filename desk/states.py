@@ -76,8 +76,8 @@ class ReviewStatus(StrEnum):
     """One person has decided; a second one has to agree (four eyes)."""
     DECIDED = "decided"
     VOID = "void"
-    """The machine's decision has no effect, so nobody decides on its case: never stored, it follows
-    from the log's refusal."""
+    """The machine's decision has no effect, or the loan is not wanted any more, so nobody decides
+    on its case: never stored, it follows from the log's refusal or how the application stands."""
 
 
 class ReviewEvent(StrEnum):

@@ -11,5 +11,6 @@
 - ``export_book``  the loan book that accounts give, for training
 - ``status``    how the desk stands
 - ``monitor``   how a model and its decisions do at work
-- ``person``    all that is kept of one person; ``retain`` what is forgotten
+- ``person``    all that is kept of one person; ``retain`` what is forgotten in time, ``erase``
+                whom the registry orders to erase
 """

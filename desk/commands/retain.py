@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from desk.accounts import account_of
+from desk.commands.erase import KEEP_AT_LEAST, erase_due
 from desk.office import Desk, InHand
 from desk.records import held
 from desk.reviewing import OPEN, all_reviews
@@ -21,8 +22,6 @@ from desk.states import ApplicationStatus
 from desk.storage.tables import applications, loans, reviews
 from protocol.errors import Malformed
 
-KEEP_AT_LEAST = "records.days"
-"""The row of the law tables: for how long records of an application are kept."""
 _WAIT = {ApplicationStatus.IN_REVIEW, ApplicationStatus.ACCEPTED}
 
 
@@ -58,6 +57,7 @@ def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
             hand.connection.execute(
                 update(applications).where(applications.c.id == row.id).values(wrapped_key=None)
             )
+        erase_due(desk, hand)
         return Retained(len(over), len(rows) - len(over))
 
     return desk.write(forget)

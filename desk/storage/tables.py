@@ -33,6 +33,9 @@ METADATA = MetaData()
 ID = String(22)
 """128 random bits, base64url."""
 SHA256 = String(64)
+NOBODY = "erased."
+"""What the name begins with under which applications of an erased person stand; what follows is
+random, and another for each."""
 EVENT_ID = String(72)
 """The lender's own id, of 64 characters at most, and what the desk adds: ``/late``, ``/start``."""
 Numbered = BigInteger().with_variant(Integer, "sqlite")
@@ -103,6 +106,14 @@ decisions = Table(
 """Kept. A machine's decision has its application's id, a person's that of the review; ``by`` says
 which of the two: ``machine``, or a staff id. ``explored``: it approved below the cut-off, few and
 small, to learn who repays."""
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    Column("pseudonym", String(64), primary_key=True),
+    Column("ordered_at", DeskTime, nullable=False),
+)
+"""Whom the registry ordered to erase, while a law still has something of before then kept."""
 
 offers = Table(
     "offers",

@@ -137,7 +137,7 @@ def test_every_table_about_people_is_told():
     """A new one has to be told too, or to stand here: what is about nobody, and the statements of the receipts."""
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
     told |= {"review_steps", "letters", "verifications"}
-    elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers"}
+    elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers", "erasures"}
     assert set(tables.METADATA.tables) == told | elsewhere | {tables.outbox.name}
 
 
