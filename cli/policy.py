@@ -74,8 +74,6 @@ def _read(path: Path, day: date) -> CreditPolicy:
         return policy_from(_payload(path), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise PolicyRefused(f"{path} is no policy: it nests too deep") from error
 
 
 def _new(path: Path, text: str) -> None:
@@ -374,8 +372,6 @@ def import_(
         made = policy_from(document.payload(), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{file}: {error}") from error
-    except RecursionError as error:
-        raise PolicyRefused(f"{file} holds no tables: it nests too deep") from error
     _new(out, tomli_w.dumps(document.payload()))
     if as_json:
         say({"format": form.value, "sha256": made.hash}, as_json)
