@@ -22,16 +22,14 @@ def sync(
     """Bring the copy up to date, acknowledge revocations, and count how everybody stands."""
     import numpy as np
 
+    from clients.erasures import obey
     from protocol.snapshots import REASONS, reasons_of
 
     node = opened_node(home)
     with node.registry() as client:
         revoked = client.revocations()
-        for other in {one.purpose for one in revoked} - {purpose}:
-            node.consents.sync(client, other)
+        whole = obey(node, client, revoked)
         snapshot = node.consents.sync(client, purpose)
-        if revoked:
-            client.acknowledge(revoked[-1].number, node.key)
     counts: dict[str, Any] = {
         kind: {
             REASONS[rule]: int(count)
@@ -46,14 +44,17 @@ def sync(
     }
     told = {
         "people": snapshot.state.people,
-        "acknowledged": len(revoked),
+        "acknowledged": len(revoked) if whole else 0,
+        "waiting_for_a_desk": not whole,
         "sequence": snapshot.state.sequence,
     }
     if as_json:
         say({**told, **counts}, as_json)
         return
+    waits = "" if whole else "; a desk has somebody to erase first: tahini desk erase"
     typer.echo(
-        f"{snapshot.state.people:,} people on the roll; {len(revoked)} revocations acknowledged"
+        f"{snapshot.state.people:,} people on the roll; {told['acknowledged']} revocations "
+        f"acknowledged{waits}"
     )
     for kind, found in counts.items():
         typer.echo(f"  {kind}: " + ", ".join(f"{count:,} {rule}" for rule, count in found.items()))

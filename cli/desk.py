@@ -25,6 +25,7 @@ from cli.shared import (
     Port,
     PrivateKey,
     Workers,
+    parsed,
     progress,
     say,
 )
@@ -213,16 +214,11 @@ def callers(home: DeskHome, as_json: AsJson = False) -> None:
 def reviews(home: DeskHome, as_json: AsJson = False) -> None:
     """What waits for a person, the longest waiting first; what it rests on is seen by whoever takes
     it."""
-    from sqlalchemy import select
-
     from desk.api.views import review_view
-    from desk.reviewing import HeldReview
-    from desk.states import ReviewStatus
-    from desk.storage.tables import reviews as queue
+    from desk.reviewing import OPEN, HeldReview, all_reviews
 
-    undecided = queue.c.status != ReviewStatus.DECIDED.value
     with _storage(home) as held, held.reading() as hand:
-        rows = hand.connection.execute(select(queue).where(undecided).order_by(queue.c.number))
+        rows = hand.connection.execute(all_reviews(*OPEN))
         found = [review_view(HeldReview(row)) for row in rows]
     if as_json:
         say({"reviews": found}, True)
@@ -244,18 +240,24 @@ def reference(
 ) -> None:
     """Work out what reasons compare with: the mean points of those just above the cut-off, by this
     desk's model. Counts no consent: take a sample that may be used for it."""
+    from zoneinfo import ZoneInfo
+
     import pandas as pd
 
     from clients.home import Node
     from desk.home import read_settings
     from desk.released import REFERENCE_FILE, read_scorer, reference_json
     from lending.score.reasons import just_above
+    from protocol.schema import now
 
     settings = read_settings(home)
     if settings.model is None:
         raise ConsentError(f"{home} has no model; name its campaign in desk.json")
-    scorer, _ = read_scorer(Node.open(settings.node), settings.model)
-    bins = scorer.bins(pd.read_parquet(data))
+    day = now().astimezone(ZoneInfo(settings.timezone)).date()
+    scorer, _ = read_scorer(Node.open(settings.node), settings.model, day)
+    with parsed(data, "Parquet"):
+        people = pd.read_parquet(data)
+    bins = scorer.bins(people)
     found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off)
     replace_file(home / REFERENCE_FILE, reference_json(found, scorer.model_sha256).encode())
     typer.echo(f"wrote {home / REFERENCE_FILE}, of {found.people} people just above {cut_off}")

@@ -53,3 +53,27 @@ def retain(
         found = forget(desk, days, pseudonym)
     said = f"{found.forgotten} applications forgotten, {found.kept} kept"
     say(asdict(found) if as_json else said, as_json)
+
+
+@app.command(epilog="Example: `tahini desk erase --home desk --json`")
+def erase(home: DeskHome, as_json: AsJson = False) -> None:
+    """Erase whom the registry orders the lender to erase, and confirm it to the registry: cases,
+    scores, letters and reviews go; what the law of the place has kept goes when its time is over;
+    a loan stays until it is settled, by its contract. Run it every few minutes."""
+    from clients.erasures import obey
+    from clients.home import Node
+    from desk.commands.erase import erase_ordered
+    from desk.home import erasure_orders, opened_desk, read_settings
+
+    node = Node.open(read_settings(home).node)
+    with opened_desk(home) as desk, node.registry() as client:
+        obey(node, client, client.revocations())
+        found = erase_ordered(desk, erasure_orders(node, desk.at_rest))
+        whole = obey(node, client, client.revocations())
+    told = asdict(found) | {"acknowledged": whole}
+    waits = "" if whole else "; another desk has to erase before it can be confirmed"
+    said = (
+        f"{found.people} people erased: {found.applications} applications forgotten, "
+        f"{found.kept} kept by law, {found.loans} loans stay{waits}"
+    )
+    say(told if as_json else said, as_json)

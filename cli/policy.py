@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.shared import AsJson, Noun, say
+from cli.shared import AsJson, Noun, parsed, say
 from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, load_signing_key
 from lending.cases import Value
@@ -58,14 +58,12 @@ def _day(on: datetime | None) -> date:
 
 def _payload(path: Path) -> dict[str, Any]:
     """What a file holds; of a signed one without asking who signed."""
-    try:
+    kinds = {".json": "JSON", ".jws": "signed document"}
+    with parsed(path, kinds.get(path.suffix, "TOML")):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".jws":
             return unverified_payload(text.strip())
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (UnicodeDecodeError, ValueError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise PolicyRefused(f"{path} is not {kind} in UTF-8: {error}") from error
     if not isinstance(found, dict):
         raise PolicyRefused(f"{path} holds no policy")
     return found
@@ -218,11 +216,13 @@ def _people(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
+        with parsed(path, "Parquet"):
+            for batch in pq.ParquetFile(path).iter_batches():
+                yield from batch.to_pylist()
     elif path.suffix in {".jsonl", ".csv"}:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            yield from csv.DictReader(lines) if path.suffix == ".csv" else _objects(path, lines)
+        kind = path.suffix.removeprefix(".").upper()
+        with parsed(path, kind), path.open(encoding="utf-8-sig", newline="") as lines:
+            yield from csv.DictReader(lines) if kind == "CSV" else _objects(path, lines)
     else:
         raise PolicyRefused(f"{path}: people stand in a .csv, .jsonl or .parquet file")
 
@@ -231,7 +231,7 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             found = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PolicyRefused(f"{path}, line {number} is not JSON") from error
         if not isinstance(found, dict):
             raise PolicyRefused(f"{path}, line {number} is no object of facts")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
+from cli.shared import AsJson, NodeHome, Noun, opened_node, parsed, progress, say
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
 from protocol.parties import Role
@@ -166,19 +166,17 @@ def _note(told: dict[str, Any]) -> str:
 def _scorer(
     model: CreditModel, model_sha256: str, families: Path | None
 ) -> tuple[Scorer, Glossary]:
-    from law.packs import PACKS
+    from lending.law.features import LawOfDay
     from lending.score.glossary import Glossary
     from lending.score.scorer import Scorer
 
     schema = model.embedding.grid.schema
-    laws = [PACKS[place] for place in schema.jurisdictions]
+    under = LawOfDay(schema.jurisdictions, datetime.now(UTC).date())
     said = None
     if families is not None:
-        try:
+        with parsed(families, "TOML"):
             said = tomllib.loads(families.read_text(encoding="utf-8-sig"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConsentError(f"{families} is not TOML: {error}") from error
-    return Scorer.of(model, model_sha256, laws), Glossary.of(schema, said, str(families))
+    return Scorer.of(model, model_sha256, under), Glossary.of(schema, said, str(families))
 
 
 # --- people
@@ -302,14 +300,12 @@ def _json_table(data: Path, wanted: list[str]) -> pd.DataFrame:
     """Of a list of objects, or of one object on each line; what an object does not say is null."""
     import pandas as pd
 
-    text = data.read_text(encoding="utf-8-sig")
-    try:
+    with parsed(data, "JSON"):
+        text = data.read_text(encoding="utf-8-sig")
         if text.lstrip().startswith("["):
             rows = json.loads(text)
         else:
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise ConsentError(f"{data} is not JSON: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
         raise ConsentError(f"{data} is no list of objects, nor one on each line")
     _require(data, wanted, dict.fromkeys(name for row in rows for name in row))

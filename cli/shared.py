@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from typer.core import TyperGroup
 from crypto.errors import TahiniError
 from crypto.sentences import one_sentence
 from ops.settings import MAX_WORKERS
+from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
     from clients.home import Node
@@ -188,3 +191,21 @@ def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
             bar.update(task, completed=count, total=total if of is None else of)
 
         yield done
+
+
+@contextmanager
+def parsed(path: Path, kind: str) -> Iterator[None]:
+    """For whoever reads a file that somebody hands in. Raises ConsentError, in place of whatever a
+    reader makes of a broken one: a sentence with the place, and with nothing that stands there."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        why = f"{error.msg}, line {error.lineno}"
+        raise ConsentError(f"{path} is not {kind} in UTF-8: {why}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConsentError(f"{path} is not {kind} in UTF-8: {error}") from error
+    except RecursionError as error:
+        raise ConsentError(f"{path} is no {kind} that can be read: it nests too deep") from error
+    except (OSError, ValueError, NotImplementedError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or "it is broken; write it anew"
+        raise ConsentError(f"cannot read {path} as {kind}: {why}") from error

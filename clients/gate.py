@@ -30,7 +30,7 @@ from clients.budget_ledger import Attempt, PersonCaps, Reserved
 from clients.consents import HeldSnapshot
 from clients.data.book import open_source
 from clients.data.people import Source
-from clients.erasures import act_on
+from clients.erasures import obey
 from clients.home import Node
 from clients.rules import Use, require
 from credit.features import FeatureSchema, schema_from
@@ -197,10 +197,7 @@ class Gate:
     def _act_on_revocations(self) -> None:
         """Bring this node's copy up to date for every purpose that was revoked, then acknowledge,
         on the record."""
-        revoked = self._client.revocations()
-        act_on(self._node, self._client, revoked)
-        if revoked:
-            self._client.acknowledge(revoked[-1].number, self._node.key)
+        obey(self._node, self._client, self._client.revocations())
 
     def _places(self) -> Places:
         if self._placed is None:

@@ -55,10 +55,10 @@ class Inbox:
         if not mine or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             raise NotAuthenticated("the revocations are another lender's, or have a gap")
         with self.node.registry() as client:
-            act_on(self.node, client, revoked)
-        told = Acknowledgement(
-            recipient=self.node.lender, number=numbers[-1], acknowledged_at=now()
-        )
+            done = act_on(self.node, client, revoked)
+        if done < numbers[0]:
+            raise NodeError("a lending desk has not erased somebody yet: tahini desk erase")
+        told = Acknowledgement(recipient=self.node.lender, number=done, acknowledged_at=now())
         return told.sign(self.node.key)
 
 

@@ -102,9 +102,20 @@ _SAYS = {
         "该使用以您的同意为依据（{}），且不与其他事项捆绑。",
     ),
     "once": ("They are used once.", "仅使用一次。"),
+    "one-application": (
+        "They are used for one application of yours, its checks and its review included.",
+        "仅用于您的一次贷款申请，包括对该申请的核实和人工复核。",
+    ),
     "sometimes": (
         "They are used {times} times in each {per} at most.",
         "{per}最多使用{times}次。",
+    ),
+    "some-applications": (
+        (
+            "They are used for {times} applications of yours in each {per} at most, the checks "
+            "and the review of each included."
+        ),
+        "{per}最多用于您的{times}次贷款申请，包括对各次申请的核实和人工复核。",
     ),
     "often": (
         "They are used as often as that needs, for as long as your yes lasts.",
@@ -222,13 +233,15 @@ def _beside(language: str, terms: Terms) -> list[str]:
     return [_said(language, "beside", _AND[at].join(rests))] if rests else []
 
 
-def _limits(language: str, limits: Limits) -> list[str]:
-    """How far the use goes."""
+def _limits(language: str, limits: Limits, about: str) -> list[str]:
+    """How far the use goes: what one use is depends on what for."""
+    scoring = about == SCORING_PURPOSE
     if limits.fetch_type == "one-time":
-        often = _said(language, "once")
+        often = _said(language, "one-application" if scoring else "once")
     elif limits.frequency is not None:
         per = _PERIODS[limits.frequency.per][LANGUAGES.index(language)]
-        often = _said(language, "sometimes", times=limits.frequency.times, per=per)
+        sentence = "some-applications" if scoring else "sometimes"
+        often = _said(language, sentence, times=limits.frequency.times, per=per)
     else:
         often = _said(language, "often")
     bounds = (
@@ -253,7 +266,7 @@ def particulars(notice: Notice, language: str) -> str:
         *([_said(language, "purpose", PURPOSES[about][at])] if about in PURPOSES else []),
         *_categories(language, terms),
         _said(language, "basis", CONSENTS[terms.lawful_basis][at]),
-        *_limits(language, terms.limits),
+        *_limits(language, terms.limits, about),
         *_beside(language, terms),
         *own("necessity", terms.necessity),
         *own("effect", terms.effect),

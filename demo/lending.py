@@ -101,7 +101,7 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
     with node.connected(LenderClient) as client:
         kept = KeptModel.fetch(client, scenario.campaign.sha256)
     kept.write(node.home / MODELS_FOLDER / scenario.campaign.sha256)
-    scorer, _ = read_scorer(node, scenario.campaign.sha256)
+    scorer, _ = read_scorer(node, scenario.campaign.sha256, now().date())
     people, loans = _customers(scenario, lender)
     home = _desk(scenario, node, scorer, _facts(people, loans))
     tokens = _callers(home)

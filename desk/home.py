@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from clients.erasures import ORDERS
 from clients.home import Node
 from crypto.keys import PublicKey, read_secret, write_secret
 from crypto.sealing import KEY_SIZE, new_data_key
@@ -134,8 +135,10 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
     node = Node.open(settings.node)
     zone = ZoneInfo(settings.timezone)
     database = open_database(home)
+    at_rest = AtRest(read_secret(home / KEY_FILE, KEY_SIZE))
     try:
         database.check()
+        erasure_orders(node, at_rest).mkdir(parents=True, exist_ok=True, mode=0o700)
         day = clock().astimezone(zone).date()
         risk_key = PublicKey.from_text(settings.risk_key)
         rules = read_rules(home, node, settings.model, risk_key, day)
@@ -147,11 +150,11 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         held = UseOutbox(database, outbox)
         return Desk(
             transactions=Transactions(database, clock),
-            at_rest=AtRest(read_secret(home / KEY_FILE, KEY_SIZE)),
+            at_rest=at_rest,
             lending=rules,
             wording=wording,
             sources=sources,
-            permits=ScoringConsents(node.consents, client, clock=clock),
+            permits=ScoringConsents(node.consents, client, rules.declared_sensitive, clock=clock),
             trail=Trail(held, client, node.key, clock),
             sender=Sender(held, client),
             verifiers=verifiers,
@@ -165,6 +168,11 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
     except BaseException:
         database.close()
         raise
+
+
+def erasure_orders(node: Node, at_rest: AtRest) -> Path:
+    """Where the node puts whom this desk is to erase (``clients.erasures``)."""
+    return node.home / ORDERS / at_rest.alias("desk")
 
 
 @contextmanager

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Protocol
 
 from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.errors import RulesMissing
-from desk.retention import kept
+from desk.retention import kept, kept_by_policy
 from law.categories import DataCategory
 from lending.account.balances import Account
 from lending.account.events import Restructured
 from lending.account.extension import ExtensionAnswer
 from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
 from lending.policy.decide import decide, decide_silently, known_facts
@@ -30,6 +31,7 @@ from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
 from lending.policy.release import Release
+from lending.score.compiled import ScoreError
 from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
@@ -48,6 +50,8 @@ class Versions:
     law: str
     release: str
     """Of products and what reasons compare with."""
+    product: str
+    """Of the product that is applied for, in it."""
 
 
 RuleKind = Literal["model", "policy", "law", "release", "exploration"]
@@ -104,6 +108,11 @@ class LendingRules(Protocol):
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         """What can be lent where a person approves on the day of ``case.now``: at the policy's
         price, under the cap of the day; None where none fits."""
+        ...
+
+    def most_explored(self, case: Case) -> int:
+        """What may be owed in all on loans below the cut-off, by the policy that decided the case;
+        fen. Raises RulesMissing where it is not here."""
         ...
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
@@ -194,8 +203,24 @@ class ReleasedRules:
 
     def versions(self, product: str, day: date) -> Versions:
         """The newest policy for this product that is in force, and lawful, on that day."""
-        policy, law = self._in_force(product, day).hash, self.pricing.laws.hash
-        return Versions(self._model_hash, policy, law, self._release.hash)
+        policy = self._in_force(product, day)
+        if why := self._model_barred(day):
+            raise RulesMissing(f"{why}; nothing is scored by it")
+        terms, law = self.pricing.product(product), self.pricing.laws.hash
+        return Versions(self._model_hash, policy.hash, law, self._release.hash, terms.hash)
+
+    @cached_property
+    def _model_barred(self) -> Callable[[date], str | None]:
+        """Why the model may not score on a day: many people apply on one."""
+        return lru_cache(maxsize=64)(self._objection)
+
+    def _objection(self, day: date) -> str | None:
+        try:
+            if self.model is not None:
+                self.model.scorer.require(day)
+        except (ScoreError, LawSilent) as error:
+            return str(error)
+        return None
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = self._newest(product, day)
@@ -243,6 +268,15 @@ class ReleasedRules:
         return {}
 
     @property
+    def declared_sensitive(self) -> frozenset[DataCategory]:
+        """Kinds of data that the consortium's features declare sensitive beyond what law does: they
+        need a consent apart."""
+        features = () if self.model is None else self.model.schema.features
+        return frozenset(
+            kind for one in features if one.sensitivity == "sensitive" for kind in one.categories
+        )
+
+    @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
         """Of each fact that the model or a policy reads, the kinds of data that they say it is made
         of."""
@@ -255,7 +289,17 @@ class ReleasedRules:
         return found
 
     def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        return dict(facts) if self.model is None else kept(facts, self.model.schema, day)
+        read = frozenset[str]()
+        found = dict(facts)
+        if self.model is not None:
+            read = frozenset(self.model.schema.names)
+            found = kept(found, self.model.schema, day)
+        for policy in self.policies:
+            if policy.out_of_force(day) is None:
+                document = policy.document
+                own = {name: fact for name, fact in document.facts.items() if name not in read}
+                found = kept_by_policy(found, own, document.jurisdiction, day)
+        return found
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         return None if self.model is None else self.model.scorer.score_facts(facts)
@@ -305,6 +349,13 @@ class ReleasedRules:
             cost=found[1],
             valid_until=case.now + timedelta(days=policy.document.offer_days),
         )
+
+    def most_explored(self, case: Case) -> int:
+        policy = self._by_hash.get(case.policy_hash)
+        if policy is None:
+            raise RulesMissing("the case was decided by a policy that is not here")
+        explored = policy.document.exploration
+        return 0 if explored is None else explored.most_outstanding
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         return self.pricing.agreed(offer, loan, principal, starts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from desk.challenging import SilentDecision
 from desk.consents import Permission
 from desk.office import MACHINE, Desk, InHand
 from desk.sealing import ApplicationKey
+from desk.sources import Sources
+from desk.statements import decision_payload
 from desk.states import ApplicationEvent, ApplicationStatus, following
 from desk.storage.tables import applications, decisions, offers, outbox, silent_decisions
 from law.categories import DataCategory
@@ -26,6 +29,21 @@ REST = "decision"
 
 
 @dataclass(frozen=True)
+class Reviewed:
+    """What a person decided under, on the day on which they did."""
+
+    staff: Sequence[str]
+    """Who, and who agreed (:meth:`desk.sealing.AtRest.alias`)."""
+    model_hash: str
+    """Whose score they were shown."""
+    policy_hash: str
+    law_hash: str
+    product_hash: str
+    outstanding: int
+    """What the applicant owed by then, fen."""
+
+
+@dataclass(frozen=True)
 class StoredDecision:
     """A decision with everything that it rested on and that is needed to show it later."""
 
@@ -33,17 +51,48 @@ class StoredDecision:
     decision: Decision
     permission: Permission
     blinding: Blinding
+    sources: Mapping[str, tuple[DataCategory, ...]]
+    """The kinds of data of each source, as it was described when the case was made."""
     by: str = MACHINE
     silent: SilentDecision | None = None
+    reviewed: Reviewed | None = None
+    """Of a person's decision."""
+
+    @property
+    def versions(self) -> tuple[str, str, str]:
+        """Of model, policy and law: what it was decided under, and by whom."""
+        under = self.case if self.reviewed is None else self.reviewed
+        return under.model_hash, under.policy_hash, under.law_hash
+
+    @property
+    def outstanding(self) -> int:
+        """What the person owed already, as it was known to whoever decided; fen."""
+        return self.case.outstanding if self.reviewed is None else self.reviewed.outstanding
+
+    def payload(self) -> dict[str, Any]:
+        """What the log commits to and a receipt holds; of a person's decision also under what they
+        decided, and who, by a name that says nothing to others."""
+        said = decision_payload(self.decision)
+        return said if self.reviewed is None else {**said, "reviewed": asdict(self.reviewed)}
+
+    def described(self, today: Sources) -> dict[str, tuple[DataCategory, ...]]:
+        """The kinds of data of each source: those as which it was asked, and those that it is said
+        to hold today."""
+        found = dict(self.sources)
+        for name, kinds in today.described.items():
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *kinds)))
+        return found
 
     def sealed(self, key: ApplicationKey) -> bytes:
         return key.seal(
             REST,
             {
+                "sources": self.sources,
+                "reviewed": self.reviewed,
                 "case": case_json(self.case),
                 "decision": decision_json(self.decision),
                 "permission": permission_json(self.permission),
-                "salt": self.blinding.salt,
+                **blinding_json(self.blinding),
             },
         )
 
@@ -55,8 +104,10 @@ class StoredDecision:
             case_from(said["case"]),
             decision_from(said["decision"]),
             permission_from(said["permission"]),
-            Blinding(row.id, said["salt"]),
+            blinding_from(row.id, said),
+            {name: tuple(map(DataCategory, kinds)) for name, kinds in said["sources"].items()},
             row.by,
+            reviewed=None if said["reviewed"] is None else Reviewed(**said["reviewed"]),
         )
 
 
@@ -69,6 +120,20 @@ def opened_record(row: Row[Any], key: ApplicationKey) -> dict[str, Any]:
 def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
     """What the machine's decision of an application rested on; raises SealError."""
     return case_from(key.open(REST, sealed)["case"])
+
+
+def blinding_json(blinding: Blinding) -> dict[str, Any]:
+    """Beside its own id, which is kept with it: the salts of it and of what it follows."""
+    said: dict[str, Any] = {"salt": blinding.salt}
+    if blinding.first is not None:
+        said["first"] = [blinding.first.application, blinding.first.salt]
+    return said
+
+
+def blinding_from(application: str, said: dict[str, Any]) -> Blinding:
+    """Of what :func:`blinding_json` wrote."""
+    first = said.get("first")
+    return Blinding(application, said["salt"], None if first is None else Blinding(*first))
 
 
 def permission_json(permission: Permission) -> dict[str, Any]:
@@ -109,13 +174,14 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
     """The decision, its offer, what a challenger said; its statement goes into the outbox in the
     same transaction."""
     decision, named = made.decision, made.blinding.application
+    versions = zip(("model_hash", "policy_hash", "law_hash"), made.versions, strict=True)
     hand.add(
         decisions,
         id=named,
         number=number,
         by=made.by,
         sealed=made.sealed(key),
-        **decision_columns(made.case, decision),
+        **decision_columns(made.case, decision) | dict(versions),
     )
     if decision.offer is not None:
         hand.add(offers, decision=named, **_offer_row(decision.offer))

@@ -28,7 +28,8 @@ from desk.commands.letters import LETTER_NOTICE
 from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
 from desk.wording import OWN, Wording, Words, read_words
-from law.packs import PACKS, Jurisdiction
+from law.packs import Jurisdiction
+from lending.law.features import LawOfDay
 from lending.law.rows import LAWS, Laws
 from lending.policy.document import CreditPolicy, verified_policy
 from lending.policy.pricing import ProductPricing
@@ -66,7 +67,7 @@ def read_rules(
     return ReleasedRules(
         policies=policies,
         pricing=ProductPricing(products, laws),
-        model=None if model is None else read_score(home, node, model),
+        model=None if model is None else read_score(home, node, model, (day, laws)),
         exploration_key=read_secret(key, EXPLORATION_SIZE) if key.exists() else b"",
     )
 
@@ -96,9 +97,9 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
     return verified_policy(token, risk_key, feature_law(laws), first)
 
 
-def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
+def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
     """The model with what its reasons compare with. Raises as :func:`read_scorer`, RulesMissing."""
-    scorer, schema = read_scorer(node, campaign)
+    scorer, schema = read_scorer(node, campaign, *of)
     families = home / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
@@ -110,15 +111,18 @@ def read_score(home: Path, node: Node, campaign: str) -> ScoreRules:
     )
 
 
-def read_scorer(node: Node, campaign: str) -> tuple[Scorer, FeatureSchema]:
+def read_scorer(
+    node: Node, campaign: str, day: date, laws: Laws = LAWS
+) -> tuple[Scorer, FeatureSchema]:
     """The model in the node's home, after its card, its approvals and its log entry verified; an
-    MLP, and a model that reads what is protected, is refused. Raises NodeError, ScoreError."""
+    MLP, and a model that reads what is protected on the day, in a place that its schema names, is
+    refused. Raises NodeError, ScoreError."""
     folder = node.home / MODELS_FOLDER / campaign
     verified = check(KeptModel.read(folder), campaign, node.consortium)
     model = CreditModel.load(folder / MODEL_FILE)
     schema = model.embedding.grid.schema
-    laws = [PACKS[place] for place in schema.jurisdictions]
-    return Scorer.of(model, verified.card.model_sha256, laws), schema
+    under = LawOfDay(schema.jurisdictions, day, laws)
+    return Scorer.of(model, verified.card.model_sha256, under), schema
 
 
 def reference_json(reference: MeanPoints, model_sha256: str) -> str:

@@ -1,4 +1,5 @@
-"""How long a fact may be used: the rule of :func:`credit.features.forget`, for one applicant.
+"""How long a fact may be used: the rule of :func:`credit.features.forget`, for one applicant, and
+what policies declare of facts that no model reads.
 
 A model is served what it was trained on, and an adverse record does not outlive the five years that
 the law allows (征信业管理条例 16), whether people are taught with or decided on.
@@ -10,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
-from credit.features import Feature, FeatureSchema
-from law.packs import adverse_days
+from credit.features import RETENTION_DAYS, Feature, FeatureSchema
+from law.packs import Jurisdiction, adverse_days
 from lending.cases import Fact
+from lending.policy.conditions import DeclaredFact
 
 
 def kept(facts: Mapping[str, Fact], schema: FeatureSchema, today: date) -> dict[str, Fact]:
@@ -31,6 +33,40 @@ def kept(facts: Mapping[str, Fact], schema: FeatureSchema, today: date) -> dict[
         if fact is not None and fact.status == "present" and dated:
             found[one.name] = _kept(fact, one, limit, today)
     return found
+
+
+def kept_by_policy(
+    facts: Mapping[str, Fact],
+    declared: Mapping[str, DeclaredFact],
+    jurisdiction: Jurisdiction,
+    today: date,
+) -> dict[str, Fact]:
+    """These facts, but for what is too old by what a policy declares of them: five years without a
+    word (:data:`credit.features.RETENTION_DAYS`), for what has a day.
+
+    ``observed_on`` of an adverse one is the day on which the behaviour ended.
+    """
+    limit = adverse_days([jurisdiction], today)
+    found = dict(facts)
+    for name, rule in declared.items():
+        fact = found.get(name)
+        if fact is not None and fact.status == "present":
+            found[name] = _by_rule(fact, rule, limit, today)
+    return found
+
+
+def _by_rule(fact: Fact, rule: DeclaredFact, limit: int | None, today: date) -> Fact:
+    days = RETENTION_DAYS if rule.keep_days is None else rule.keep_days
+    if rule.adverse and limit is not None:
+        days = min(days, limit)
+    gone = replace(fact, status="absent", value=None)
+    if fact.observed_on is None:
+        asked_for = rule.adverse or rule.keep_days is not None
+        says_none = rule.clean is not None and fact.value == rule.clean
+        return gone if asked_for and not says_none else fact
+    if fact.observed_on >= today - timedelta(days=days):
+        return fact
+    return gone if rule.clean is None else replace(fact, value=rule.clean)
 
 
 def _kept(fact: Fact, feature: Feature, limit: int | None, today: date) -> Fact:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from desk.office import InHand, new_id
 from desk.sealing import ApplicationKey
-from desk.states import ReviewEvent, ReviewStatus, review_following
-from desk.storage.tables import review_steps, reviews
+from desk.states import ApplicationStatus, ReviewEvent, ReviewStatus, review_following
+from desk.storage.tables import applications, decisions, outbox, review_steps, reviews
 from protocol.errors import NotFound, PreconditionFailed
 
 STEP = "review-step"
@@ -21,10 +33,11 @@ class HeldReview:
     """A review as it stands."""
 
     row: Row[Any]
+    """Of :func:`all_reviews`."""
 
     @property
     def status(self) -> ReviewStatus:
-        return ReviewStatus(self.row.status)
+        return ReviewStatus(self.row.stands)
 
     @property
     def etag(self) -> str:
@@ -50,9 +63,47 @@ def open_review(hand: InHand, application: str) -> str:
     return made
 
 
+def _void() -> ColumnElement[bool]:
+    """Of a row of ``reviews``: the log has refused the decision of its application, or nobody wants
+    the loan any more."""
+    gone = exists(
+        select(applications.c.number).where(
+            applications.c.id == reviews.c.application,
+            applications.c.status == ApplicationStatus.WITHDRAWN.value,
+        )
+    )
+    return gone | exists(
+        select(outbox.c.number)
+        .join(decisions, decisions.c.id == outbox.c.application)
+        .where(
+            decisions.c.application == reviews.c.application,
+            outbox.c.step == "use.scored",
+            outbox.c.refused.is_not(None),
+        )
+    )
+
+
+def _stands() -> ColumnElement[str]:
+    undone = reviews.c.status != ReviewStatus.DECIDED.value
+    void = ReviewStatus.VOID.value
+    return case((and_(undone, _void()), void), else_=reviews.c.status)
+
+
+def all_reviews(*statuses: ReviewStatus) -> Select[Any]:
+    """The queue, the longest waiting first; only of these statuses if any is named. ``stands`` is
+    the status, ``void`` too."""
+    stands = _stands()
+    query = select(reviews, stands.label("stands")).order_by(reviews.c.number)
+    return query.where(stands.in_([one.value for one in statuses])) if statuses else query
+
+
+OPEN = (ReviewStatus.WAITING, ReviewStatus.TAKEN, ReviewStatus.PROPOSED)
+"""What waits for a person."""
+
+
 def held_review(connection: Connection, review: str) -> HeldReview:
     """Raises NotFound."""
-    row = connection.execute(select(reviews).where(reviews.c.id == review)).one_or_none()
+    row = connection.execute(all_reviews().where(reviews.c.id == review)).one_or_none()
     if row is None:
         raise NotFound("there is no such review")
     return HeldReview(row)
@@ -62,6 +113,17 @@ def steps(connection: Connection, review: str) -> list[Row[Any]]:
     """What was done in a review, in order."""
     statement = select(review_steps).where(review_steps.c.review == review)
     return list(connection.execute(statement.order_by(review_steps.c.number)).all())
+
+
+def readers(connection: Connection, review: str) -> set[str]:
+    """Who has read the case, and what is proposed, since it was."""
+    found: set[str] = set()
+    for step in steps(connection, review):
+        if step.event == ReviewEvent.PROPOSE:
+            found = set()
+        elif step.event == ReviewEvent.READ:
+            found.add(step.by)
+    return found
 
 
 def write_step(

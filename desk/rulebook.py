@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,18 @@ from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import rules
 from lending.cases import Case
+from lending.law.features import LawOfDay
 from lending.law.rows import Laws
 from lending.policy.document import CreditPolicy, PolicyDocument
 from lending.policy.pricing import ProductPricing
 from lending.policy.release import Release
+from lending.score.compiled import LookUp, compiled
 from lending.score.glossary import Glossary
 from lending.score.scorer import Scorer
 
 AT_HAND = 64
 """So many documents, and so many rules put together of them, are held read and compiled."""
-_Model = tuple[Scorer, FeatureSchema, bytes]
+_Model = tuple[LookUp, FeatureSchema, bytes]
 
 
 def named(case: Case) -> dict[RuleKind, str]:
@@ -97,25 +100,28 @@ class Rulebook:
     def of(self, case: Case, policy: str | None = None) -> ReleasedRules:
         """The rules that a case was decided by, or with another policy than it names. Raises
         NotKept."""
-        by = policy or case.policy_hash
-        return self._rules(case.model_hash, by, case.law_hash, case.release_hash)
+        by, day = policy or case.policy_hash, case.now.date()
+        return self._rules((case.model_hash, by, case.law_hash, case.release_hash), day)
 
-    def _put_together(self, model: str, policy: str, law: str, release: str) -> ReleasedRules:
+    def _put_together(self, named: tuple[str, str, str, str], day: date) -> ReleasedRules:
+        model, policy, law, release = named
         laws: Laws = self._document("law", law)
         released: Release = self._document("release", release)
         return ReleasedRules(
             policies=[self._document("policy", policy)],
             pricing=ProductPricing(released.products, laws),
-            model=None if model == NO_MODEL else self._scoring(model, released),
+            model=None if model == NO_MODEL else self._scoring(model, released, (day, laws)),
             exploration_key=(
                 self._document("exploration", released.exploration) if released.exploration else b""
             ),
         )
 
-    def _scoring(self, model: str, released: Release) -> ScoreRules:
-        scorer, schema, file = self._document("model", model)
+    def _scoring(self, model: str, released: Release, law: tuple[date, Laws]) -> ScoreRules:
+        look_up, schema, file = self._document("model", model)
         if released.reference is None:
             raise NotKept("release", released.hash)
+        # what the law of today forbids it to read says nothing of the day on which it scored
+        scorer = Scorer(look_up, model, LawOfDay(schema.jurisdictions, *law))
         glossary = Glossary(released.families, {}, {})
         return ScoreRules(scorer, released.reference, glossary, schema, file)
 
@@ -138,9 +144,7 @@ def _model(file: bytes) -> _Model:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(file)
         model = CreditModel.load(path)
-    # what the law of today forbids it to read says nothing of the day on which it scored
-    scorer = Scorer.of(model, hashlib.sha256(file).hexdigest(), ())
-    return scorer, model.embedding.grid.schema, file
+    return compiled(model), model.embedding.grid.schema, file
 
 
 _READ: Mapping[RuleKind, Callable[[bytes], Any]] = {

@@ -7,6 +7,8 @@ database alone reads none of it; a destroyed data key makes it unreadable in eve
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,7 @@ COMMITMENT_SIZE = 32
 _WRAPPING = b"tahini/desk/data-key/v1/"
 _SECRET = b"tahini/desk/secret/v1/"
 _BODY = b"tahini/desk/body/v1/"
+_STAFF = b"tahini/desk/staff/v1/"
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,8 @@ class AtRest:
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         """Inverse of :meth:`wrap`; raises SealError."""
         return unwrap_key(self.key, wrapped, _SECRET + name.encode())
+
+    def alias(self, staff: str) -> str:
+        """Who of the staff it was, for whoever reads a decision: always the same, and only who has
+        this key can say whose it is. 128 bits of HMAC-SHA256, in hex."""
+        return hmac.digest(self.key, _STAFF + staff.encode(), hashlib.sha256)[:16].hex()

@@ -76,8 +76,12 @@ class About:
     def named(self) -> dict[str, DataCategory]:
         """As a statement names it, which says one kind of data of each name: a further one stands
         under the source's name and its own."""
-        further = {f"{self.name}-{one}": one for one in self.also}
-        return {self.name: self.category, **further}
+        return named(self.name, (self.category, *self.also))
+
+
+def named(name: str, kinds: Sequence[DataCategory]) -> dict[str, DataCategory]:
+    """As :attr:`About.named`: of a source of these kinds of data, its own first."""
+    return {name: kinds[0], **{f"{name}-{one}": one for one in kinds[1:]}}
 
 
 class FactSource(Protocol):
@@ -309,6 +313,11 @@ class Sources:
     def categories(self) -> tuple[DataCategory, ...]:
         """The kinds of data that these sources hold: one consent is asked for each."""
         return tuple(sorted(frozenset().union(*(one.about.categories for one in self.sources))))
+
+    @property
+    def described(self) -> dict[str, tuple[DataCategory, ...]]:
+        """The kinds of data of each source, its own first."""
+        return {one.about.name: (one.about.category, *one.about.also) for one in self.sources}
 
     def require(self, made_of: Mapping[str, Collection[DataCategory]]) -> None:
         """Every source says all that its features are made of, by whoever decides by them: else

@@ -119,6 +119,7 @@ class UseStatements:
             "pii_principal_id": pseudonym,
             "purpose": SCORING_PURPOSE,
             "application": blinding.name,
+            "follows": blinding.follows,
             "at": self._clock(),
             "nonce": secrets.token_urlsafe(24),
         }

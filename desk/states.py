@@ -75,6 +75,9 @@ class ReviewStatus(StrEnum):
     PROPOSED = "proposed"
     """One person has decided; a second one has to agree (four eyes)."""
     DECIDED = "decided"
+    VOID = "void"
+    """The machine's decision has no effect, or the loan is not wanted any more, so nobody decides
+    on its case: never stored, it follows from the log's refusal or how the application stands."""
 
 
 class ReviewEvent(StrEnum):
@@ -86,6 +89,8 @@ class ReviewEvent(StrEnum):
     DECIDE = "decide"
     SAY = "say"
     """The applicant says what they think of it (GDPR 22(3): their point of view)."""
+    READ = "read"
+    """The second pair of eyes has read the case and what is proposed."""
 
 
 _R, _V = ReviewStatus, ReviewEvent
@@ -96,6 +101,7 @@ REVIEW_STEPS: Mapping[tuple[ReviewStatus, ReviewEvent], ReviewStatus] = MappingP
         (_R.TAKEN, _V.PUT_BACK): _R.WAITING,
         (_R.TAKEN, _V.PROPOSE): _R.PROPOSED,
         (_R.TAKEN, _V.DECIDE): _R.DECIDED,
+        (_R.PROPOSED, _V.READ): _R.PROPOSED,
         (_R.PROPOSED, _V.AGREE): _R.DECIDED,
         (_R.PROPOSED, _V.DISAGREE): _R.WAITING,
     }

@@ -158,6 +158,7 @@ class Trail:
             pii_principal_id=UseStatement.claimed(logged["use.scored"].token).pii_principal_id,
             application=blinding.application,
             salt=blinding.salt,
+            first_salt=None if blinding.first is None else blinding.first.salt,
             decision=dict(payload),
             issued_at=self._clock(),
             **parts,

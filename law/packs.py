@@ -37,6 +37,21 @@ class Parameter(BaseModel):
     source: str
 
 
+class Bar(BaseModel):
+    """Kinds of data that a law bars, for as long as it does: from ``since``, before ``until``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bar: Literal["forbidden", "protected"]
+    key: str
+    kinds: tuple[DataCategory, ...]
+    since: date = Field(alias="from")
+    until: date | None = None
+    article: str
+    source: str
+    verified: bool
+
+
 class Pack(BaseModel):
     """The law of one jurisdiction, as far as it is enforced here."""
 
@@ -45,13 +60,14 @@ class Pack(BaseModel):
     jurisdiction: Jurisdiction
     checked_on: date
     laws: dict[str, str]
-    forbidden: dict[str, tuple[DataCategory, ...]]
+    barred: tuple[Bar, ...]
     consent: dict[str, tuple[DataCategory, ...]]
     parameters: tuple[Parameter, ...] = ()
 
     def article_against(self, category: DataCategory) -> str | None:
-        """The article that forbids it."""
-        return next((name for name, kinds in self.forbidden.items() if category in kinds), None)
+        """The article that bars it, now or from a day that is set."""
+        bars = (one for one in self.barred if one.until is None and category in one.kinds)
+        return next((one.article for one in bars), None)
 
     def parameter(self, key: str, day: date) -> Parameter | None:
         """The figure that is in force on ``day``."""
@@ -79,12 +95,11 @@ def _pattern(words: str) -> re.Pattern[str]:
     """Of texts as :func:`_plain` leaves them."""
     found = []
     for word in words.split():
-        if word.isascii():
-            whole = r"\A{}\Z" if word.startswith("=") else r"(?<![a-z]){}(?![a-z])"
-            letters = word.removeprefix("=").replace("*", "[a-z]*").replace("_", " ?")
-            found.append(whole.format(letters))
-        else:
-            found.append(" ?".join(word))
+        apart = r"(?<![a-z]){}(?![a-z])" if word.isascii() else "{}"
+        whole = r"\A{}\Z" if word.startswith("=") else apart
+        said = word.removeprefix("=")
+        letters = said.replace("*", "[a-z]*").replace("_", " ?")
+        found.append(whole.format(letters if word.isascii() else " ?".join(said)))
     return re.compile("|".join(found))
 
 

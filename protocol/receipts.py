@@ -165,9 +165,12 @@ def _decision_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
     head = Head.of(scored.proof.checkpoint_note, consortium)
     outcome, case = receipt.decision.get("outcome"), scored.said
     whose = "a machine alone" if case.automated else "a person"
+    first = receipt.blinding.first
+    part = "" if first is None else f", as part of the use of application {first.application}"
     kinds = ", ".join(sorted({one for used in read.said.consents for one in used.categories}))
     return VerifiedReceipt(
-        f"{receipt.lender} decided {outcome!r} about application {receipt.application} ({whose}), "
+        f"{receipt.lender} decided {outcome!r} about application {receipt.application} ({whose})"
+        f"{part}, "
         f"on your consent to {kinds}: named before anybody was asked (entry {read.proof.index}), "
         f"and before it took effect (entry {scored.proof.index}), under {head.words}.",
         receipt.pii_principal_id,
@@ -176,6 +179,7 @@ def _decision_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
             "pii_principal_id": receipt.pii_principal_id,
             "lender": receipt.lender,
             "application": receipt.application,
+            "follows": case.follows,
             "decision": receipt.decision,
             "automated": case.automated,
             "consents": [one.model_dump(mode="json") for one in read.said.consents],

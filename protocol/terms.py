@@ -38,7 +38,7 @@ class Frequency(_Part):
 
 
 class Limits(_Part):
-    """How far a consent reaches. One use is one campaign."""
+    """How far a consent reaches. One use is one campaign, or one application."""
 
     fetch_type: Literal["one-time", "periodic"] = "periodic"
     frequency: Frequency | None = None

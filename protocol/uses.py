@@ -7,6 +7,11 @@ other way round. Three steps, each a signed statement, sealed to the person in t
 before any source is asked, ``use.scored`` before a decision takes effect, ``use.explained`` when
 its reasons were given. Of what was decided a statement holds a commitment only: the registry, which
 seals it, learns that an application was scored and on which consents, not what came of it.
+
+One *use* is one application with all that follows of it: its review by a person, and what third
+parties verify of it. Those are read under names of their own that follow the first one's
+(``follows``), so that they use up no consent which counts its uses; a machine alone decides nothing
+there, so no second application can pass for one.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from crypto.keys import PublicKey, unb64
 from crypto.notes import InclusionProof, Trust
 from law.categories import DataCategory, Sensitivity
 from protocol.records import record_id
-from protocol.schema import Document, Instant, Pseudonym, Sha256, Slug
+from protocol.schema import Document, Instant, Pseudonym, Sha256, Slug, left_out
 
 SCORING_PURPOSE = "https://w3id.org/tahini/purposes#ApplicationScoring"
 """Scoring one's own application for a loan; narrower than ``protocol.terms.BROADER_PURPOSE``. It
@@ -68,11 +73,13 @@ class Blinding:
     application: str
     """The lender's own id of it. Whoever decides anew does so under a new one."""
     salt: str
+    first: Blinding | None = None
+    """That of the application which this is a review or a verification of: the same use."""
 
     @classmethod
-    def of(cls, application: str) -> Self:
+    def of(cls, application: str, first: Blinding | None = None) -> Self:
         """A fresh one."""
-        return cls(application, secrets.token_urlsafe(32))
+        return cls(application, secrets.token_urlsafe(32), first)
 
     def commit(self, what: str, value: Any) -> str:
         """SHA-256: meaningless without the salt, binding with it."""
@@ -82,6 +89,11 @@ class Blinding:
     def name(self) -> str:
         """What the log calls the application: the same in every step."""
         return self.commit("application", self.application)
+
+    @property
+    def follows(self) -> str | None:
+        """What the log calls the application whose use this one is part of."""
+        return None if self.first is None else self.first.name
 
 
 class UseStatement(Document):
@@ -94,6 +106,8 @@ class UseStatement(Document):
     pii_principal_id: Pseudonym
     purpose: str
     application: Sha256
+    follows: Sha256 | None = Field(default=None, exclude_if=left_out)
+    """The application that was read first and whose review or verification this is."""
     consents: tuple[ConsentNamed, ...] = Field(max_length=16)
     sources: dict[Slug, DataCategory] = Field(default_factory=dict, max_length=64)
     """Who is asked for what; of ``use.scored``, who answered."""
@@ -113,6 +127,8 @@ class UseStatement(Document):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.follows is not None and (self.automated or self.follows == self.application):
+            raise ValueError("what follows an application is another, and a person decides in it")
         decided = (self.policy, self.law, self.case, self.decision)
         reads = self.step == "use.read"
         early = reads and (self.model is not None or self.automated)
@@ -173,6 +189,9 @@ class DecisionReceipt(Document):
     """Opens the commitments of the statements: :class:`Blinding`."""
     decision: dict[str, Any]
     """Its ``case_hash`` is of all that it may have looked at; the lender keeps what that is of."""
+    first_salt: str | None = Field(default=None, min_length=40, max_length=64, exclude_if=left_out)
+    """Of a review's decision: opens the name of the application that it follows, which the decision
+    says."""
     read: LoggedStatement
     scored: LoggedStatement
     explained: LoggedStatement | None = None
@@ -180,7 +199,10 @@ class DecisionReceipt(Document):
 
     @property
     def blinding(self) -> Blinding:
-        return Blinding(self.application, self.salt)
+        if self.first_salt is None:
+            return Blinding(self.application, self.salt)
+        first = Blinding(str(self.decision.get("application")), self.first_salt)
+        return Blinding(self.application, self.salt, first)
 
 
 @dataclass(frozen=True)
@@ -243,6 +265,6 @@ def _proved(
         raise ProofError("the receipt's log entry is not that of a use") from error
     stated = (said.step, said.lender, said.pii_principal_id, said.purpose, said.application)
     about = (receipt.lender, receipt.pii_principal_id, SCORING_PURPOSE, receipt.blinding.name)
-    if stated != (step, *about) or not found:
+    if stated != (step, *about) or said.follows != receipt.blinding.follows or not found:
         raise ProofError(f"the log entry is not the {step} of this application")
     return ProvedUse(said, proof)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ from credit.models import KNOTS, CreditModel
 from credit.pairs import candidates
 from credit.scaling import score
 from lending import Scorer
+from lending.law.features import LawOfDay
 from lending.score.reasons import just_above, nearest, reasons
 from lending.score.sql import score_sql
 
+UNDER = LawOfDay(("CN",), date(2026, 11, 28))
 NUMBERS, CATEGORIES = 24, 6
 CODES = ("1", "2", "3", "4", "5")
 CHUNK = 100_000
@@ -130,7 +133,7 @@ def microseconds(acts: Iterator[Callable[[], Any]]) -> tuple[float, float]:
 def compare(kind: str, count: int, url: str) -> dict[str, float]:
     """Mismatches of one kind of model, and how many people a second each way scores."""
     model = made(kind)
-    scorer = Scorer.of(model, "0" * 64, ())
+    scorer = Scorer.of(model, "0" * 64, UNDER)
     expression = score_sql(scorer.look_up)
     mismatches, done = 0, 0
     spent = dict.fromkeys(("model", "look_ups"), 0.0)
@@ -155,7 +158,7 @@ def compare(kind: str, count: int, url: str) -> dict[str, float]:
 
 def one_by_one() -> dict[str, float]:
     """A scorecard's score, reasons and counterfactual of one person, in plain Python."""
-    scorer = Scorer.of(made("scorecard"), "0" * 64, ())
+    scorer = Scorer.of(made("scorecard"), "0" * 64, UNDER)
     rows = people(2_000, 5).to_dict("records")
     sample = [scorer.score(row) for row in rows]
     cut_off = int(np.median([one.score for one in sample]))

@@ -5,6 +5,10 @@ that it names stand now, to this purpose and this lender, in answer to the versi
 that it names; so a withdrawal that was acknowledged before is in force, and there is no entry
 without its consent. An explanation needs none: it is owed to whoever was scored.
 
+A consent may count its uses. One use is one application, its review by a person and what is
+verified of it included: these follow it (:mod:`protocol.uses`), and a machine alone decides nothing
+in them. They are a use of their own where the consent was given anew since.
+
 The body is sealed to the borrower. A statement that was logged before has the index that it got
 then.
 """
@@ -13,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy.orm import aliased
 
 from auditlog.entries import Entry, entry_for_subject
 from consent.commands.check_consents import decide_in
@@ -49,6 +55,16 @@ class UseStated:
     index: int | None
     refused: str | None = None
     wants_person: bool = False
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A step of an application that stands in the log, or will with this batch."""
+
+    statement: str
+    index: int
+    at: datetime
+    follows: str | None
 
 
 class _Refused(Exception):
@@ -171,23 +187,29 @@ class _Batch:
     people: Mapping[str, Subject]
     first: int
     """Index that the next entry of the log gets."""
-    stated: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    """Hash of the statement of each step, and its index; those of this batch too."""
+    stated: dict[Key, _Logged] = field(default_factory=dict)
+    """What is logged of each step; in this batch too."""
     about: set[tuple[int, int]] = field(default_factory=set)
     """Which of these entries are about whom: subject and index."""
     entries: list[Entry] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
+    reads: list[tuple[int, str | None]] = field(default_factory=list)
+    """Whom this batch reads, and which application that follows."""
 
     def recall(self, said: Iterable[UseStatement]) -> None:
         """Read what was logged of these applications before."""
         session = self.transaction.session
-        applications = sorted({one.application for one in said})
+        applications = sorted(
+            {name for one in said for name in (one.application, one.follows) if name is not None}
+        )
         mine = UseRow.lender == self.lender.id, UseRow.application.in_(applications)
         for row in session.scalars(select(UseRow).where(*mine)):
-            self.stated[row.application, row.step] = row.statement_sha256, row.entry_index
+            self.stated[row.application, row.step] = _Logged(
+                row.statement_sha256, row.entry_index, row.logged_at, row.follows
+            )
         if not self.stated:
             return
-        indexes = [index for _, index in self.stated.values()]
+        indexes = [one.index for one in self.stated.values()]
         rows = session.execute(
             select(SubjectEntryRow.subject_id, SubjectEntryRow.entry_index).where(
                 SubjectEntryRow.entry_index.in_(indexes)
@@ -204,11 +226,11 @@ class _Batch:
             if before is None:
                 self._require(said)
                 return UseStated(self._take(said, token), None, wants_person)
-            if before[0] != said.sha256:
+            if before.statement != said.sha256:
                 raise _Refused("another statement of this step of the application is in the log")
         except _Refused as refusal:
             return UseStated(None, str(refusal), wants_person)
-        return UseStated(before[1], None, wants_person)
+        return UseStated(before.index, None, wants_person)
 
     def _require(self, said: UseStatement) -> None:
         """Raises _Refused."""
@@ -220,9 +242,11 @@ class _Batch:
             raise _Refused("it is from the future; check the clock of the machine that states it")
         step = STEPS.index(said.step)
         if step:
-            earlier = self.stated.get((said.application, STEPS[step - 1]))
-            if earlier is None or (subject.id, earlier[1]) not in self.about:
-                raise _Refused(f"the log has no {STEPS[step - 1]} of this application and person")
+            earlier = self._logged(subject, said.application, STEPS[step - 1])
+            if earlier.follows != said.follows:
+                raise _Refused("it follows another application than the step before it did")
+        elif said.follows and self._logged(subject, said.follows, "use.read").follows:
+            raise _Refused("it follows what is itself part of another application's use")
         origin = self.transaction.registry.consortium.log_origin
         for consent in said.consents:
             mine = record_id(origin, name, said.purpose, self.lender.id, consent.sensitivity)
@@ -230,40 +254,75 @@ class _Batch:
                 raise _Refused(f"the consent to {consent.sensitivity} data is another person's")
             notice = self.standing.require(name, consent, said.automated)
             if said.step == "use.read":
-                self._require_unused(subject, consent.sensitivity, notice)
+                self._require_unused(subject, consent.sensitivity, notice, said.follows)
 
-    def _require_unused(self, subject: Subject, kind: Sensitivity, notice: Notice) -> None:
-        """One use is one application. Raises _Refused: the limits that the notice sets are
-        reached."""
+    def _logged(self, subject: Subject, application: str, step: UseStep) -> _Logged:
+        """A step that was logged, of this person. Raises _Refused."""
+        found = self.stated.get((application, step))
+        if found is None or (subject.id, found.index) not in self.about:
+            raise _Refused(f"the log has no {step} of this application and person")
+        return found
+
+    def _require_unused(
+        self, subject: Subject, kind: Sensitivity, notice: Notice, follows: str | None
+    ) -> None:
+        """One use is one application, with what follows it. Raises _Refused: the limits that the
+        notice sets are reached."""
         limits = notice.terms.limits
         if not limits.counts_uses:
             return
-        once = limits.fetch_type == "one-time" or limits.frequency is None
-        since = None if once else self.transaction.moment - limits.frequency.period  # type: ignore[union-attr]
-        if once:
-            scope = self.transaction.notices.scope(SCORING_PURPOSE, self.lender.id)
-            since = self.transaction.session.scalar(
-                select(func.max(ConsentEventRow.event_time)).where(
-                    ConsentEventRow.scope_id == scope,
-                    ConsentEventRow.subject_id == subject.id,
-                    ConsentEventRow.sensitivity == kind,
-                    ConsentEventRow.event == Event.GIVE,
-                )
+        given = self._given(subject, kind)
+        if follows is not None and self.stated[follows, "use.read"].at >= given:
+            return
+        frequency = limits.frequency
+        if limits.fetch_type == "one-time" or frequency is None:
+            since, most = given, 1
+        else:
+            since, most = self.transaction.moment - frequency.period, frequency.times
+        begun = [one for one in self.reads if one[0] == subject.id]
+        here = sum(one is None or self.stated[one, "use.read"].at < given for _, one in begun)
+        if self._uses(subject, since, given) + here >= most:
+            raise _Refused(f"the consent to {kind} data is used up")
+
+    def _given(self, subject: Subject, kind: Sensitivity) -> datetime:
+        """When this consent was given last."""
+        scope = self.transaction.notices.scope(SCORING_PURPOSE, self.lender.id)
+        found = self.transaction.session.scalar(
+            select(func.max(ConsentEventRow.event_time)).where(
+                ConsentEventRow.scope_id == scope,
+                ConsentEventRow.subject_id == subject.id,
+                ConsentEventRow.sensitivity == kind,
+                ConsentEventRow.event == Event.GIVE,
             )
-        used = self.transaction.session.scalar(
+        )
+        if found is None:
+            raise _Refused(f"when the consent to {kind} data was given is not known any more")
+        return found
+
+    def _uses(self, subject: Subject, since: datetime, given: datetime) -> int:
+        """How many were logged of a person since then, but for what follows one that was logged
+        since the consent was given. Times are of whole seconds: in the second in which somebody
+        gives it, a use counts."""
+        first = aliased(UseRow)
+        followed = and_(
+            first.lender == UseRow.lender,
+            first.application == UseRow.follows,
+            first.step == "use.read",
+        )
+        query = (
             select(func.count())
             .select_from(UseRow)
             .join(SubjectEntryRow, SubjectEntryRow.entry_index == UseRow.entry_index)
+            .outerjoin(first, followed)
             .where(
                 SubjectEntryRow.subject_id == subject.id,
                 UseRow.lender == self.lender.id,
                 UseRow.step == "use.read",
-                UseRow.logged_at > since,
+                UseRow.logged_at >= since,
+                or_(UseRow.follows.is_(None), first.logged_at < given),
             )
         )
-        most = 1 if once else limits.frequency.times  # type: ignore[union-attr]
-        if (used or 0) >= most:
-            raise _Refused(f"the consent to {kind} data is used up")
+        return self.transaction.session.scalar(query) or 0
 
     def _take(self, said: UseStatement, token: str) -> int:
         subject = self.people[said.pii_principal_id]
@@ -272,8 +331,11 @@ class _Batch:
         self.entries.append(
             entry_for_subject(said.step, self.lender.id, public, subject.id, subject.data_key, body)
         )
-        self.stated[said.application, said.step] = said.sha256, index
+        moment = self.transaction.moment
+        self.stated[said.application, said.step] = _Logged(said.sha256, index, moment, said.follows)
         self.about.add((subject.id, index))
+        if said.step == "use.read":
+            self.reads.append((subject.id, said.follows))
         self.rows.append(
             {
                 "lender": self.lender.id,
@@ -281,7 +343,8 @@ class _Batch:
                 "step": said.step,
                 "statement_sha256": said.sha256,
                 "entry_index": index,
-                "logged_at": self.transaction.moment,
+                "logged_at": moment,
+                "follows": said.follows,
             }
         )
         return index

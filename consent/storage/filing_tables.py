@@ -66,6 +66,8 @@ class UseRow(Base):
     statement_sha256: Mapped[str] = mapped_column(String(64))
     entry_index: Mapped[int] = mapped_column(BigInteger)
     logged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    follows: Mapped[str | None] = mapped_column(String(64))
+    """The application that was read first, whose review or verification this is."""
     __table_args__ = (Index("uses_by_entry", "entry_index", unique=True),)
 
 

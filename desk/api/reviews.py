@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
-from sqlalchemy import select
 
 from desk.api.shared import (
     Commanded,
@@ -27,7 +26,7 @@ from desk.api.shared import (
 from desk.api.views import review_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.review import Verdict, decide_review, put_back, second, take
-from desk.reviewing import HeldReview, held_review
+from desk.reviewing import HeldReview, all_reviews, held_review
 from desk.states import ReviewStatus
 from desk.storage.tables import reviews
 from protocol.cursors import cursor_of, position
@@ -61,11 +60,10 @@ def get_reviews(
     limit: Limit = 100,
 ) -> WholeList:
     """The queue, the longest waiting first."""
-    statement = select(reviews).where(reviews.c.number > position(cursor))
-    if status is not None:
-        statement = statement.where(reviews.c.status == status.value)
+    asked = all_reviews() if status is None else all_reviews(status)
+    statement = asked.where(reviews.c.number > position(cursor)).limit(limit + 1)
     with desk.reading() as hand:
-        rows = hand.connection.execute(statement.order_by(reviews.c.number).limit(limit + 1)).all()
+        rows = hand.connection.execute(statement).all()
     page, following = paged(rows, limit, lambda row: int(row.number))
     return WholeList(
         items=[review_view(HeldReview(row)) for row in page],
@@ -89,7 +87,8 @@ def get_review(review: DeskId, desk: TheDesk, caller: Watcher) -> Response:
 def post_taking(
     review: DeskId, desk: TheDesk, caller: Reviewer, if_match: IfMatch = None
 ) -> Response:
-    """Take the case, and see what it rested on, but for protected attributes."""
+    """Take the case, or as the second pair of eyes read what is proposed; see what it rested on,
+    but for protected attributes."""
     return shown(take(desk, review, caller.name, if_match))
 
 

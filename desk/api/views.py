@@ -122,7 +122,7 @@ def review_view(found: HeldReview) -> dict[str, Any]:
     return {
         "id": row.id,
         "application": row.application,
-        "status": row.status,
+        "status": found.status.value,
         "opened_at": _time(row.opened_at),
         "taken_by": row.taken_by,
         "taken_at": None if row.taken_at is None else _time(row.taken_at),

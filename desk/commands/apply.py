@@ -27,8 +27,8 @@ from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, write_decision
 from desk.reviewing import open_review
 from desk.rulebook import keep_rules
-from desk.sources import Inquiry, Readable
-from desk.statements import Decided, decision_payload
+from desk.sources import Inquiry, Readable, named
+from desk.statements import Decided
 from desk.states import FIRST
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import applications
@@ -132,22 +132,23 @@ def within_notices(
     }
 
 
-def rested_on(desk: Desk, case: Case, permission: Permission) -> dict[str, DataCategory]:
-    """Who answered what a case holds, as a statement names them.
+def rested_on(desk: Desk, made: StoredDecision, permission: Permission) -> dict[str, DataCategory]:
+    """Who answered what a case holds, as a statement names them: by what they were asked for, even
+    if they are asked no more.
 
     Raises:
-        ConsentMissing: one of them needs, as it is described now, what is not granted.
+        ConsentMissing: one of them needs, as it was described or is now, what is not granted.
     """
-    answered = {fact.source for fact in case.facts.values() if fact.status == "present"}
+    answered = {fact.source for fact in made.case.facts.values() if fact.status == "present"}
     found: dict[str, DataCategory] = {}
-    for source in desk.sources.sources:
-        if source.about.name in answered:
-            if not source.about.categories <= permission.granted.keys():
+    for source, kinds in made.described(desk.sources).items():
+        if source in answered:
+            if not set(kinds) <= permission.granted.keys():
                 raise ConsentMissing(
-                    f"the case rests on source {source.about.name!r}, to whose kinds of data this "
-                    "person has not agreed"
+                    f"the case rests on source {source!r}, to whose kinds of data this person has "
+                    "not agreed"
                 )
-            found |= source.about.named
+            found |= named(source, kinds)
     return found
 
 
@@ -190,7 +191,9 @@ def _decided(
     )
     keep_rules(desk, case)
     decided = desk.lending.decide(case)
-    return StoredDecision(case, decided, permission, blinding, silent=beside(desk.lending, case))
+    silent = beside(desk.lending, case)
+    described = desk.sources.described
+    return StoredDecision(case, decided, permission, blinding, described, silent=silent)
 
 
 def _record(
@@ -226,10 +229,11 @@ def _record(
 
 def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:
     """Put what was decided into the outbox, within the transaction that stores it."""
+    model, policy, law = made.versions
     decided = Decided(
-        case=made.case,
-        payload=decision_payload(made.decision),
-        sources=rested_on(desk, made.case, made.permission),
+        case=replace(made.case, model_hash=model, policy_hash=policy, law_hash=law),
+        payload=made.payload(),
+        sources=rested_on(desk, made, made.permission),
         automated=made.by == "machine" and made.decision.outcome != "review",
     )
     said = desk.trail.scored(made.blinding, made.permission, decided)

@@ -2,8 +2,8 @@
 
 The loan is found by its application and by the lender's own id of the transfer, so that a retry
 finds the loan that is there, in whichever process it arrives. Consent is checked again with the
-registry, the cost against the cap of the day, and what the person owes by now against what the
-decision knew.
+registry, the cost against the cap of the day, what the person owes by now against what the
+decision knew, and all that is lent below the cut-off against what the policy allows.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
-from desk.accounts import book, contract_bytes, held_loan, outstanding
+from desk.accounts import (
+    book,
+    contract_bytes,
+    explored_outstanding,
+    held_loan,
+    outstanding,
+)
 from desk.commands.accept import still_agreed
 from desk.disclosing import require_effect
 from desk.errors import AboveCap
 from desk.office import Desk, InHand, new_id
-from desk.records import Held, held, move
+from desk.records import Held, StoredDecision, held, move
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import acceptances, loans
@@ -103,10 +109,12 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
     if payment.amount > offer.amount:
         raise Malformed(f"at most {offer.amount} fen were offered; {payment.amount} cannot be paid")
     owed = outstanding(hand.connection, found.application.pseudonym, desk.day(hand.moment))
-    if owed > made.case.outstanding:
+    if owed > made.outstanding:
         raise Conflict(
             "the person owes more by now than the decision knew: apply again, and decide on that"
         )
+    if found.decision.explored:
+        _check_explored(desk, hand, made, payment)
     loan = new_id()
     agreed = desk.lending.agreed(offer, loan, payment.amount, payment.on)
     cost = agreed.cost
@@ -134,6 +142,18 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
         fee = FeeCharged(id=f"{payment.id}/start", day=payment.on, amount=agreed.upfront)
         book(hand, row, fee, by)
     return loan
+
+
+def _check_explored(desk: Desk, hand: InHand, made: StoredDecision, payment: Payment) -> None:
+    """Raises Conflict where all that is lent below the cut-off would be more than the policy
+    allows: the decision knew what was owed on its day, and not what else was accepted since."""
+    owed = explored_outstanding(hand.connection, desk.day(hand.moment))
+    most = desk.lending.most_explored(made.case)
+    if owed + payment.amount > most:
+        raise Conflict(
+            f"{owed} fen are owed on loans below the cut-off, and the policy allows {most}: this "
+            "one may not be paid out now; pay when others were repaid, or have a person decide"
+        )
 
 
 def _check_day(desk: Desk, hand: InHand, application: str, on: date) -> None:

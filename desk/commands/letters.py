@@ -15,7 +15,6 @@ from sqlalchemy import Connection, insert, select
 from desk.disclosing import disclosed, require_effect
 from desk.office import MACHINE, Desk, InHand
 from desk.records import Held, held
-from desk.statements import decision_payload
 from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue
 from lending.cases import Outcome
@@ -112,7 +111,7 @@ def receipt(desk: Desk, decision: str) -> str:
         found = _of_decision(hand.connection, decision)
     require_effect(found)
     made = found.made(desk)
-    token = desk.trail.receipt(made.blinding, decision_payload(made.decision))
+    token = desk.trail.receipt(made.blinding, made.payload())
     if token is None:
         raise NotFound("the log has no entries of this decision yet")
     return token

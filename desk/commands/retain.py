@@ -2,7 +2,7 @@
 everything that was sealed, in every backup too (PIPL 19, 47; GDPR 5(1)(e)).
 
 What is left names a pseudonym, an outcome and amounts, and cannot be read further. A loan that is
-still owed, and whatever waits for somebody, is kept.
+still owed, and whatever waits for somebody, is kept; for a decision that is void nobody waits.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, select, update
 
 from desk.accounts import account_of
+from desk.commands.erase import KEEP_AT_LEAST, erase_due
 from desk.office import Desk, InHand
 from desk.records import held
+from desk.reviewing import OPEN, all_reviews
 from desk.states import ApplicationStatus
 from desk.storage.tables import applications, loans, reviews
 from protocol.errors import Malformed
 
-KEEP_AT_LEAST = "records.days"
-"""The row of the law tables: for how long records of an application are kept."""
 _WAIT = {ApplicationStatus.IN_REVIEW, ApplicationStatus.ACCEPTED}
 
 
@@ -57,6 +57,7 @@ def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
             hand.connection.execute(
                 update(applications).where(applications.c.id == row.id).values(wrapped_key=None)
             )
+        erase_due(desk, hand)
         return Retained(len(over), len(rows) - len(over))
 
     return desk.write(forget)
@@ -68,9 +69,10 @@ def _over(desk: Desk, hand: InHand, row: Row[Any], before: date) -> bool:
     if loan is not None:
         settled = account_of(hand.connection, loan, desk.day(hand.moment)).settled_on
         return settled is not None and settled < before
-    if ApplicationStatus(row.status) in _WAIT:
-        return False
-    undone = reviews.c.application == row.id, reviews.c.status != "decided"
-    if hand.connection.scalar(select(func.count()).select_from(reviews).where(*undone)):
-        return False
-    return desk.day(held(hand.connection, row.id).decision.decided_at) < before
+    found = held(hand.connection, row.id)
+    if found.refused is None:
+        if found.status in _WAIT:
+            return False
+        if hand.connection.execute(all_reviews(*OPEN).where(reviews.c.application == row.id)).all():
+            return False
+    return desk.day(found.decision.decided_at) < before

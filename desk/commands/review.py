@@ -1,31 +1,53 @@
 """A person decides what a machine should not decide alone.
 
-Whoever takes a case is shown what it rested on, but for protected attributes, and what the machine
-said of it; they write their own reasons. With four eyes a second person has to agree, who is not
-the first. A review's decision is stated in the log as a machine's is, under the review's own id,
-and before a person reads the case, that is stated too.
+Whoever takes a case is shown what it rested on (``show_case``) and what the machine said of it;
+they write their own reasons. With four eyes a second person has to agree, who is not the first and
+has seen the case too. A review's decision is stated in the log as a machine's is, under the
+review's own id, and before a person reads the case, that is stated too: it is part of the same use
+of the person's consents. It is decided under the policy, the law and the product of its own day, by
+whom is kept, and both are stated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import Row, func, select
 
+from desk.accounts import outstanding
 from desk.commands.apply import await_log, rested_on, state
+from desk.commands.show_case import case_shown
 from desk.consents import Permission
 from desk.disclosing import require_effect
-from desk.errors import ConsentMissing
+from desk.errors import ConsentMissing, RulesMissing
+from desk.lending_rules import Versions
 from desk.office import Desk, InHand
-from desk.records import Held, StoredDecision, held, move, write_decision
-from desk.reviewing import STEP, HeldReview, held_review, open_review, steps, write_step
-from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus
+from desk.records import (
+    Held,
+    Reviewed,
+    StoredDecision,
+    blinding_from,
+    blinding_json,
+    held,
+    move,
+    write_decision,
+)
+from desk.reviewing import (
+    STEP,
+    HeldReview,
+    held_review,
+    open_review,
+    readers,
+    steps,
+    write_step,
+)
+from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus, review_following
 from desk.storage.idempotency import ActsOnce, made_before, remember
-from desk.storage.tables import decisions, verifications
-from lending.cases import Decision, PrincipalReason
-from lending.records import case_json, decision_json
+from desk.storage.tables import decisions
+from lending.cases import Case, Decision, PrincipalReason
 from protocol.errors import Conflict, Malformed, NotAllowed
 from protocol.uses import Blinding
 
@@ -48,10 +70,11 @@ class Verdict:
 
 
 def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> dict[str, Any]:
-    """Take a case out of the queue, and see what it rested on.
+    """Take a case out of the queue, or as the second pair of eyes read what is proposed; see what
+    it rested on.
 
     Raises:
-        NotFound, PreconditionFailed; Conflict: somebody else has it.
+        NotFound, PreconditionFailed; Conflict: somebody else has it, or the decision is void.
         ConsentMissing, UseRefused: the person has taken back a consent that the case rests on, in
             whole or in part; nobody reads it, not even who has read it before.
     """
@@ -60,28 +83,33 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         found.require(if_match)
         application = held(hand.connection, found.row.application)
         require_effect(application)
-        again = found.status is ReviewStatus.TAKEN and found.row.taken_by == staff
+        again = found.row.taken_by == staff or staff in readers(hand.connection, review)
+        again = again and found.status in {ReviewStatus.TAKEN, ReviewStatus.PROPOSED}
+        proposed = found.status is ReviewStatus.PROPOSED
         taken = _taken(hand, review)
     made = application.made(desk)
     permission = still_permitted(desk, made.permission)
     if again:
-        return evidence(desk, application, review)
+        return case_shown(desk, application, review, permission)
     key = application.key(desk)
     if taken is None:
-        blinding = Blinding.of(review)
-        read = desk.trail.read(blinding, permission, rested_on(desk, made.case, permission))
+        blinding = Blinding.of(review, made.blinding)
+        read = desk.trail.read(blinding, permission, rested_on(desk, made, permission))
     else:  # somebody took it before: that it is read was stated then
-        blinding, read = Blinding(review, key.open(STEP, taken.sealed)["salt"]), None
+        blinding, read = blinding_from(review, key.open(STEP, taken.sealed)), None
 
     def record(hand: InHand) -> None:
         now = held_review(hand.connection, review)
         now.require(if_match)
-        write_step(hand, now, ReviewEvent.TAKE, staff, (key, {"salt": blinding.salt}))
+        if proposed:
+            write_step(hand, now, ReviewEvent.READ, staff, (key, {}))
+            return
+        write_step(hand, now, ReviewEvent.TAKE, staff, (key, blinding_json(blinding)))
         if read is not None:
             desk.trail.keep(hand, read)
 
     desk.write(record)
-    return evidence(desk, application, review)
+    return case_shown(desk, application, review, permission)
 
 
 def still_permitted(desk: Desk, before: Permission) -> Permission:
@@ -114,41 +142,6 @@ def put_back(desk: Desk, review: str, staff: str) -> None:
     desk.write(record)
 
 
-def evidence(desk: Desk, found: Held, review: str) -> dict[str, Any]:
-    """What a reviewer sees: the case without protected attributes, and what the machine said."""
-    made = found.made(desk)
-    hidden = desk.lending.hidden(desk.sources.kinds, desk.day(made.case.now))
-    case = case_json(made.case)
-    case["facts"] = {name: fact for name, fact in case["facts"].items() if name not in hidden}
-    decision = decision_json(made.decision)
-    for scored in (case["scored"], decision["scored"]):
-        if scored is not None:
-            scored["points"] = [one for one in scored["points"] if one[0] not in hidden]
-    with desk.reading() as hand:
-        told = hand.connection.execute(
-            select(verifications).where(verifications.c.application == found.application.id)
-        ).all()
-        earlier = steps(hand.connection, review)
-    key = found.key(desk)
-    return {
-        "review": review,
-        "application": found.application.id,
-        "case": case,
-        "machine": decision,
-        "verifications": [
-            {"kind": one.kind, "provider": one.provider, "result": one.result} for one in told
-        ],
-        "person_says": [
-            key.open(STEP, step.sealed)["view"] for step in earlier if step.event == ReviewEvent.SAY
-        ],
-        "proposed": [
-            key.open(STEP, step.sealed) | {"by": step.by}
-            for step in earlier
-            if step.event == ReviewEvent.PROPOSE
-        ],
-    }
-
-
 def decide_review(
     desk: Desk, review: str, staff: str, said: Verdict, once: ActsOnce | None = None
 ) -> None:
@@ -168,7 +161,8 @@ def second(desk: Desk, review: str, staff: str, agrees: bool, once: ActsOnce | N
     """The second pair of eyes: agree to what was proposed, or put the case back.
 
     Raises:
-        NotAllowed: it is the same person. Conflict: nothing is proposed.
+        NotAllowed: it is the same person. Conflict: nothing is proposed, or they have not read the
+            case since it was.
     """
     event = ReviewEvent.AGREE if agrees else ReviewEvent.DISAGREE
     _settle(desk, review, (staff, event), None, once)
@@ -221,20 +215,19 @@ def _settle(
         if made_before(hand.connection, once, hand.moment) is not None:
             return
         found = held_review(hand.connection, review)
-        _may(found, staff, event)
+        _may(hand, found, staff, event)
         application = held(hand.connection, found.row.application)
     final = event in {ReviewEvent.DECIDE, ReviewEvent.AGREE}
     made = None
     if final or said is not None:
         permission = still_permitted(desk, application.made(desk).permission)
-        verdict, deciders = _verdict(desk, found, application, (staff, said))
-        made = _made(desk, found, application, (verdict, deciders), permission)
+        made = _made(desk, found, application, (staff, said), permission)
 
     def record(hand: InHand) -> None:
         if made_before(hand.connection, once, hand.moment) is not None:
             return
         now = held_review(hand.connection, review)
-        _may(now, staff, event)
+        _may(hand, now, staff, event)
         current = held(hand.connection, now.row.application)
         key = current.key(desk)
         content = (
@@ -266,11 +259,14 @@ def _settle(
         await_log(desk, review)
 
 
-def _may(found: HeldReview, staff: str, event: ReviewEvent) -> None:
+def _may(hand: InHand, found: HeldReview, staff: str, event: ReviewEvent) -> None:
     """Raises NotAllowed, Conflict."""
     if event in {ReviewEvent.AGREE, ReviewEvent.DISAGREE}:
         if found.status is ReviewStatus.PROPOSED and found.row.taken_by == staff:
             raise NotAllowed("the second pair of eyes is another person's than the first")
+        review_following(found.status, event)
+        if staff not in readers(hand.connection, found.row.id):
+            raise Conflict("the second pair of eyes reads the case and what is proposed first")
         return
     _holds(found, staff)
 
@@ -282,11 +278,11 @@ def _holds(found: HeldReview, staff: str) -> None:
 
 def _verdict(
     desk: Desk, found: HeldReview, application: Held, who: tuple[str, Verdict | None]
-) -> tuple[Verdict, str]:
+) -> tuple[Verdict, list[str]]:
     """What is decided and by whom: what was just said, or what was proposed and is agreed to."""
     staff, said = who
     if said is not None:
-        return said, staff
+        return said, [staff]
     with desk.reading() as hand:
         proposed = [
             step
@@ -299,26 +295,29 @@ def _verdict(
     verdict = Verdict(
         content["outcome"], tuple(content["reasons"]), content["amount"], content["term_days"]
     )
-    return verdict, f"{proposed[-1].by}+{staff}"
+    return verdict, [proposed[-1].by, staff]
 
 
 def _made(
     desk: Desk,
     found: HeldReview,
     application: Held,
-    decided: tuple[Verdict, str],
+    who: tuple[str, Verdict | None],
     permission: Permission,
 ) -> StoredDecision:
-    """The decision of a person, of the same case as the machine's."""
-    verdict, deciders = decided
+    """The decision of a person, of the same case as the machine's, under what is in force now."""
+    verdict, staff = _verdict(desk, found, application, who)
     before = application.made(desk)
     moment = desk.now()
     case = before.case
+    with desk.reading() as hand:
+        owed = outstanding(hand.connection, application.application.pseudonym, moment.date())
+    under = _under(desk, case, verdict, moment.date())
     offer = None
     if verdict.outcome == "approve":
         asked = case.application
         offer = desk.lending.offer(
-            replace(case, now=moment),
+            replace(case, now=moment, outstanding=owed),
             asked.amount if verdict.amount is None else verdict.amount,
             asked.term_days if verdict.term_days is None else verdict.term_days,
         )
@@ -334,7 +333,35 @@ def _made(
         case_hash=before.decision.case_hash,
         decided_at=moment,
     )
-    return StoredDecision(case, decision, permission, _blinding(desk, found, application), deciders)
+    return StoredDecision(
+        case,
+        decision,
+        permission,
+        _blinding(desk, found, application),
+        before.sources,
+        by="+".join(staff),
+        reviewed=Reviewed(
+            staff=[desk.at_rest.alias(one) for one in staff],
+            model_hash=case.model_hash,
+            policy_hash=under.policy,
+            law_hash=under.law,
+            product_hash=under.product,
+            outstanding=owed,
+        ),
+    )
+
+
+def _under(desk: Desk, case: Case, verdict: Verdict, day: date) -> Versions:
+    """What is in force on the day of the review. A person may decline where nothing is: by what the
+    machine's case says. Raises RulesMissing."""
+    try:
+        return desk.lending.versions(case.application.product, day)
+    except RulesMissing:
+        if verdict.outcome == "approve":
+            raise
+        return Versions(
+            case.model_hash, case.policy_hash, case.law_hash, case.release_hash, product=""
+        )
 
 
 def _reasons(own: Sequence[str]) -> tuple[PrincipalReason, ...]:
@@ -347,7 +374,7 @@ def _blinding(desk: Desk, found: HeldReview, application: Held) -> Blinding:
         taken = _taken(hand, found.row.id)
     if taken is None:
         raise Conflict("a review is taken before it is decided")
-    return Blinding(found.row.id, application.key(desk).open(STEP, taken.sealed)["salt"])
+    return blinding_from(found.row.id, application.key(desk).open(STEP, taken.sealed))
 
 
 def _taken(hand: InHand, review: str) -> Row[Any] | None:

@@ -9,14 +9,13 @@ from sqlalchemy import Connection, func, select
 
 from desk.errors import RulesMissing
 from desk.office import Desk
-from desk.states import ReviewStatus
+from desk.reviewing import OPEN, all_reviews
 from desk.storage.tables import (
     applications,
     decisions,
     letters,
     loans,
     outbox,
-    reviews,
     silent_decisions,
 )
 
@@ -53,8 +52,7 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
                 applications.c.status
             )
         ).all()
-        undecided = reviews.c.status != ReviewStatus.DECIDED.value
-        waiting = connection.scalar(select(func.count()).where(undecided))
+        waiting = connection.scalar(select(func.count()).select_from(all_reviews(*OPEN).subquery()))
         untold = _untold(connection, desk)
         late = [within is not None and received + within < day for received in untold]
         lent = connection.scalar(select(func.count()).select_from(loans))
@@ -95,7 +93,9 @@ def _untold(connection: Connection, desk: Desk) -> list[date]:
             & (decisions.c.number == newest.c.number),
         )
         .outerjoin(letters, letters.c.decision == decisions.c.id)
+        .join(outbox, (outbox.c.application == decisions.c.id) & (outbox.c.step == "use.scored"))
         .where(decisions.c.outcome.in_(["decline", "counter"]), letters.c.decision.is_(None))
+        .where(outbox.c.refused.is_(None))  # of a void one there is nothing to tell
     )
     return [desk.day(received) for (received,) in rows]
 

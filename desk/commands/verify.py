@@ -48,7 +48,8 @@ def verify(
         earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             return earlier
-        pseudonym = held(hand.connection, wanted.application).application.pseudonym
+        found = held(hand.connection, wanted.application, wanted.application)
+        pseudonym = found.application.pseudonym
     category = verifier.about.category
     # what is ordinary comes with every use of somebody's data
     permission = desk.permits.check(pseudonym, sorted({category, DataCategory.REPAYMENT}))
@@ -57,7 +58,9 @@ def verify(
             f"this person has not agreed to anybody being asked about {category}; nobody was"
         )
     made = new_id()
-    read = desk.trail.read(Blinding.of(made), permission, {verifier.about.name: category})
+    # part of the use that the application is: no further consent to one use is used up
+    blinding = Blinding.of(made, found.made(desk).blinding)
+    read = desk.trail.read(blinding, permission, {verifier.about.name: category})
     said = _said(verifier, wanted.kind, Inquiry(wanted.application, pseudonym, desk.now()))
 
     def record(hand: InHand) -> str:

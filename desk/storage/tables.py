@@ -33,6 +33,9 @@ METADATA = MetaData()
 ID = String(22)
 """128 random bits, base64url."""
 SHA256 = String(64)
+NOBODY = "erased."
+"""What the name begins with under which applications of an erased person stand; what follows is
+random, and another for each."""
 EVENT_ID = String(72)
 """The lender's own id, of 64 characters at most, and what the desk adds: ``/late``, ``/start``."""
 Numbered = BigInteger().with_variant(Integer, "sqlite")
@@ -126,6 +129,14 @@ silent_decisions = Table(
 )
 """Kept. What a challenger would have said beside a machine's decision, for nobody but the lender's
 risk officer; ``failed`` where it could not say it."""
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    Column("pseudonym", String(64), primary_key=True),
+    Column("ordered_at", DeskTime, nullable=False),
+)
+"""Whom the registry ordered to erase, while a law still has something of before then kept."""
 
 offers = Table(
     "offers",

@@ -28,15 +28,21 @@ FIXED: tuple[Table, ...] = (
 """Rows are added, and never touched again."""
 FILLED: dict[Table, tuple[str, str]] = {
     tables.applications: (
-        "status version wrapped_key",
-        "NEW.version = OLD.version + 1 OR (NEW.version = OLD.version AND NEW.wrapped_key IS NULL)",
+        "status version wrapped_key pseudonym",
+        (
+            "(NEW.version = OLD.version + 1 OR "
+            "(NEW.version = OLD.version AND NEW.wrapped_key IS NULL)) AND "
+            "(NEW.pseudonym = OLD.pseudonym OR (NEW.wrapped_key IS NULL AND "
+            f"substr(NEW.pseudonym, 1, {len(tables.NOBODY)}) = '{tables.NOBODY}'))"
+        ),
     ),
     tables.outbox: (
-        "entry_index refused leaf proof",
+        "entry_index refused leaf proof token",
         " AND ".join(
             f"(OLD.{name} IS NULL OR COALESCE(NEW.{name} = OLD.{name}, FALSE))"
             for name in ("entry_index", "refused", "leaf", "proof")
-        ),
+        )
+        + " AND (NEW.token = OLD.token OR NEW.token = '')",
     ),
     tables.reviews: (
         "status taken_by taken_at version",

@@ -1,4 +1,5 @@
-"""What may not enter a score or a policy, by jurisdiction and day.
+"""What may not enter a score or a policy, by jurisdiction and day: the list of ``law.packs``, by
+which features are refused in training too, and rows that a lender adds.
 
 *Forbidden* may not be collected or used at all. *Protected* may be held, under a consent of its
 own, to measure whether decisions are fair; it can never be scored or decided on.
@@ -7,7 +8,7 @@ own, to measure whether decisions are fair; it can never be scored or decided on
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
@@ -54,6 +55,19 @@ def barred(jurisdiction: Jurisdiction, day: date, laws: Laws = LAWS) -> dict[Dat
     if not found:
         laws.at(jurisdiction, "protected", day)  # silent, and says so
     return found
+
+
+@dataclass(frozen=True)
+class LawOfDay:
+    """The law of these places on one day, as a score asks it."""
+
+    jurisdictions: tuple[Jurisdiction, ...]
+    day: date
+    laws: Laws = field(default=LAWS, repr=False)
+
+    def against(self, declared: Collection[DataCategory], *texts: str) -> Barred | None:
+        """As :func:`objection`."""
+        return objection(self.jurisdictions, self.day, declared, *texts, laws=self.laws)
 
 
 def objection(

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from crypto.documents import document_hash
 from law.categories import DataCategory
-from law.packs import Jurisdiction
+from law.packs import PACKS, Bar, Jurisdiction
 from lending.errors import LawSilent, LawTableError
 
 
@@ -53,12 +53,16 @@ class LawRow(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> LawRow:
-        names_categories = self.key.startswith(("forbidden.", "protected."))
-        if names_categories and (unknown := sorted(set(self.words) - set(DataCategory))):
+        if self.bars and (unknown := sorted(set(self.words) - set(DataCategory))):
             raise ValueError(f"no category of data is called {unknown[0]!r}")
         if self.until is not None and self.until <= self.since:
             raise ValueError(f"it ends on {self.until}, not after its first day {self.since}")
         return self
+
+    @property
+    def bars(self) -> bool:
+        """It names kinds of data that no score and no policy may read."""
+        return self.key.startswith(("forbidden.", "protected."))
 
     def holds(self, day: date) -> bool:
         return self.since <= day and (self.until is None or day < self.until)
@@ -137,6 +141,12 @@ class Laws:
             LawTableError: they make no sense, or say two things of one day.
         """
         more = _read(jurisdiction, text)
+        barred = {row.key for row in self.rows[jurisdiction] if row.bars}
+        if kept := sorted({row.key for row in more} & barred):
+            raise LawTableError(
+                f"{kept[0]!r} says what no score may read, and is not ended or said anew; what you "
+                "bar besides needs a key of its own"
+            )
         known = tuple(_ended(row, more) for row in self.rows[jurisdiction])
         return Laws(dict(self.rows) | {jurisdiction: _apart(known + more)})
 
@@ -204,7 +214,14 @@ def _read(jurisdiction: Jurisdiction, text: str) -> tuple[LawRow, ...]:
 
 def _shipped(jurisdiction: Jurisdiction) -> tuple[LawRow, ...]:
     text = (files("lending.law") / f"{jurisdiction.lower()}.toml").read_text(encoding="utf-8")
-    return _apart(_read(jurisdiction, text))
+    return _apart(_read(jurisdiction, text) + tuple(map(_barring, PACKS[jurisdiction].barred)))
+
+
+def _barring(one: Bar) -> LawRow:
+    """What no feature may be about no score and no policy may read: the list is that of ``law``."""
+    said = one.model_dump(by_alias=True, exclude={"bar", "kinds"})
+    kinds = [kind.value for kind in one.kinds]
+    return LawRow.model_validate({**said, "key": f"{one.bar}.{one.key}", "value": kinds})
 
 
 LAWS = Laws({one: _shipped(one) for one in get_args(Jurisdiction)})

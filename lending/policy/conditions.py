@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from crypto.errors import TahiniError
 from crypto.sentences import shaped
@@ -41,6 +49,11 @@ class DeclaredFact(BaseModel):
 
     ``low`` and ``high`` are its range, both included; ``values`` the codes of a ``code``;
     ``categories`` what it is about and was computed from, which the law is asked about.
+
+    ``keep_days`` is for how long it is used after the day on which it was observed. An ``adverse``
+    record is used no longer than the law allows after its end, which is that day then. What has no
+    day is not used, unless it is ``clean``, the value that tells of none; that stands for what was
+    forgotten, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -51,9 +64,14 @@ class DeclaredFact(BaseModel):
     values: tuple[str, ...] = ()
     categories: tuple[DataCategory, ...] = ()
     about: str = Field(default="", max_length=500)
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
+    adverse: bool = False
+    clean: StrictBool | StrictInt | StrictStr | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
+        if self.clean is not None and not (self.adverse and self.is_one(self.clean)):
+            raise ValueError("clean is a value of an adverse fact that tells of nothing adverse")
         if (self.kind == "code") != bool(self.values):
             raise ValueError("a fact of kind code lists its values, no other does")
         if len(set(self.values)) < len(self.values):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from operator import getitem, sub
 from typing import Any
 
@@ -26,9 +27,10 @@ from credit.edges import Edges
 from credit.models import CreditModel
 from credit.values import by_code, numbers
 from lending.cases import Fact, FeaturePoints, Scored
+from lending.law.features import LawOfDay
 from lending.score.bands import BANDS, Bands
 from lending.score.compiled import NEUTRAL, UNIT, FeatureTable, LookUp, ScoreError, compiled
-from lending.score.protected import Forbids, refuse_protected
+from lending.score.protected import refuse_protected
 
 Bins = NDArray[np.int32]
 
@@ -62,11 +64,11 @@ def whole_points(parts: Sequence[float], total: int, neutral: Collection[int] = 
 @dataclass(frozen=True)
 class Scorer:
     """Scores people by a released model that somebody has verified; ``model_sha256`` says which,
-    ``laws`` what those of the day and place forbid. There is none with a protected feature."""
+    ``under`` by the law of which places and day. There is none with a protected feature."""
 
     look_up: LookUp
     model_sha256: str
-    laws: tuple[Forbids, ...]
+    under: LawOfDay
     bands: Bands = BANDS
     mean_raw: float = field(init=False)
     base: int = field(init=False)
@@ -75,7 +77,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         """Raises ScoreError: a feature is protected."""
-        refuse_protected((table.feature for table in self.look_up.tables), self.laws)
+        refuse_protected((table.feature for table in self.look_up.tables), self.under)
         mean = self.look_up.mean_raw
         object.__setattr__(self, "mean_raw", mean)
         object.__setattr__(self, "base", self.look_up.score(mean))
@@ -89,15 +91,20 @@ class Scorer:
         cls,
         model: CreditModel,
         model_sha256: str,
-        laws: Collection[Forbids],
+        under: LawOfDay,
         bands: Bands = BANDS,
     ) -> Scorer:
-        """A scorer by a verified model, under the ``laws`` of the day and place.
+        """A scorer by a verified model, under the law of places and a day.
 
         Raises:
             ScoreError: a feature is protected, or the model explains no score (an MLP).
         """
-        return cls(compiled(model), model_sha256, tuple(laws), bands)
+        return cls(compiled(model), model_sha256, under, bands)
+
+    def require(self, day: date) -> None:
+        """Raises ScoreError: on that day the law of its places bars a feature."""
+        tables = self.look_up.tables
+        refuse_protected((table.feature for table in tables), replace(self.under, day=day))
 
     @property
     def features(self) -> tuple[str, ...]:

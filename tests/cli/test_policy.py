@@ -109,6 +109,49 @@ def test_people_that_cannot_be_read_are_refused_without_their_values(changed, tm
     assert sentence in said and "high" not in said
 
 
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+BROKEN = {
+    "a.parquet": b"PAR1",
+    "b.parquet": b"no parquet at all",
+    "c.jsonl": b'{"score": "\xff"}',
+    "d.jsonl": nested(100_000).encode(),
+    "e.csv": b"score\n\xff\n",
+    "f.csv": b'score\n"' + b"6" * 140_000 + b"\n",
+    "g.csv": b"score\n6\x00\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_people_in_a_broken_file_are_refused_in_a_sentence(changed, tmp_path, name):
+    file = tmp_path / name
+    file.write_bytes(BROKEN[name])
+    assert str(file) in refused("policy", "diff", POLICY_FILE, changed, "--data", file)
+
+
+@pytest.mark.parametrize("depth", [900, 5_000, 100_000])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", "{}"), ("b.json", '{{"x": {}}}'), ("c.toml", "x = {}"), ("d.json", '{{"nodes": {}, "edges": []}}'),
+     ("e.json", '{{"facts": {{"x": {}}}, "tables": {{"tiers": {{"rows": [{{"when": {{"x": {}}}}}]}}}}}}')],
+)  # fmt: skip
+def test_a_policy_that_nests_too_deep_is_refused_in_a_sentence(tmp_path, name, text, depth):
+    file = tmp_path / name
+    file.write_text(text.format(nested(depth), nested(depth)), encoding="utf-8")
+    assert str(file) in refused("policy", "check", file)
+    assert str(file) in refused("policy", "import", file, "--into", POLICY_FILE, "--out", tmp_path / "new.toml")
+    assert str(file) in refused("policy", "try", POLICY_FILE, "--facts", file) or depth < 5_000
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.json", "a.jws"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\x00", b"", b"x" * 10, b"[" * 5000])
+def test_a_file_that_is_no_policy_is_refused_in_a_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert refused("policy", "check", tmp_path / name)
+
+
 def test_try_says_of_every_row_whether_it_held_and_why(tmp_path):
     facts = {"score": 680, "has_file": True, "arrears_days": 45, "open_loans": None, "identity_verified": True}
     path = tmp_path / "somebody.json"

@@ -180,7 +180,10 @@ def test_bad_input_is_refused_in_one_sentence(signed, asked, tmp_path):
         "no list of objects": data("e.json", "[1]"),
         ".parquet, .csv or .json file": data("f.xlsx", ""),
         "cannot read": data("g.parquet", "PAR1"),
+        "nests too deep": data("i.json", "[" * 100_000),
     }
+    (tmp_path / "j.json").write_bytes(b'[{"late": "\xff"}]')
+    cases |= {"is not JSON in UTF-8": ("--data", tmp_path / "j.json")}
     for why, arguments in cases.items():
         assert why in refused(*asked, *arguments)
     good = data("h.csv", signed.people.head(3).to_csv(index=False))

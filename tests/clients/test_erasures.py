@@ -10,9 +10,12 @@ import pytest
 
 from clients.budget_ledger import Attempt, BudgetLedger, PersonCaps
 from clients.consents import FOLDER
+from clients.erasures import ORDERS, obey
 from clients.errors import NodeError, StoreFailed
+from clients.inbox import Inbox
 from clients.ledger_tables import SCHEMA
 from consent.commands.forget_subject import forget_subject
+from consent.commands.revocations import read_revocations
 from crypto.rosters import Roster
 from privacy.charges import Budget, Charge
 from protocol.schema import now
@@ -137,6 +140,45 @@ def test_the_node_obeys_the_order_before_its_next_release(house):
     assert not [path.name for path in files if person.pseudonym.encode() in path.read_bytes()]
     assert house.client("aspen").revocations() == [], "acknowledged, on the record"
     assert len(node.store.spent([person.pseudonym])[person.pseudonym]) == 1
+
+
+def test_nothing_is_acknowledged_before_each_desk_has_erased_too(house):
+    """A desk says so by emptying its order; what came before is acknowledged all the same."""
+    house.activate()
+    first, person, later = house.consenting("aspen")[:3]
+    node, client = house.node("aspen"), house.client("aspen")
+    desks = [node.home / ORDERS / name for name in ("one", "two")]
+    for desk in desks:
+        desk.mkdir(parents=True)
+    house.withdraw(first)
+    house.borrower_client(person).forget_me()
+    house.withdraw(later)
+    numbers = [one.number for one in client.revocations()]
+    assert not obey(node, client, client.revocations())
+    waiting = client.revocations()
+    assert waiting[0].event_type == "erase" and [one.number for one in waiting] == numbers[1:]
+    for desk in desks:
+        (order,) = desk.iterdir()
+        assert person.pseudonym in order.read_text(encoding="utf-8") and order.stat().st_mode & 0o077 == 0
+        assert not obey(node, client, client.revocations())
+        order.write_bytes(b"")
+    assert obey(node, client, client.revocations())
+    assert client.revocations() == []
+    assert person.pseudonym not in "".join(path.name for desk in desks for path in desk.iterdir())
+
+
+def test_an_inbox_acknowledges_no_more_than_the_desk_has_done(house):
+    house.activate()
+    person, *_ = house.consenting("aspen")
+    node = house.node("aspen")
+    (node.home / ORDERS / "desk").mkdir(parents=True)
+    house.borrower_client(person).forget_me()
+    tokens = read_revocations(house.registry, house.registry.consortium.party("aspen"), 0)
+    with pytest.raises(NodeError, match="tahini desk erase"):
+        Inbox(node).receive(tokens)
+    (order,) = (node.home / ORDERS / "desk").iterdir()
+    order.write_bytes(b"")
+    assert Inbox(node).receive(tokens)
 
 
 def test_a_copy_from_before_an_erasure_is_fetched_anew_and_no_tombstone_may_be_used(house):

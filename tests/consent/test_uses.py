@@ -291,6 +291,82 @@ def test_a_consent_is_used_no_oftener_than_its_notice_says(fresh_market, tmp_pat
     desk.reads(person, "given-anew")
 
 
+def following(desk: Desk, person, first: Blinding, application: str = "review-1") -> UseStatement:
+    return reading(desk, person, Blinding.of(application, first))
+
+
+def limited(market: Market, folder: Path, **limits: Any) -> tuple[Desk, Any]:
+    """Somebody whose consent counts its uses."""
+    asks_to_score(market, limits=limits)
+    [person] = market.consenting("aspen")
+    market.clock.move(seconds=1)
+    return Desk.of(market, folder / "desk"), person
+
+
+ONCE = {"fetch_type": "one-time"}
+
+
+def test_the_review_of_an_application_is_part_of_its_use(fresh_market, tmp_path):
+    market = fresh_market
+    desk, person = limited(market, tmp_path, **ONCE)
+    first, permission, _ = desk.reads(person)
+    desk.sender.deliver()
+    review = Blinding.of("review-1", first)
+    for said in (following(desk, person, first, "verification-1"), reading(desk, person, review)):
+        assert handed_in(market, said)[0]["index"] is not None
+    decided, _ = desk.decides(review, permission, automated=False)
+    assert handed_in(market, decided)[0]["index"] is not None
+    assert "used up" in refusal(market, reading(desk, person, Blinding.of("another")))
+
+
+def test_no_machine_decides_in_what_follows_an_application(market, desk):
+    [person] = market.consenting("aspen")
+    first, permission, _ = desk.reads(person)
+    review = Blinding.of("review-1", first)
+    handed_in(market, reading(desk, person, review))
+    with pytest.raises(ValueError, match="a person decides"):
+        desk.decides(review, permission, automated=True)
+    alone, _ = desk.decides(Blinding("review-1", review.salt), permission, automated=True)
+    assert "another application than the step before" in refusal(market, alone)
+
+
+def test_what_follows_follows_an_application_of_the_same_person_that_follows_none(market, desk):
+    one, other = market.consenting("aspen", 2)
+    first, _, _ = desk.reads(one)
+    assert "no use.read of this application and person" in refusal(market, following(desk, other, first))
+    assert "no use.read of this application" in refusal(market, following(desk, one, Blinding.of("nowhere")))
+    review = Blinding.of("review-1", first)
+    handed_in(market, reading(desk, one, review))
+    assert "itself part of another" in refusal(market, following(desk, one, review, "chained"))
+
+
+def test_what_follows_a_use_of_a_consent_that_was_given_anew_is_a_use_of_its_own(fresh_market, tmp_path):
+    market = fresh_market
+    desk, person = limited(market, tmp_path, **ONCE)
+    first, _, _ = desk.reads(person)
+    market.clock.move(seconds=1)
+    market.says(person, "withdraw")
+    assert "withdrawn" in refusal(market, following(desk, person, first))
+    market.says(person, "give")
+    market.clock.move(minutes=3)
+    assert handed_in(market, following(desk, person, first))[0]["index"] is not None
+    assert "used up" in refusal(market, following(desk, person, first, "once-more"))
+    assert "used up" in refusal(market, reading(desk, person, Blinding.of("another")))
+
+
+@pytest.mark.parametrize("limits", [ONCE, {"frequency": {"times": 1, "per": "day"}}])
+def test_two_uses_in_one_request_are_two(fresh_market, tmp_path, limits):
+    """A batch is counted as it grows, and in the second in which the consent was given."""
+    market = fresh_market
+    asks_to_score(market, limits=limits)
+    [person] = market.consenting("aspen")
+    desk = Desk.of(market, tmp_path / "desk")
+    first = Blinding.of("a-1")
+    said = [reading(desk, person, one) for one in (first, Blinding.of("a-2"), Blinding.of("r", first))]
+    assert [one["refused"] and "used up" in one["refused"] for one in handed_in(market, *said)] == [None, True, None]
+    assert "used up" in refusal(market, reading(desk, person, Blinding.of("a-3")))
+
+
 # --- afterwards
 
 

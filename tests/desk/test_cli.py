@@ -15,7 +15,11 @@ from support.lending_house import PROFILES, write_home
 
 from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check
 from crypto.keys import SigningKey
+from desk.consents import ScoringConsents
+from desk.home import open_desk
+from desk.lending_rules import ReleasedRules
 from desk.released import REFERENCE_FILE, read_scorer
+from law.categories import DataCategory
 from protocol.recalls import ModelRecall
 from protocol.schema import now
 from tahini import main
@@ -55,7 +59,7 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     assert missing.exit_code == 1 and len(missing.stderr.strip().splitlines()) == 1
     from clients.home import Node
 
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     (home / REFERENCE_FILE).unlink()
     nothing = run("status", "--home", home)
@@ -90,7 +94,7 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
     home, kept = tmp_path / "desk", node / MODELS_FOLDER / sha256
     run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
     opened = Node.open(node)
-    scorer, _ = read_scorer(opened, sha256)
+    scorer, _ = read_scorer(opened, sha256, now().date())
     write_home(home, risk, scorer)
     assert run("status", "--home", home).exit_code == 0
     found = check(KeptModel.read(kept), sha256, opened.consortium)
@@ -105,6 +109,17 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
         assert refused.exit_code == 1 and "lives by the river" in refused.stderr
     finally:
         (kept / RECALLS_FILE).write_bytes(before)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet", b"PAR1" + b"\x00" * 40 + b"PAR1"])
+def test_a_sample_that_cannot_be_read_makes_no_reference(made, tmp_path: Path, content: bytes):
+    _, node, risk, sha256 = made
+    home, sample = tmp_path / "desk", tmp_path / "sample.parquet"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    sample.write_bytes(content)
+    found = run("reference", "--home", home, "--data", sample, "--cut-off", "600")
+    assert found.exit_code == 1 and str(sample) in found.stderr and len(found.stderr.strip().splitlines()) == 1
+    assert not (home / REFERENCE_FILE).exists()
 
 
 def test_callers_are_added_once_and_revoked(made, tmp_path: Path):
@@ -126,7 +141,7 @@ def test_a_policy_of_somebody_elses_is_not_used(made, tmp_path: Path):
 
     home = tmp_path / "desk"
     run("init", "--home", home, "--node", node, "--risk-key", SigningKey.generate().public.text, "--model", sha256)
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     refused = run("status", "--home", home)
     assert refused.exit_code == 1 and "does not verify" in refused.stderr
@@ -138,8 +153,25 @@ def test_reasons_without_words_stop_the_desk(made, tmp_path: Path):
 
     home = tmp_path / "desk"
     run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
-    scorer, _ = read_scorer(Node.open(node), sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
     write_home(home, risk, scorer)
     (home / "reasons.toml").unlink()
     refused = run("status", "--home", home)
     assert refused.exit_code == 1 and "has no words" in refused.stderr
+
+
+def test_what_the_consortium_declares_sensitive_reaches_the_consents(made, tmp_path: Path, monkeypatch):
+    from clients.home import Node
+
+    _, node, risk, sha256 = made
+    home = tmp_path / "desk"
+    run("init", "--home", home, "--node", node, "--risk-key", risk.public.text, "--model", sha256)
+    scorer, _ = read_scorer(Node.open(node), sha256, now().date())
+    write_home(home, risk, scorer)
+    monkeypatch.setattr(ReleasedRules, "declared_sensitive", frozenset({DataCategory.REPAYMENT}))
+    desk = open_desk(home)
+    try:
+        assert isinstance(desk.permits, ScoringConsents)
+        assert desk.permits._declared == {DataCategory.REPAYMENT}
+    finally:
+        desk.close()

@@ -174,6 +174,51 @@ def test_a_loan_taken_meanwhile_stops_the_payout_of_another(desk: Counter):
     assert len(loans(desk)) == 1
 
 
+def accepted(desk: Counter, count: int) -> list[dict]:
+    """Of several people, all before anything was paid out."""
+    found = [desk.offered(pseudonym=pseudonym()) for _ in range(count)]
+    assert [desk.accepts(one).status_code for one in found] == [201] * count
+    return found
+
+
+def test_all_that_is_lent_below_the_cut_off_is_counted_again_at_payout(either: Counter):
+    """Each was decided while nothing was owed there."""
+    either.rules.explored = 1_100_000
+    first, second, third = accepted(either, 3)
+    assert either.pays(first["id"], "pay-1").status_code == 201
+    loan = either.pays(second["id"], "pay-2").json()["id"]
+    full = either.pays(third["id"], "pay-3")
+    assert (full.status_code, "below the cut-off" in full.json()["detail"]) == (409, True)
+    either.clock.move(days=30)
+    rest = either.call("reader", "GET", f"/v1/loans/{loan}").json()["owed"]
+    assert either.repays(loan, "in-1", sum(rest.values())).status_code == 201
+    assert either.pays(third["id"], "pay-3").status_code == 201
+
+
+def test_two_payouts_below_the_cut_off_at_one_moment_cannot_both_pass(either: Counter):
+    either.rules.explored = 900_000
+    found = accepted(either, 4)
+    either.tokens["servicing"] = either.token_of("servicing")
+    answers: list[int] = []
+
+    def pays(number: int, application: str) -> None:
+        answers.append(either.pays(application, f"pay-{number}").status_code)
+
+    threads = [threading.Thread(target=pays, args=(at, one["id"])) for at, one in enumerate(found)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answers) == [201, 409, 409, 409]
+
+
+def test_what_is_lent_above_the_cut_off_is_not_counted_there(desk: Counter):
+    desk.lent("pay-0", pseudonym=pseudonym())
+    desk.rules.explored = 500_000
+    (one,) = accepted(desk, 1)
+    assert desk.pays(one["id"], "pay-1").status_code == 201
+
+
 def test_a_payout_dated_back_sees_the_loan_taken_meanwhile(desk: Counter):
     who = pseudonym()
     first, second = desk.offered(pseudonym=who), desk.offered(pseudonym=who)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from support.counter import BAD, MIDDLING, Counter, counter
+from support.counter import BAD, HASHES, MIDDLING, Counter, StandInSource, counter
+from support.world import pseudonym
 
+from desk.commands.retain import retain
+from desk.commands.status import standing
+from desk.errors import RulesMissing
+from desk.lending_rules import Versions
+from desk.records import held
+from desk.sealing import AtRest
+from desk.sources import About, Reading, Sources
 from desk.storage import tables
 from law.categories import DataCategory
+from protocol.terms import Limits
 from protocol.uses import UseStatement
 
 REASONS = ["two salaries were seen on paper"]
@@ -143,6 +154,7 @@ def test_four_eyes_are_two_people(tmp_path: Path):
         assert desk.call("reader", "GET", path).json()["status"] == "in-review"
         own = desk.call("reviewer.li", "POST", f"/v1/reviews/{review}/second", {"agrees": True})
         assert own.status_code == 403
+        assert takes(desk, review, "reviewer.wu").json()["proposed"][0]["reasons"] == REASONS
         other = desk.call("reviewer.wu", "POST", f"/v1/reviews/{review}/second", {"agrees": True})
         assert other.json()["status"] == "decided"
         assert desk.call("reader", "GET", path).json()["status"] == "offered"
@@ -156,6 +168,7 @@ def test_a_second_person_may_disagree(tmp_path: Path):
         _, review = queued(desk)
         takes(desk, review)
         decides(desk, review)
+        takes(desk, review, "reviewer.wu")
         back = desk.call("reviewer.wu", "POST", f"/v1/reviews/{review}/second", {"agrees": False})
         assert back.json()["status"] == "waiting"
         assert takes(desk, review, "reviewer.wu").json()["proposed"][0]["reasons"] == REASONS
@@ -189,3 +202,153 @@ def test_a_reviewers_words_are_sealed(desk: Counter, tmp_path: Path):
     decides(desk, review)
     content = (tmp_path / "desk.db").read_bytes() + (tmp_path / "desk.db-wal").read_bytes()
     assert b"two salaries" not in content
+
+
+# --- what they see, and under what they decide
+
+
+def seconds(desk: Counter, review: str, who: str = "reviewer.wu", agrees: bool = True):
+    return desk.call(who, "POST", f"/v1/reviews/{review}/second", {"agrees": agrees})
+
+
+def test_nobody_agrees_to_what_they_have_not_read(tmp_path: Path):
+    with counter(tmp_path / "desk.db", four_eyes=True) as desk:
+        _, review = queued(desk)
+        takes(desk, review)
+        decides(desk, review)
+        for agrees in (True, False):
+            blind = seconds(desk, review, agrees=agrees)
+            assert (blind.status_code, "reads the case" in blind.json()["detail"]) == (409, True)
+        seen = takes(desk, review, "reviewer.wu").json()
+        assert (seen["proposed"][0]["by"], seen["case"]["facts"]["late"]["value"]) == ("reviewer.li", MIDDLING)
+        assert seconds(desk, review, agrees=False).status_code == 201
+        takes(desk, review)
+        decides(desk, review, "decline")
+        assert seconds(desk, review).status_code == 409, "what is proposed now is another thing"
+        takes(desk, review, "reviewer.wu")
+        assert seconds(desk, review).status_code == 201
+
+
+def test_what_was_asked_then_is_hidden_and_named_though_it_is_asked_no_more(desk: Counter):
+    """A reviewer sees the stored case, not what today's sources would make of it."""
+    about = About("office", DataCategory.SEX, ("attr",), also=(DataCategory.BUREAU,))
+    desk.desk.sources = Sources([desk.book, StandInSource(about, {"attr": "f"})])
+    _, review = queued(desk)
+    desk.desk.sources = Sources([desk.book])
+    desk.book.values["late"] = 99
+    seen = takes(desk, review)
+    assert "attr" not in seen.json()["case"]["facts"] and seen.json()["case"]["facts"]["late"]["value"] == MIDDLING
+    assert decides(desk, review).status_code == 201
+    read, scored = (UseStatement.verify(token, desk.log.key.public) for token in desk.log.entries[2:])
+    named = {"book": DataCategory.REPAYMENT, "office": DataCategory.SEX, "office-bureau": DataCategory.BUREAU}
+    assert read.sources == scored.sources == named
+
+
+def test_what_a_source_is_said_to_hold_today_needs_its_consent_too(desk: Counter):
+    _, review = queued(desk)
+    about = About("income", DataCategory.INCOME, ("income",), also=(DataCategory.SEX,))
+    object.__setattr__(desk.income, "about", about)
+    desk.consents.refused = {DataCategory.SEX}
+    assert takes(desk, review).status_code == 403
+
+
+def test_a_fact_that_a_notice_lets_nobody_use_any_more_is_not_shown(desk: Counter):
+    asked, day = desk.consents.check, desk.desk.now().date()
+    limits = {DataCategory.INCOME: (Limits(data_life_days=30),)}
+    desk.consents.check = lambda *who: replace(asked(*who), limits=limits)  # type: ignore[method-assign]
+    desk.income.ask = lambda _: {"income": Reading(4000, day)}  # type: ignore[method-assign]
+    _, review = queued(desk)
+    assert takes(desk, review).json()["case"]["facts"]["income"]["value"] == 4000
+    desk.clock.move(days=31)
+    assert takes(desk, review).json()["case"]["facts"]["income"]["status"] == "refused"
+
+
+def test_a_reviewer_is_told_what_is_new_and_when(desk: Counter):
+    person = pseudonym()
+    application = desk.offered(pseudonym=person)
+    begun, (_, review) = desk.desk.now(), queued(desk, pseudonym=person)
+    desk.clock.move(hours=1)
+    desk.accepts(application)
+    assert desk.pays(application["id"]).status_code == 201
+    seen = takes(desk, review).json()
+    read, now = (datetime.fromisoformat(when) for when in (seen["read_at"], seen["owes_now"]["at"]))
+    assert begun <= read < begun + timedelta(hours=1) <= now
+    assert (seen["case"]["outstanding"], seen["owes_now"]["amount"]) == (0, 500_000)
+
+
+LATER = Versions("1" * 64, "2" * 64, "3" * 64, "4" * 64)
+
+
+def test_a_person_decides_under_what_is_in_force_on_their_day(desk: Counter):
+    person = pseudonym()
+    before = desk.offered(pseudonym=person)
+    application, review = queued(desk, pseudonym=person)
+    desk.rules.in_force = LATER
+    desk.accepts(before)
+    desk.pays(before["id"])
+    takes(desk, review)
+    assert decides(desk, review).status_code == 201
+    with desk.desk.reading() as hand:
+        made = held(hand.connection, application["id"]).made(desk.desk)
+        row = held(hand.connection, application["id"]).decision
+    (name,) = made.reviewed.staff
+    assert len(name) == 32 and "li" not in made.payload()["reviewed"]["staff"]
+    assert (row.model_hash, row.policy_hash, row.law_hash) == (HASHES.model, LATER.policy, LATER.law)
+    assert made.payload()["reviewed"] == {
+        "staff": [name], "model_hash": HASHES.model, "policy_hash": LATER.policy, "law_hash": LATER.law,
+        "product_hash": LATER.product, "outstanding": 500_000,
+    }  # fmt: skip
+    scored = UseStatement.verify(desk.log.entries[-1], desk.log.key.public)
+    assert (scored.policy, scored.law) == (LATER.policy, LATER.law)
+    found = desk.call("reader", "GET", f"/v1/applications/{application['id']}").json()
+    assert desk.accepts(found).status_code == 201
+    assert desk.pays(application["id"], "pay-2").status_code == 201, "the person knew what was owed"
+
+
+def test_each_of_two_has_a_name_of_their_own_in_the_decision(tmp_path: Path):
+    with counter(tmp_path / "desk.db", four_eyes=True) as desk:
+        application, review = queued(desk)
+        takes(desk, review)
+        decides(desk, review)
+        takes(desk, review, "reviewer.wu")
+        seconds(desk, review)
+        with desk.desk.reading() as hand:
+            staff = held(hand.connection, application["id"]).made(desk.desk).reviewed.staff
+        assert staff == [desk.desk.at_rest.alias(who) for who in ("reviewer.li", "reviewer.wu")]
+        assert len(set(staff)) == 2 and AtRest(b"x" * 32).alias("reviewer.li") not in staff
+
+
+def test_a_person_may_decline_where_nothing_is_in_force_and_not_approve(desk: Counter, monkeypatch):
+    _, review = queued(desk)
+    takes(desk, review)
+
+    def missing(*_):
+        raise RulesMissing("no policy is in force")
+
+    monkeypatch.setattr(type(desk.rules), "versions", missing)
+    assert decides(desk, review).status_code == 503
+    assert decides(desk, review, "decline").status_code == 201
+
+
+def test_a_review_is_part_of_the_use_that_the_application_is(desk: Counter):
+    _, review = queued(desk)
+    takes(desk, review)
+    decides(desk, review)
+    said = [UseStatement.verify(token, desk.log.key.public) for token in desk.log.entries]
+    assert [one.follows for one in said] == [None, None, said[0].application, said[0].application]
+    assert said[2].application == said[3].application != said[0].application
+
+
+def test_nobody_waits_for_a_decision_that_is_void(desk: Counter):
+    desk.log.refuses = "use.scored"
+    application, review = queued(desk)
+    assert desk.call("reader", "GET", f"/v1/applications/{application['id']}").json()["status"] == "void"
+    assert desk.call("reader", "GET", f"/v1/reviews/{review}").json()["status"] == "void"
+    assert desk.call("reader", "GET", "/v1/reviews?status=waiting").json()["items"] == []
+    assert [one["id"] for one in desk.call("reader", "GET", "/v1/reviews?status=void").json()["items"]] == [review]
+    assert takes(desk, review).status_code == 409
+    desk.asks(BAD)
+    found = standing(desk.desk, [])
+    assert (found.reviews_waiting, found.letters_waiting) == (0, 0)
+    desk.clock.move(days=31)
+    assert retain(desk.desk, 30).forgotten == 2

@@ -27,6 +27,7 @@ from law.categories import DataCategory
 from protocol.errors import BadSettings
 from protocol.requests import SignedRequest
 from protocol.schema import now
+from protocol.uses import UseStatement
 
 BOOK = About("book", DataCategory.REPAYMENT, ("late", "income"), 5.0)
 COLUMNS = {"late": "times_late", "income": "income"}
@@ -179,7 +180,11 @@ def test_a_verifier_confirms_what_was_stated_and_the_reviewer_is_told(desk: Coun
     assert desk.log.steps() == ["use.read", "use.scored", "use.read"], "once, and before anybody was asked"
     (review,) = desk.call("reader", "GET", "/v1/reviews").json()["items"]
     seen = desk.call("reviewer.li", "POST", f"/v1/reviews/{review['id']}/taking").json()
-    assert seen["verifications"] == [{"kind": "employment", "provider": "employer", "result": "confirmed"}]
+    (verified,) = seen["verifications"]
+    assert seen["read_at"] <= seen["case"]["now"] and verified.pop("asked_at")
+    assert verified == {"kind": "employment", "provider": "employer", "result": "confirmed"}
+    first, _, read = (UseStatement.verify(token, desk.log.key.public) for token in desk.log.entries[:3])
+    assert read.follows == first.application, "part of the same use"
 
 
 def test_nobody_is_asked_to_verify_without_consent_to_that_kind_of_data(desk: Counter):

@@ -384,6 +384,30 @@ def test_a_receipt_does_not_rest_on_what_was_not_named_before(market, desk, deci
     assert check_decision_receipt(receipt, *trust)
 
 
+def test_a_receipt_of_a_review_proves_which_application_it_is_part_of(market, desk):
+    [person] = market.consenting("aspen")
+    first, permission, _ = desk.reads(person)
+    review = Blinding.of("r-1", first)
+    sources = {"bureau": DataCategory.BUREAU}
+    with desk.storage.write() as connection:
+        desk.trail.keep(connection, desk.trail.read(review, permission, sources))
+    case, decision = decided("a-1", market)
+    payload = decision_payload(decision)
+    said = desk.trail.scored(review, permission, Decided(case, payload, sources, False))
+    with desk.storage.write() as connection:
+        desk.trail.record(connection, review, said)
+    desk.sender.deliver()
+    market.checkpoint()
+    token = desk.trail.receipt(review, payload)
+    found = verify_kept(token, market.registry.consortium, [person.pseudonym])
+    assert found.facts["follows"] == first.name and "part of the use" in found.sentence
+    receipt, key = DecisionReceipt.claimed(token), market.keys["aspen"]
+    for forged in ({"first_salt": None}, {"first_salt": review.salt}):
+        token = receipt.model_copy(update=forged).sign(key)
+        with pytest.raises(ProofError, match="of this application"):
+            verify_kept(token, market.registry.consortium)
+
+
 def test_a_decision_in_json_has_no_floating_point_and_all_but_the_trace(market):
     _, decision = decided("a", market)
     payload = decision_payload(decision)

@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from support import scorecards
 from support.counter import GOOD, HASHES, Counter
+from support.lending_cases import POLICY
 from support.world import schema_of
 
 from credit.features import forget
@@ -21,11 +24,16 @@ from crypto.errors import ProofError, SealError
 from desk.commands.apply import within_notices
 from desk.described import AskedAs, read_sources
 from desk.errors import RulesMissing, SourceFailed
+from desk.lending_rules import ReleasedRules
 from desk.records import held
-from desk.retention import kept
+from desk.retention import kept, kept_by_policy
 from desk.sources import About, FileSource, Inquiry, Readable, Reading, Sources
 from law.categories import DataCategory
+from lending import Scorer
 from lending.cases import Fact
+from lending.law.features import LawOfDay
+from lending.law.rows import LAWS
+from lending.policy.conditions import DeclaredFact
 from protocol.errors import BadSettings
 from protocol.schema import now
 from protocol.terms import Limits
@@ -141,6 +149,60 @@ def test_the_desk_forgets_what_training_forgets(age, value, adverse, clean, days
     assert (fact.status, fact.value) == (("absent", None) if pd.isna(trained) else ("present", trained))
 
 
+def days_ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+ADVERSE = {"adverse": True, "clean": 0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "day", "found"),
+    [
+        ({}, 40, None, 40),
+        ({}, 40, days_ago(1826), 40),
+        ({}, 40, days_ago(1827), None),
+        ({"keep_days": 30}, 40, days_ago(30), 40),
+        ({"keep_days": 30}, 40, days_ago(31), None),
+        ({"keep_days": 30}, 40, None, None),
+        (ADVERSE, 40, days_ago(1826), 40),
+        (ADVERSE, 40, days_ago(1827), 0),
+        (ADVERSE | {"keep_days": 3000}, 40, days_ago(1827), 0),
+        (ADVERSE, 40, None, None),
+        (ADVERSE, 0, None, 0),
+        ({"adverse": True}, 40, days_ago(1827), None),
+    ],
+)
+def test_a_fact_that_only_a_policy_reads_has_a_rule_too(rule, value, day, found):
+    """An adverse record without a day is not used, and never taken for none."""
+    declared = {"x": DeclaredFact.model_validate({"kind": "integer"} | rule)}
+    fact = kept_by_policy({"x": Fact("x", "present", value, "s", day)}, declared, "CN", TODAY)["x"]
+    assert (fact.status, fact.value) == (("absent", None) if found is None else ("present", found))
+
+
+def test_a_policys_rule_is_asked_of_what_no_model_reads():
+    rules = ReleasedRules((POLICY,), SimpleNamespace(laws=LAWS), None)  # type: ignore[arg-type]
+    old = Fact("arrears_days", "present", 90, "bureau", date(2020, 1, 1))
+    assert rules.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 0
+    model = SimpleNamespace(schema=schema_of({"name": "arrears_days", "kind": "integer", "category": "bureau"}))
+    ours = replace(rules, model=model)
+    assert ours.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 90, "the model's own schema says"
+    assert rules.kept({"arrears_days": old}, date(2040, 1, 1))["arrears_days"].value == 90, "not in force"
+
+
+@pytest.mark.parametrize("wrong", [{"clean": 0}, {"adverse": True, "clean": "none"}, {"keep_days": 0}])
+def test_a_rule_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        DeclaredFact.model_validate({"kind": "integer"} | wrong)
+
+
+def test_what_the_consortium_declares_sensitive_needs_that_consent_at_the_desk():
+    features = [{"name": "x", "kind": "integer", "category": "repayment", "sensitivity": "sensitive"},
+                {"name": "y", "kind": "integer", "category": "bureau"}]  # fmt: skip
+    rules = ReleasedRules((), SimpleNamespace(), SimpleNamespace(schema=schema_of(*features)))  # type: ignore[arg-type]
+    assert rules.declared_sensitive == {REPAYMENT}
+
+
 def test_only_what_is_present_is_forgotten():
     schema = schema_of({"name": "x", "kind": "integer", "category": "repayment", "dated_by": "day"})
     said = {"x": Fact("x", "refused", None, "s"), "y": Fact("y", "present", 1, "s")}
@@ -209,3 +271,21 @@ def test_only_what_cannot_be_opened_is_forgotten(desk: Counter, monkeypatch, err
     monkeypatch.setattr(desk.desk.trail, "receipt", fails)
     answer = desk.call("origination", "GET", f"/v1/decisions/{said['decision']['id']}/receipt")
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:tahini:problem:{code}")
+
+
+def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
+    """A desk that was opened before that day goes on serving after it."""
+    turn, schema = date(2026, 11, 28), scorecards.model().embedding.grid.schema
+    row = (
+        '[[row]]\nkey = "protected.own"\nvalue = ["bureau"]\nfrom = {}\narticle = "a"\nsource = "s"\nverified = true\n'
+    )
+    laws = LAWS.with_rows("CN", row.format(turn))
+    under = LawOfDay(schema.jurisdictions, turn - timedelta(days=1), laws)
+    scorer = Scorer.of(scorecards.model(), "0" * 64, under)
+    model = SimpleNamespace(scorer=scorer)
+    names = POLICY.document.products
+    pricing = SimpleNamespace(laws=LAWS, product=lambda _: SimpleNamespace(hash="f" * 64))
+    rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
+    assert rules.versions(names[0], turn - timedelta(days=1)).product == "f" * 64
+    with pytest.raises(RulesMissing, match=r"is about bureau.*nothing is scored by it"):
+        rules.versions(names[0], turn)

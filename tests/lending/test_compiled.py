@@ -30,7 +30,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def scorer(model):
-    return Scorer.of(model, "0" * 64, ())
+    return Scorer.of(model, "0" * 64, scorecards.UNDER)
 
 
 def equal_for(scorer, model, rows):
@@ -86,7 +86,7 @@ class _Standing:
 @given(st.sampled_from(KINDS), st.integers(0, 2**20), st.floats(0.01, 4.0))
 def test_any_model_is_its_look_ups(kind, seed, size):
     model = scorecards.model(kind, seed, size)
-    equal_for(Scorer.of(model, "0" * 64, ()), model, scorecards.people(40, seed))
+    equal_for(Scorer.of(model, "0" * 64, scorecards.UNDER), model, scorecards.people(40, seed))
 
 
 def test_random_people_score_as_the_model_scores_them(scorer, model):

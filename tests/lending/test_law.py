@@ -5,20 +5,27 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.lending_cases import payload
+from support.world import feature_of
 
+from credit.features import Feature
 from law.categories import DataCategory
 from law.deadlines import deadlines
 from law.packs import PACKS, Jurisdiction
 from lending.errors import LawSilent, LawTableError
 from lending.law.caps import cap, longest_extension
-from lending.law.features import barred, objection
+from lending.law.features import LawOfDay, barred, objection
 from lending.law.rows import LAWS, Laws
+from lending.policy.document import PolicyDocument, unlawful
+from lending.score.compiled import ScoreError
+from lending.score.protected import refuse_protected
 
 TODAY = date(2026, 11, 27)
 TURN = date(2028, 1, 1)
@@ -108,8 +115,49 @@ def test_the_days_for_objections_are_those_that_requests_are_answered_in():
 
 @pytest.mark.parametrize("place", PLACES)
 def test_whatever_training_may_not_read_no_score_may_read(place):
+    """There is one list of both."""
     found = barred(place, TODAY)
-    assert {category for category in DataCategory if PACKS[place].article_against(category)} <= set(found)
+    assert {category for category in DataCategory if PACKS[place].article_against(category)} == set(found)
+    assert {row.key for row in LAWS.rows[place] if row.bars} == {f"{one.bar}.{one.key}" for one in PACKS[place].barred}
+
+
+LISTED = [(place, bar, kind) for place in PLACES for bar in PACKS[place].barred for kind in bar.kinds]
+
+
+@pytest.mark.parametrize(("place", "bar", "kind"), LISTED)
+def test_what_the_list_bars_enters_no_score_and_no_policy_from_its_day_on(place, bar, kind):
+    feature = Feature.model_validate(feature_of(name="x1", kind="number", category="bureau"))
+    feature = feature.model_copy(update={"category": kind})
+    facts = payload()["facts"] | {"x1": {"kind": "integer", "low": 0, "high": 9, "categories": [kind]}}
+    document = PolicyDocument.model_validate(payload(facts=facts)).model_copy(update={"jurisdiction": place})
+    document = document.model_copy(update={"facts": {"x1": document.facts["x1"]}})
+    law = partial(objection, laws=LAWS)
+    for day in (bar.since, (bar.until or date(2200, 1, 1)) - DAY):
+        with pytest.raises(ScoreError, match=f"is about {kind}, .*{place}: "):
+            refuse_protected([feature], LawOfDay((place,), day))
+        assert f"is about {kind}, " in str(unlawful(document, law, day))
+    if not any(one.since <= bar.since - DAY and kind in one.kinds for one in PACKS[place].barred):
+        before = bar.since - DAY
+        try:
+            refuse_protected([feature], LawOfDay((place,), before))
+        except LawSilent:
+            assert not barred_then(place, before)
+        else:
+            assert unlawful(document, law, before) is None
+
+
+def barred_then(place: Jurisdiction, day: date) -> bool:
+    return any(row.bars and row.holds(day) for row in LAWS.rows[place])
+
+
+@pytest.mark.parametrize("since", ["2026-12-01", "2013-03-15"])
+def test_a_lender_adds_to_what_is_barred_and_never_takes_from_it(since):
+    """A row of the same key would end the one that is there."""
+    row = '[[row]]\nkey = "{}"\nvalue = {}\nfrom = {}\narticle = "a"\nsource = "s"\nverified = true\n'
+    with pytest.raises(LawTableError, match="needs a key of its own"):
+        LAWS.with_rows("CN", row.format("protected.unrelated", '["orientation"]', since))
+    more = LAWS.with_rows("CN", row.format("protected.own", '["age"]', since))
+    assert {"sex", "age"} <= set(barred("CN", date(2026, 12, 1), more))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -129,7 +177,7 @@ def test_a_name_that_gives_a_protected_category_away_is_barred_whatever_is_decla
 def test_social_data_is_barred_in_the_union_from_its_day_on():
     turn = date(2026, 11, 20)
     assert objection(["EU"], turn - DAY, [DataCategory.SOCIAL]) is None
-    assert objection(["EU"], turn, [DataCategory.SOCIAL]).row.article == "CCD2 2023/2225 18"
+    assert objection(["EU"], turn, [DataCategory.SOCIAL]).row.article == "CCD2 18(3), 19(5)"
     assert objection(["EU"], turn - DAY, [DataCategory.HEALTH]).bar == "forbidden"
 
 

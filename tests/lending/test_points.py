@@ -20,7 +20,7 @@ from lending.score.scorer import whole_points
 
 NAMES = tuple(one["name"] for one in scorecards.FEATURES)
 SCORERS = {
-    (kind, size): Scorer.of(scorecards.model(kind, seed=5, size=size), "0" * 64, ())
+    (kind, size): Scorer.of(scorecards.model(kind, seed=5, size=size), "0" * 64, scorecards.UNDER)
     for kind in ("scorecard", "gam")
     for size in (0.3, 3.0)
 }

@@ -58,7 +58,7 @@ def test_reasons_equal_brute_force(points, mean, families):
 
 
 def test_who_scores_below_everybody_above_the_cut_off_always_has_a_reason():
-    scorer = Scorer.of(scorecards.model(seed=5), "0" * 64, ())
+    scorer = Scorer.of(scorecards.model(seed=5), "0" * 64, scorecards.UNDER)
     sample = [scorer.score(row) for row in scorecards.people(400, 2)]
     cut_off = sorted(one.score for one in sample)[250]
     mean = just_above(sample, cut_off)
@@ -111,7 +111,7 @@ def test_a_reference_of_another_model_is_refused():
 
 
 def test_reasons_need_no_model_so_a_stored_decision_gives_the_same_ones_again():
-    scorer = Scorer.of(scorecards.model("gam", seed=5), "0" * 64, ())
+    scorer = Scorer.of(scorecards.model("gam", seed=5), "0" * 64, scorecards.UNDER)
     one = scorer.score(scorecards.ordinary())
     mean = reference(**dict.fromkeys(NAMES, 30.0))
     kept = json.loads(json.dumps(asdict(one)))
@@ -121,7 +121,7 @@ def test_reasons_need_no_model_so_a_stored_decision_gives_the_same_ones_again():
 
 def test_interactions_are_named_by_their_features():
     """A GAM's pairs are nobody's own line: both of their features carry them."""
-    scorer = Scorer.of(scorecards.model("gam", seed=5), "0" * 64, ())
+    scorer = Scorer.of(scorecards.model("gam", seed=5), "0" * 64, scorecards.UNDER)
     one = scorer.score(scorecards.ordinary())
     assert {part.feature for part in one.points} == set(NAMES)
     assert one.base + sum(part.points for part in one.points) == one.score

@@ -48,7 +48,7 @@ AS_TEXT = (
 
 
 def scorer_of(kind):
-    return Scorer.of(scorecards.model(kind, seed=11), "0" * 64, ())
+    return Scorer.of(scorecards.model(kind, seed=11), "0" * 64, scorecards.UNDER)
 
 
 def typed(rows):

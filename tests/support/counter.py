@@ -52,7 +52,7 @@ from protocol.snapshots import Reason
 from protocol.uses import ConsentNamed, UseStatement
 
 RULES = [RuleDocument(kind, kind.encode()) for kind in get_args(RuleKind)[:4]]
-HASHES = Versions(*(one.sha256 for one in RULES))
+HASHES = Versions(*(one.sha256 for one in RULES), "d" * 64)
 GOOD, MIDDLING, BAD = 0, 2, 5
 """Late payments of somebody who is approved, of one whom a person looks at, of one who is declined."""
 
@@ -154,9 +154,12 @@ class PlainRules:
 
     cap: Decimal = Decimal("0.24")
     order: Order = STANDARD
+    in_force: Versions = HASHES
+    explored: int | None = None
+    """What may be owed in all on loans below the cut-off: every approval is one, if this is said."""
 
     def versions(self, product: str, day: date) -> Versions:
-        return HASHES
+        return self.in_force
 
     def documents(self) -> Mapping[str, RuleDocument]:
         return {one.sha256: one for one in RULES}
@@ -177,7 +180,7 @@ class PlainRules:
             found = "review"
         offer = self.offer(case, case.application.amount, case.application.term_days) if found == "approve" else None
         reasons = () if found == "approve" else (PrincipalReason("late", "score", 700 - case.scored.score),)
-        trace = (Step("tiers", found, True, ("score",)),)
+        trace = (Step("tiers", found, True, ("score",)), Step("exploration", "chosen", self.explored is not None, ()))
         sha256 = document_hash({"case": repr(case_json(case))})
         return Decision(
             case.application.id, found, case.scored, offer, reasons, trace, sha256, case.now  # type: ignore[arg-type]
@@ -193,6 +196,9 @@ class PlainRules:
         cost = Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", amount * 450 * term_days // 1_000_000)
         until = case.now + timedelta(days=3)
         return LoanOffer(case.application.product, amount, term_days, 450, 2_000_000, cost, until)
+
+    def most_explored(self, case: Case) -> int:
+        return self.explored or 0
 
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
@@ -210,7 +216,7 @@ class PlainRules:
         return DisclosureTable(name, "e" * 64, offer.amount, day, end, 1, (), offer.cost, ())  # type: ignore[arg-type]
 
     def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
-        return frozenset({"sex"})
+        return frozenset(name for name, kinds in held.items() if name == "sex" or DataCategory.SEX in kinds)
 
 
 @dataclass

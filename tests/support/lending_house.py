@@ -46,11 +46,13 @@ from desk.released import (
     reference_json,
 )
 from law.categories import DataCategory
+from lending.law.features import LawOfDay
 from lending.law.rows import LAWS
 from lending.policy.document import policy_from
 from lending.score.reasons import just_above
 from lending.score.scorer import Scorer
 from protocol.notices import Notice
+from protocol.schema import now
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"
 CATEGORIES = (DataCategory.BUREAU, DataCategory.INCOME, DataCategory.IDENTITY)
@@ -224,7 +226,7 @@ def clear(folder: Path, tilt: float = 0.1) -> tuple[Scorer, bytes]:
     CreditModel("scorecard", embedding, weights, UNCALIBRATED).save(folder / "clear.safetensors")
     file = (folder / "clear.safetensors").read_bytes()
     model = CreditModel.load(folder / "clear.safetensors")
-    return Scorer.of(model, hashlib.sha256(file).hexdigest(), []), file
+    return Scorer.of(model, hashlib.sha256(file).hexdigest(), LawOfDay(("CN",), now().date())), file
 
 
 def instead(desk: Desk, home: Path, scorer: Scorer, file: bytes) -> Desk:
@@ -244,8 +246,6 @@ def _key(home: Path) -> bytes:
 
 
 def home_day() -> Any:
-    from protocol.schema import now
-
     return now().date()
 
 
@@ -266,7 +266,7 @@ def lending_house(ground: Ground, root: Path, **settings: Any) -> Iterator[Lendi
         home, risk = root / "desk", SigningKey.generate()
         said = {"reading_seconds": 0} | settings
         create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **said))
-        real, _ = read_scorer(node, sha256)
+        real, _ = read_scorer(node, sha256, now().date())
         write_home(home, risk, real)
         desk = open_desk(home, house.clock)  # everything of the model verifies
         scorer, file = clear(root)

@@ -18,7 +18,9 @@ from credit.grid import Grid
 from credit.models import KNOTS, CreditModel
 from credit.pairs import PairTerm, levels_of
 from credit.values import numbers
+from lending.law.features import LawOfDay
 
+UNDER = LawOfDay(("CN",), date(2026, 11, 28))
 LONG_CODE = "12345678901234567"  # 17 digits: a double would hold another
 CODES = ("1", "2", "true", "2026-01-01", LONG_CODE, "own's", "自有")
 BENT = tuple((KNOTS + 0.02 * KNOTS**2 / 2 - 0.3).tolist())
