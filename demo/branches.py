@@ -29,7 +29,7 @@ from lending.policy.document import PolicyDocument
 from lending.score.reasons import just_above
 from protocol.client.lenders import LenderClient
 
-ASSUMED = """# The one-year loan prime rate of years to come: nobody knows it. The demo goes on as if it stayed.
+ASSUMED = """# The one-year loan prime rate of years to come: nobody knows it; here it stays.
 [[row]]
 key = "lpr-1y"
 value = "0.030"

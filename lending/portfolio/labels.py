@@ -63,7 +63,8 @@ def mature_book(
         raise PortfolioError(
             f"a loan book has a column {min(taken)!r} of its own, and the schema another: rename it"
         )
-    rows, left_out = [], Counter[Performance]()
+    rows: list[dict[str, Cell]] = []
+    left_out = Counter[Performance]()
     for loan in loans:
         if loan.account.status is LoanStatus.AGREED:
             continue
@@ -72,7 +73,7 @@ def mature_book(
             left_out[found.performance] += 1
             continue
         features = {name: loan.facts.get(name) for name in schema.names}
-        own = {person_column: loan.person, OPENED: loan.account.contract.starts}
+        own: dict[str, Cell] = {person_column: loan.person, OPENED: loan.account.contract.starts}
         rows.append({**own, **features, **_days(loan, schema), **_outcome(found, schema)})
     return LoanBook(tuple(rows), dict(left_out))
 
