@@ -29,7 +29,6 @@ DARKEST = 0.15
 def loop_figures(loop: Loop, comparison: Comparison) -> dict[str, Any]:
     """Ready for JSON; of people there are counts only."""
     years, again = loop.years, loop.retrained
-    standing = years.standing
     return {
         "lender": years.lender,
         "first": years.first.isoformat(),
@@ -37,25 +36,8 @@ def loop_figures(loop: Loop, comparison: Comparison) -> dict[str, Any]:
         "applications": years.applications,
         "decided": dict(years.decided),
         "beside": dict(years.beside),
-        "loans": standing.loans,
-        "lent": standing.lent,
-        "outstanding": standing.outstanding,
         "book": {"rows": years.written.rows, "left_out": years.written.left_out},
-        "arrears": {day.isoformat(): dict(of) for day, of in standing.arrears.items()},
-        "vintages": [
-            {
-                "month": f"{one.month:%Y-%m}",
-                "loans": one.loans,
-                "amount": one.amount,
-                "bad": [point.bad for point in one.curve],
-            }
-            for one in standing.vintages
-        ],
-        "compared_at": COMPARED_AT,
-        "at_one_age": {
-            f"{month:%Y-%m}": {"bad": point.bad, **asdict(point.rate)}
-            for month, point in standing.at(COMPARED_AT).items()
-        },
+        "standing": years.standing.figures(COMPARED_AT),
         "own": again.own,
         "before": again.before,
         "epsilon_spent": round(again.epsilon_spent, 6),

@@ -339,19 +339,23 @@ def customers(
 
 
 def live(
-    branch: Branch, calendar: Calendar, applications: int, told: Callable[[int], None]
+    branch: Branch,
+    calendar: Calendar,
+    applications: int,
+    told: Callable[[int], None] = lambda _: None,
+    steps: int = STEPS,
 ) -> None:
-    """So many applications, as evenly over the years as whole ones can be; everything else on its
-    day, a fortnight's together.
+    """So many applications, as evenly over so many fortnights as whole ones can be; everything else
+    on its day, a fortnight's together.
 
     Args:
         told: how many fortnights are over.
     """
     zone, first = branch.desk.ways.timezone, branch.today
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="clerk") as clerks:
-        for step in range(1, STEPS + 1):
+        for step in range(1, steps + 1):
             calendar.move_to(first + step * STEP, zone)
             list(clerks.map(lambda one: branch.do(*one), branch.due()))
-            count = applications * step // STEPS - applications * (step - 1) // STEPS
+            count = applications * step // steps - applications * (step - 1) // steps
             list(clerks.map(branch.serve, branch.wishes(count)))
             told(step)

@@ -9,7 +9,7 @@
 - ``letters``   what a person is handed: letter, table of costs, receipt
 - ``replay``    every decision of a machine made again
 - ``export_book``  the loan book that accounts give, for training
-- ``status``    how the desk stands
+- ``status``    how the desk stands; ``book`` how what was lent does
 - ``monitor``   how a model and its decisions do at work
 - ``person``    all that is kept of one person; ``retain`` what is forgotten
 """

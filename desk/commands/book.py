@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from sqlalchemy import select
 
@@ -42,6 +43,36 @@ class BookStanding:
     def at(self, age: int) -> dict[date, VintagePoint]:
         """Those that have come so far, at one age."""
         return at_age(self.vintages, age)
+
+    def figures(self, at: int | None = None) -> dict[str, Any]:
+        """Ready for JSON; with vintages at one age, if one is named."""
+        found: dict[str, Any] = {
+            "as_of": self.as_of.isoformat(),
+            "by": self.by,
+            "loans": self.loans,
+            "lent": self.lent,
+            "outstanding": self.outstanding,
+            "arrears": {day.isoformat(): dict(of) for day, of in self.arrears.items()},
+            "vintages": [
+                {
+                    "month": f"{one.month:%Y-%m}",
+                    "loans": one.loans,
+                    "amount": one.amount,
+                    "bad": [point.bad for point in one.curve],
+                    "bad_amount": [point.bad_amount for point in one.curve],
+                }
+                for one in self.vintages
+            ],
+        }
+        if at is not None:
+            found["at"] = {
+                "age": at,
+                "vintages": {
+                    f"{month:%Y-%m}": {"bad": point.bad, **asdict(point.rate)}
+                    for month, point in self.at(at).items()
+                },
+            }
+        return found
 
 
 def book_standing(
