@@ -22,7 +22,8 @@ LATE, VERY_LATE, EXTENDS = 0.12, 0.025, 0.05
 CURES, RECOVERS = 0.3, 0.4
 """Of those who stop paying: who pays all of it in the end; of the rest, who pays a part."""
 EXTENSION_DAYS, ASKED_BEFORE = 15, timedelta(2)
-"""Thirty days less two are whole weeks: the desk works once a week, and grants on its own day."""
+"""Thirty days less two are four weeks: the desk works every fourth week, and grants on its own
+day."""
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,12 @@ from desk.commands.export_book import export_book
 from desk.commands.extend import extend
 from desk.commands.letters import disclosure
 from desk.commands.repay import Booking, Received, happen, repay
-from desk.commands.review import Verdict, decide_review, take
+from desk.commands.review import Verdict, decide_review
+from desk.commands.review import take as take_case
 from desk.home import open_desk
 from desk.office import Desk, Transactions
-from desk.records import Held, held
+from desk.records import Held
+from desk.records import held as held_application
 from desk.sources import About, FileSource, Inquiry, Reading, Sources
 from desk.states import ApplicationStatus
 from desk.storage.tables import reviews
@@ -53,7 +55,8 @@ from lending.policy.pricing import Extending
 from protocol.errors import Conflict
 from protocol.schema import now
 
-STEP, STEPS = timedelta(weeks=2), 52
+STEP, STEPS = timedelta(weeks=4), 26
+"""The desk works every fourth week; what happens meanwhile is booked then, with its own day."""
 WINDOW_DAYS = 180
 """Of the labels: thirty days and three months, and ninety days late after them."""
 YEARS_FOLDER, BOOK = "two-years", "own-loans.parquet"
@@ -62,7 +65,7 @@ DIFFERENT = 0.85
 MOST_LOANS, LEAST_INCOME, MOST_DEBT = 12, 1000, 0.45
 AT = time(10)
 """When a day's business is done, by the lender's clock."""
-AT_ONCE = 32
+AT_ONCE = 64
 """Clerks, so to say: applications that are worked on at a time."""
 BY = Booking("demo")
 REVIEWER = "demo-reviewer"
@@ -199,23 +202,30 @@ class Branch:
         )
         return Wish(asked, bool(row["bad"]), (self.seed, 6, int(self._rng.integers(2**31))))
 
-    def serve(self, wish: Wish) -> None:
-        """Decide an application; what is offered is accepted and paid out."""
-        desk = self.desk
-        application, _ = apply(desk, wish.asked)
+    def decide(self, wish: Wish) -> Held | None:
+        """Decide an application, a person where the machine should not; what was offered, if
+        anything was."""
+        application, _ = apply(self.desk, wish.asked)
         found = self._held(application)
         self.decided[found.status.value] += 1
         if found.status is ApplicationStatus.IN_REVIEW:
             found = self._looked_at(application)
-        if found.status is not ApplicationStatus.OFFERED:
-            return
-        table = disclosure(desk, application, to_show=True)
-        accept(desk, application, Acceptance(found.decision.id, table.hash))
-        offer = found.made(desk).decision.offer
+        return found if found.status is ApplicationStatus.OFFERED else None
+
+    def take(self, offered: Held) -> None:
+        """The borrower reads what it costs, and accepts."""
+        application = str(offered.application.id)
+        table = disclosure(self.desk, application, to_show=True)
+        accept(self.desk, application, Acceptance(offered.decision.id, table.hash))
+
+    def pay_out(self, wish: Wish, offered: Held) -> None:
+        """Pay out what was accepted, and plan what becomes of it."""
+        application = str(offered.application.id)
+        offer = offered.made(self.desk).decision.offer
         if offer is None:
             raise DemoError("an application was offered nothing")
         payment = Payment(f"out-{application}", offer.amount, self.today)
-        loan, _ = disburse(desk, application, payment, BY.by)
+        loan, _ = disburse(self.desk, application, payment, BY.by)
         dues = [one.day for one in self._account(loan, self.today).contract.dues]
         acts = course(dues, wish.bad, np.random.default_rng(wish.fate))
         self._busy[wish.asked.pseudonym] = acts[-1].day + timedelta(weeks=1)
@@ -227,7 +237,7 @@ class Branch:
         with self.desk.reading() as hand:
             of_it = reviews.c.application == application
             review = str(hand.connection.scalar(select(reviews.c.id).where(of_it)))
-        take(self.desk, review, REVIEWER)
+        take_case(self.desk, review, REVIEWER)
         try:
             decide_review(self.desk, review, REVIEWER, LOOKED)
         except Conflict:
@@ -268,7 +278,7 @@ class Branch:
 
     def _held(self, application: str) -> Held:
         with self.desk.reading() as hand:
-            return held(hand.connection, application)
+            return held_application(hand.connection, application)
 
     def _account(self, loan: str, day: date) -> Account:
         with self.desk.reading() as hand:
@@ -345,11 +355,14 @@ def live(
     told: Callable[[int], None] = lambda _: None,
     steps: int = STEPS,
 ) -> None:
-    """So many applications, as evenly over so many fortnights as whole ones can be; everything else
-    on its day, a fortnight's together.
+    """So many applications, as evenly over so many steps as whole ones can be, all of a step
+    together; everything else on its own day.
+
+    All are decided before the first is accepted, and accepted before one is paid out: who asks the
+    registry at one time is given one answer.
 
     Args:
-        told: how many fortnights are over.
+        told: how many steps are over.
     """
     zone, first = branch.desk.ways.timezone, branch.today
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="clerk") as clerks:
@@ -357,5 +370,9 @@ def live(
             calendar.move_to(first + step * STEP, zone)
             list(clerks.map(lambda one: branch.do(*one), branch.due()))
             count = applications * step // steps - applications * (step - 1) // steps
-            list(clerks.map(branch.serve, branch.wishes(count)))
+            wishes = branch.wishes(count)
+            found = zip(wishes, clerks.map(branch.decide, wishes), strict=True)
+            offered = [(wish, held) for wish, held in found if held is not None]
+            list(clerks.map(lambda one: branch.take(one[1]), offered))
+            list(clerks.map(lambda one: branch.pay_out(*one), offered))
             told(step)

@@ -77,7 +77,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Branch]:
     late = [GOOD] * 18 + [BAD, MIDDLING]
     with counter(tmp_path_factory.mktemp("lived") / "desk.db") as desk:
         branch, calendar = branch_of(desk, late, [True] * 8 + [False] * 12)
-        live(branch, calendar, 50, steps=30)
+        live(branch, calendar, 60, steps=15)
         yield branch
 
 
@@ -88,7 +88,7 @@ def booked(branch: Branch) -> Tally[str]:
 
 def test_the_desk_lives_through_its_calendar_and_nobody_comes_who_owes(lived: Branch):
     assert lived.today == FIRST + timedelta(weeks=60)
-    assert lived.decided.total() == 50 and lived.decided["offered"] > 30
+    assert lived.decided.total() == 60 and lived.decided["offered"] > 30
     assert lived.decided["declined"] and lived.decided["in-review"]
     kinds = booked(lived)
     assert kinds["repaid"] > 20 and kinds["charged-off"] and kinds["recovered"]
