@@ -76,7 +76,8 @@ def vintage_triangle(standing: BookStanding) -> str:
     shares = np.full((len(rows), most), np.nan)
     for at, one in enumerate(rows):
         shares[at, : len(one.curve)] = [point.rate.value for point in one.curve]
-    axes.imshow(shares, cmap="Oranges", vmin=0, vmax=DARKEST, aspect="auto")
+    if shares.size:
+        axes.imshow(shares, cmap="Oranges", vmin=0, vmax=DARKEST, aspect="auto")
     for at, one in enumerate(rows):
         if one.curve:
             last = one.curve[-1]

@@ -166,6 +166,33 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
 
 
 @slow
+def test_the_loop_closes_over_real_processes(tmp_path: Path):
+    """Trained, lent with for two years, trained again on what was lent: on a slice, and few applications."""
+    default_loans().table.drop(columns="city").head(4000).to_parquet(tmp_path / "slice.parquet")
+    schema = Path(__file__).parents[1] / "demo" / "loans.toml"
+    done = tahini(
+        "demo", "--data", str(tmp_path / "slice.parquet"), "--target", "is_bad", "--features", str(schema),
+        "--lenders", "3", "--epsilon", "4", "--applications", "60", "--workspace", str(tmp_path / "run"),
+        "--json", str(tmp_path / "out.json"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    loop = report["loop"]
+    assert loop["applications"] == sum(loop["decided"].values()) == 60
+    assert loop["standing"]["loans"] == sum(one["loans"] for one in loop["standing"]["vintages"]) > 0
+    assert loop["book"]["rows"] >= loop["own"] > 0
+    assert report["log"]["by_type"]["model.released"] == 2
+    assert report["log"]["rosters"] == 2 * 3 * len(report["campaign"]["mechanism"]["releases"])
+    assert report["withdrawn_seen_after"] == 0, "in the second campaign neither"
+    assert 4 < loop["cap"] < 8 and loop["epsilon_spent"] <= 4
+    assert loop["auc"]["again"] > 0.6
+    html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 8 and "Two years of lending" in html
+    names = pd.read_parquet(tmp_path / "run" / "two-years" / "own-loans.parquet")["pseudonym"]
+    assert not any(name in html + json.dumps(report) for name in names)
+
+
+@slow
 def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
     loans(900, 1).to_parquet(tmp_path / "t.parquet")
     run = tmp_path / "run"

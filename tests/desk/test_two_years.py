@@ -20,13 +20,16 @@ from support.counter import BAD, GOOD, MIDDLING, Counter, PlainRules, counter
 from support.world import pseudonym, schema_of
 
 from clients.data.book import open_source
+from credit.metrics import quality
 from demo.campaigns import budget_of, planned
+from demo.loop_report import arrears, loop_figures, loop_pictures, vintage_triangle
+from demo.progress import closed
 from demo.repaying import ASKED_BEFORE, EXTENSION_DAYS, course
-from demo.result import Settings, YearsLived
+from demo.result import Comparison, Loop, Retrained, Settings, YearsLived
 from demo.retraining import BOOKS, read_own_loans
 from demo.two_years import Branch, Calendar, live
 from desk.commands.book import book_standing
-from desk.commands.export_book import export_book
+from desk.commands.export_book import BookWritten, export_book
 from desk.office import Transactions
 from desk.sources import About, Reading, Sources
 from desk.storage.tables import account_events, loans
@@ -173,6 +176,30 @@ def test_who_has_two_loans_has_two_rows_and_no_node_guesses_which_one_is_meant(l
     (tmp_path / "data.toml").write_text(described + 'latest_by = "disbursed_on"\n', encoding="utf-8")
     latest = pd.concat(open_source(tmp_path).rows(people, schema))
     assert len(latest) == len(people) > len(once)
+
+
+def test_pictures_and_figures_of_the_loop_name_nobody(lived: Branch):
+    standing = book_standing(lived.desk, lived.today)
+    labels, probability = np.array([0, 1, 0, 1]), np.array([0.1, 0.6, 0.4, 0.3])
+    measured = quality(labels, probability)
+    years = YearsLived("aspen", FIRST, lived.today, dict(lived.decided), {}, standing, Path(), BookWritten(3, {}))
+    again = Retrained(SimpleNamespace(sha256="a" * 64), Path(), 3, 4, 0.9, 1.5, probability, measured, None)  # type: ignore[arg-type]
+    both = {"consortium": probability}
+    loop, compared = Loop(years, again), Comparison(both, {"consortium": measured})
+    said = json.dumps(loop_figures(loop, compared)) + closed(loop, compared)
+    pictures = loop_pictures(loop, labels, both)
+    assert set(pictures) == {"vintages", "arrears", "again"}
+    assert all(text.startswith("<svg") for text in pictures.values())
+    for vintage in standing.vintages:
+        assert not vintage.curve or f"{vintage.curve[-1].bad} of {vintage.loans}" in pictures["vintages"]
+    for name in lived.customers["pseudonym"]:
+        assert name not in said + "".join(pictures.values())
+
+
+def test_a_book_without_loans_stands_too(desk: Counter):
+    standing = book_standing(desk.desk, desk.desk.day(desk.clock()))
+    assert (standing.loans, standing.arrears, standing.vintages) == (0, {}, ())
+    assert vintage_triangle(standing).startswith("<svg") and arrears(standing).startswith("<svg")
 
 
 @settings(max_examples=200, deadline=None)
