@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -99,8 +98,11 @@ def arrears(standing: BookStanding) -> str:
         [standing.arrears[day][bucket] / all_of for day, all_of in zip(days, owed, strict=True)]
         for bucket in LATE
     ]
-    axes.stackplot(_months(days), shares, labels=[f"{one} days" for one in LATE], colors=COLORS)
-    axes.legend(frameon=False, loc="upper left")
+    at = np.arange(len(days))
+    axes.stackplot(at, shares, labels=[f"{one} days" for one in LATE], colors=COLORS)
+    axes.set_ylim(0, 1.25 * max((sum(one) for one in zip(*shares, strict=True)), default=1.0) or 1)
+    axes.set_xticks(at[::3], [f"{day:%Y-%m}" for day in days[::3]], fontsize=8)
+    axes.legend(frameon=False, loc="upper left", ncols=len(LATE), fontsize=8)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return svg_of(figure)
 
@@ -119,11 +121,6 @@ def before_and_after(
         axes.plot(*roc_curve(labels, probability), color=color, lw=1.6, label=label)
     axes.legend(frameon=False, loc="lower right")
     return svg_of(figure)
-
-
-def _months(days: list[date]) -> list[float]:
-    """In years."""
-    return [day.year + (day.timetuple().tm_yday - 1) / 365 for day in days]
 
 
 def _bare(axes: Axes) -> None:

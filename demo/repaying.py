@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 Kind = Literal["pays", "extends", "written-off", "recovers"]
-STOPS_PAYING = {False: 0.012, True: 0.8}
+STOPS_PAYING = {False: 0.03, True: 0.8}
 """By whether somebody was bad in the table: who was not may lose a job, who was may have learnt."""
 LATE, VERY_LATE, EXTENDS = 0.12, 0.025, 0.05
 """Of those who pay: who is up to 25 days late, who 31 to 80, who asks for more time first."""
