@@ -26,6 +26,7 @@ import pandas as pd
 
 from clients.home import Node
 from clients.models import MODELS_FOLDER, KeptModel
+from credit.features import date_columns
 from crypto.keys import SigningKey, write_secret
 from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
@@ -87,8 +88,8 @@ class _Customer:
 def is_lendable(settings: Settings) -> bool:
     """Whether there is anything to lend with: the features that the desk's sources have, and a
     model that gives reasons."""
-    loans = settings.loans
-    known = set(loans.schema.names) == set(FEATURES) and "late_ended" in loans.table.columns
+    schema = settings.loans.schema
+    known = set(schema.names) == set(FEATURES) and "late_ended" in date_columns(schema)
     return known and settings.model != "mlp"
 
 
