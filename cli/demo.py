@@ -27,6 +27,7 @@ DELTA = 1e-5
 MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
 DEFAULT_SEED = 8
 """A split on which lenders differ clearly; README gives the figures over other seeds beside it."""
+APPLICATIONS = 720
 SEED_HELP = "Fixes the split and the model's start; never noise or keys."
 MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
@@ -66,6 +67,15 @@ def demo(
             help="Fixes the split and the model's start; never noise or keys.", min=0, max=MAX_SEED
         ),
     ] = DEFAULT_SEED,
+    applications: Annotated[
+        int,
+        typer.Option(
+            help="Applications in two simulated years of lending with the model, whose loans it is "
+            "then trained on again; 0 leaves them out.",
+            min=0,
+            max=10_000,
+        ),
+    ] = APPLICATIONS,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Write the report's figures here too.")
     ] = None,
@@ -86,13 +96,13 @@ def demo(
 
     # heavy rooms are loaded only for a run that can start
     from demo.outside import verification_of_demo
-    from demo.progress import LiveView, result_table
+    from demo.progress import LiveView, closed, result_table
     from demo.report import write_report
     from demo.result import Settings
     from demo.scenario import run
     from demo.workspaces import made
 
-    settings = Settings(loans, root, lenders, epsilon, seed, model, DELTA, mechanism)
+    settings = Settings(loans, root, lenders, epsilon, seed, model, DELTA, mechanism, applications)
     with _what_failure_leaves(root), made(root, "demo") as kept:
         with LiveView(console) as view:
             outcome = run(settings, view)
@@ -112,6 +122,8 @@ def demo(
         )
     for remark in outcome.training.remarks:
         console.print(f"Note: {remark}.", highlight=False, soft_wrap=True)
+    if outcome.loop is not None:
+        console.print(closed(outcome.loop, outcome.comparison), highlight=False, soft_wrap=True)
     verified = outcome.log.audit.entries
     console.print(
         f"Log verified from the outside: {verified:,} entries. Withdrawn borrowers seen in a later "

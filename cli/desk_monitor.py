@@ -1,4 +1,4 @@
-"""``tahini desk monitor``: how a desk's model, its loans and its challenger do at work."""
+"""``tahini desk monitor|book``: how a desk's model, its loans and its challenger do at work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
 import typer
@@ -181,3 +181,41 @@ def _figures(found: Estimate, digits: int) -> str:
     figures: Sequence[float] = (found.value, found.low, found.high)
     value, low, high = (f"{one:.{digits}f}" for one in figures)
     return f"{value} ({low} to {high})"
+
+
+@app.command(epilog="Example: `tahini desk book --home desk --at 6 --json`")
+def book(
+    home: DeskHome,
+    by: Annotated[
+        Literal["months", "weeks"],
+        typer.Option(help="What loans grow old in: weeks suit those of a month or less."),
+    ] = "months",
+    at: Annotated[
+        int | None, typer.Option(help="Compare vintages at this age, which not all have.", min=0)
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="As of the end of which day; today if not."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how what was lent stands: arrears at the ends of months, and of the loans of each month
+    how many went bad by what age. Bad is what a label calls bad."""
+    from desk.commands.book import book_standing
+    from desk.home import opened_desk
+
+    with opened_desk(home) as desk:
+        day = desk.now().date() if as_of is None else as_of.date()
+        found = book_standing(desk, day, by)
+    if as_json:
+        say(found.figures(at), True)
+        return
+    typer.echo(f"{found.loans} loans as of {day}, {found.outstanding} fen outstanding")
+    for end, buckets in found.arrears.items():
+        late = ", ".join(f"{count} {bucket}" for bucket, count in buckets.items() if count)
+        typer.echo(f"{end}: {late}")
+    for one in found.vintages:
+        point = found.at(at).get(one.month) if at is not None else next(iter(one.curve[-1:]), None)
+        if point is not None:
+            bad = f"{point.bad} bad after {point.age} {by}, {_share(point.rate)}"
+            typer.echo(f"{one.month:%Y-%m}: {one.loans} loans, {bad}")

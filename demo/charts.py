@@ -36,7 +36,7 @@ mpl.rcParams.update(
 )
 
 
-def _figure(title: str, x: str, y: str, width: float = 5.6) -> tuple[Figure, Axes]:
+def figure_of(title: str, x: str, y: str, width: float = 5.6) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, 3.9), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
@@ -45,7 +45,7 @@ def _figure(title: str, x: str, y: str, width: float = 5.6) -> tuple[Figure, Axe
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
@@ -53,7 +53,9 @@ def _svg(figure: Figure) -> str:
 
 
 def roc(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str:
-    figure, axes = _figure("ROC on the hold-out", "good borrowers refused", "bad borrowers caught")
+    figure, axes = figure_of(
+        "ROC on the hold-out", "good borrowers refused", "bad borrowers caught"
+    )
     axes.plot([0, 1], [0, 1], color="#d9dde1", lw=1)
     for name, probability in probabilities.items():
         x, y = roc_curve(labels, probability)
@@ -65,11 +67,11 @@ def roc(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str:
             axes.plot(x, y, color=ALONE, lw=0.9, zorder=1)
     axes.plot([], [], color=ALONE, lw=0.9, label="each lender alone")
     axes.legend(frameon=False, loc="lower right")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def calibration(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str:
-    figure, axes = _figure(
+    figure, axes = figure_of(
         "Calibration on the hold-out", "predicted probability of bad", "observed share of bad"
     )
     top = 0.0
@@ -92,13 +94,13 @@ def calibration(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> str
         )
     axes.plot([0, top], [0, top], color="#d9dde1", lw=1, zorder=0)
     axes.legend(frameon=False, loc="upper left")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def rounds(
     numbers: Sequence[int], aucs: Sequence[float], epsilons: Sequence[float], held_after: int
 ) -> str:
-    figure, axes = _figure("AUC and epsilon per step", "release", "AUC of the shared model")
+    figure, axes = figure_of("AUC and epsilon per step", "release", "AUC of the shared model")
     axes.plot(numbers, aucs, "o-", color=CONSORTIUM, lw=1.8, ms=4)
     axes.set_xticks(list(numbers))
     axes.axvline(held_after + 0.5, color=BAD, lw=0.9, ls=":")
@@ -115,11 +117,11 @@ def rounds(
     right.set_ylabel("epsilon spent", color="#5b6670")
     right.set_ylim(0, max(epsilons) * 1.15)
     right.spines["right"].set_visible(True)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def scores(labels: np.ndarray, probability: np.ndarray) -> str:
-    figure, axes = _figure(
+    figure, axes = figure_of(
         "Score distribution on the hold-out", "score", "share of borrowers in each group"
     )
     points = score(probability)
@@ -136,11 +138,11 @@ def scores(labels: np.ndarray, probability: np.ndarray) -> str:
         )
     axes.set_xlim(LOWEST, HIGHEST)
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def funnel(steps: Sequence[tuple[str, int]]) -> str:
-    figure, axes = _figure("From accounts to rows used", "accounts", "", width=5.6)
+    figure, axes = figure_of("From accounts to rows used", "accounts", "", width=5.6)
     names, counts = [name for name, _ in steps][::-1], [count for _, count in steps][::-1]
     bars = axes.barh(names, counts, color=CONSORTIUM, height=0.62)
     for bar, alpha in zip(bars, np.linspace(1, 0.35, len(steps)), strict=True):
@@ -150,4 +152,4 @@ def funnel(steps: Sequence[tuple[str, int]]) -> str:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    return _svg(figure)
+    return svg_of(figure)

@@ -20,7 +20,8 @@ from crypto.memberships import stands_in
 from demo.borrowers import DemoBorrower
 from demo.errors import DemoError
 from demo.references import pooled_probability, train_alone
-from demo.result import Comparison, LogAudit, ProgressView, Scenario, TrainingResult
+from demo.result import Comparison, LogAudit, Loop, ProgressView, Scenario, TrainingResult
+from protocol.campaigns import RosterCommitment
 from server.home import load_releases
 
 ALONE_DRAWS = 3
@@ -84,20 +85,31 @@ def audit_log(
     url: str,
     first_checkpoint: str,
     view: ProgressView,
+    loop: Loop | None = None,
 ) -> LogAudit:
-    """Verify the log as the auditor, then that nobody who withdrew stands in a later roster."""
+    """Verify the log as the auditor, then that nobody who withdrew stands in a later roster, of the
+    second campaign neither."""
     view.begin("Audit the log from the outside")
     auditor = scenario.founded.auditor(url)
     audit = verify_log(auditor, first_checkpoint, scenario.founded.auditor_recipient)
     auditor.close()
-    committed = {(one.leaf["release"], one.leaf["actor"]) for one in audit.commitments}
-    for number, kept in enumerate(load_releases(scenario.folder).releases):
-        if missing := [lender for lender in kept.lenders if (number, lender) not in committed]:
-            raise DemoError(f"the log holds no roster of {', '.join(missing)} for release {number}")
+    committed = {
+        (one.leaf["campaign"], one.leaf["release"], one.leaf["actor"]) for one in audit.commitments
+    }
+    folders = {scenario.campaign.sha256: scenario.folder}
+    if loop is not None:
+        folders[loop.retrained.campaign.sha256] = loop.retrained.folder
+    for campaign, folder in folders.items():
+        for number, kept in enumerate(load_releases(folder).releases):
+            if missing := [x for x in kept.lenders if (campaign, number, x) not in committed]:
+                raise DemoError(
+                    f"the log holds no roster of {', '.join(missing)} for release {number}"
+                )
     rosters: dict[int, dict[str, int]] = {}
     for logged in audit.commitments:
-        if logged.opened is not None:
-            rosters.setdefault(logged.opened.release, {})[logged.opened.lender] = logged.opened.size
+        opened = logged.opened
+        if opened is not None and opened.campaign_sha256 == scenario.campaign.sha256:
+            rosters.setdefault(opened.release, {})[opened.lender] = opened.size
     seen = _seen_after(scenario, training, audit)
     view.end(
         f"{audit.entries:,} entries, {len(audit.commitments)} rosters, consistent from the first "
@@ -112,15 +124,21 @@ def _seen_after(scenario: Scenario, training: TrainingResult, audit: Audit) -> i
     seen = 0
     for logged in audit.commitments:
         commitment = logged.opened
-        if commitment is None or commitment.release <= training.hold_after:
+        if commitment is None or not _later(scenario, training, commitment):
             continue
         root = bytes.fromhex(logged.leaf["root"])
         which = (commitment.release, commitment.attempt)
         with prover_of(Node.open(scenario.founded.node_home(commitment.lender))) as prover:
-            attempts = prover.releases(scenario.campaign.sha256)
+            attempts = prover.releases(commitment.campaign_sha256)
             release = next(one for one in attempts if (one.release, one.attempt) == which)
             for person in training.withdrawn:
                 if person.lender == commitment.lender:
                     cell = prover.open(release, person.pseudonym)
                     seen += stands_in(root, person.pseudonym, cell)
     return seen
+
+
+def _later(scenario: Scenario, training: TrainingResult, commitment: RosterCommitment) -> bool:
+    """Whether it was made after people withdrew."""
+    first = commitment.campaign_sha256 == scenario.campaign.sha256
+    return not first or commitment.release > training.hold_after

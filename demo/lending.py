@@ -26,12 +26,13 @@ import pandas as pd
 
 from clients.home import Node
 from clients.models import MODELS_FOLDER, KeptModel
+from credit.features import date_columns
 from crypto.keys import SigningKey, write_secret
 from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
 from demo.errors import DemoError
 from demo.processes import Process, running, wait_until_ready
-from demo.result import Lent, LoanApplied, ProgressView, Scenario, TrainingResult
+from demo.result import Lent, LoanApplied, ProgressView, Scenario, Settings, TrainingResult
 from demo.scoring_notice import make_scoring_notice
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.described import SOURCES_FILE
@@ -84,13 +85,12 @@ class _Customer:
     wants_person: bool = False
 
 
-def can_lend(scenario: Scenario) -> bool:
+def is_lendable(settings: Settings) -> bool:
     """Whether there is anything to lend with: the features that the desk's sources have, and a
     model that gives reasons."""
-    names = set(scenario.settings.loans.schema.names)
-    columns = next(iter(scenario.split.lenders.values())).columns
-    known = names == set(FEATURES) and "late_ended" in columns
-    return known and scenario.settings.model != "mlp"
+    schema = settings.loans.schema
+    known = set(schema.names) == set(FEATURES) and "late_ended" in date_columns(schema)
+    return known and settings.model != "mlp"
 
 
 def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressView) -> Lent:
@@ -102,8 +102,8 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
         kept = KeptModel.fetch(client, scenario.campaign.sha256)
     kept.write(node.home / MODELS_FOLDER / scenario.campaign.sha256)
     scorer, _ = read_scorer(node, scenario.campaign.sha256, now().date())
-    people, loans = _customers(scenario, lender)
-    home = _desk(scenario, node, scorer, _facts(people, loans))
+    people, loans = customers_of(scenario, lender)
+    home = _desk(scenario, node, scorer, facts_of(people, loans))
     tokens = _callers(home)
     view.end("the model of the consortium, a signed policy, two products, five sources")
 
@@ -123,10 +123,10 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
             applied = tuple(_apply(counter, one, founded) for one in applicants)
     told = ", ".join(f"{one.status} ({one.seconds * 1000:.0f} ms)" for one in applied)
     view.end(f"{told}; each with reasons and a receipt that verifies")
-    return Lent(lender, applied)
+    return Lent(lender, applied, frozenset(one.person.pseudonym for one in applicants))
 
 
-def _customers(scenario: Scenario, lender: str) -> tuple[list[DemoBorrower], pd.DataFrame]:
+def customers_of(scenario: Scenario, lender: str) -> tuple[list[DemoBorrower], pd.DataFrame]:
     """A lender's people and their rows, in one order."""
     people = iter(scenario.borrowers)
     for name, loans in scenario.split.lenders.items():
@@ -136,7 +136,7 @@ def _customers(scenario: Scenario, lender: str) -> tuple[list[DemoBorrower], pd.
     raise DemoError(f"{lender!r} has no people")
 
 
-def _facts(people: list[DemoBorrower], loans: pd.DataFrame) -> pd.DataFrame:
+def facts_of(people: list[DemoBorrower], loans: pd.DataFrame) -> pd.DataFrame:
     """What the lender knows of its customers. Arrears, applications elsewhere and what the register
     says are made up: the table has none."""
     table = loans[list(FEATURES)].copy()

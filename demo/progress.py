@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from demo.result import Outcome
+from demo.result import Comparison, Loop, Outcome
 
 BARS = "▁▂▃▄▅▆▇█"
 ACCENT = "dark_orange3"
@@ -158,3 +158,15 @@ def result_table(outcome: Outcome) -> Table:
         level = f"{q.observed_to_expected:.2f} ± {q.observed_to_expected_error:.2f}"
         table.add_row(label, *values, level, epsilon, style=style)
     return table
+
+
+def closed(loop: Loop, comparison: Comparison) -> str:
+    """One line: what two years of lending taught."""
+    years, again = loop.years, loop.retrained
+    was = comparison.qualities["consortium"].auc
+    return (
+        f"Two years of lending at {years.lender}: {years.applications:,} applications, "
+        f"{years.standing.loans:,} loans, {again.own:,} people with a mature label. Trained again "
+        f"with them: AUC {again.quality.auc:.4f}, before {was:.4f}. They are those whom the first "
+        "model let in."
+    )

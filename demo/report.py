@@ -17,6 +17,7 @@ import numpy as np
 from demo import charts
 from demo.evaluation import ALONE_DRAWS
 from demo.loans import SHARED
+from demo.loop_report import loop_figures, loop_pictures
 from demo.result import NAMED, Outcome
 
 METRICS = (
@@ -94,7 +95,12 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "consent": outcome.consent,
         "withdrawn_after_round": training.hold_after,
         "withdrawn_seen_after": outcome.log.withdrawn_seen_after,
-        "lending": outcome.lending and asdict(outcome.lending),
+        "lending": outcome.lending
+        and {
+            "lender": outcome.lending.lender,
+            "applied": [asdict(one) for one in outcome.lending.applied],
+        },
+        "loop": outcome.loop and loop_figures(outcome.loop, outcome.comparison),
         "log": {
             "entries": audit.entries,
             "verified": True,
@@ -177,6 +183,8 @@ def write_report(
         "scores": charts.scores(labels, outcome.comparison.probabilities["consortium"]),
         "funnel": charts.funnel(_funnel(outcome)),
     }
+    if outcome.loop is not None:
+        pictures |= loop_pictures(outcome.loop, labels, outcome.comparison.probabilities)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

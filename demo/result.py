@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,6 +19,8 @@ from credit.remarks import RiskLevel
 from demo.borrowers import DemoBorrower, consent_counts
 from demo.consortium import Founded
 from demo.loans import Loans, Split
+from desk.commands.book import BookStanding
+from desk.commands.export_book import BookWritten
 from protocol.campaigns import Campaign
 from protocol.notices import Notice
 from server.home import CARD_FILE, MODEL_FILE
@@ -47,6 +50,8 @@ class Settings:
     model: Kind
     delta: float
     mechanism: Literal["distributed", "local"] = "distributed"
+    applications: int = 0
+    """How many come in two years of lending with the model; none, and nobody lends on."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class LogAudit:
     rosters: dict[int, dict[str, int]]
     """By release: how many people of each lender."""
     withdrawn_seen_after: int
-    """How often somebody who withdrew stands in a later roster."""
+    """How often somebody who withdrew stands in a later roster, of any campaign."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,61 @@ class Lent:
 
     lender: str
     applied: tuple[LoanApplied, ...]
+    people: frozenset[str]
+    """Who applied, by their names at the lender; in no report."""
+
+
+@dataclass(frozen=True)
+class YearsLived:
+    """What came of two years of lending at one lender."""
+
+    lender: str
+    first: date
+    last: date
+    decided: Mapping[str, int]
+    """Applications by what they led to first."""
+    beside: Mapping[str, int]
+    """What else happened: extensions that were refused, cases left with a person."""
+    standing: BookStanding
+    book: Path
+    """The loan book that the accounts gave, with mature labels."""
+    written: BookWritten
+
+    @property
+    def applications(self) -> int:
+        return sum(self.decided.values())
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A second campaign, and its model beside the first one's."""
+
+    campaign: Campaign
+    folder: Path
+    own: int
+    """People in the lender's book with a loan of its own desk."""
+    before: int
+    """People in it with what was known of them before."""
+    epsilon_spent: float
+    cap: float
+    """What the consortium allows each person over all campaigns."""
+    probability: NDArray[np.float64]
+    """Of bad, on the hold-out."""
+    quality: Quality
+    own_alone: Quality | None
+    """Of a model of these loans alone at the same epsilon; None where all of them ended alike."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {"model": self.folder / MODEL_FILE, "card": self.folder / CARD_FILE}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How it closed: what was lent with the model, and the model that this taught."""
+
+    years: YearsLived
+    retrained: Retrained
 
 
 @dataclass(frozen=True)
@@ -160,6 +220,8 @@ class Outcome:
     log: LogAudit
     lending: Lent | None
     """None where there was nothing to lend with."""
+    loop: Loop | None
+    """None where nobody went on lending."""
     seconds: float
 
     @property

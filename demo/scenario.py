@@ -5,36 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 
-from clients.home import Node, approve
-from credit.planning import Training, plan_mechanism
-from demo.assessing import assess
-from demo.consortium import Founded, found
+from demo.campaigns import budget_of, propose
+from demo.consortium import found
 from demo.coordinator import coordinator_process
-from demo.errors import DemoError
 from demo.evaluation import audit_log, compare
-from demo.lending import can_lend, lend
+from demo.lending import is_lendable, lend
 from demo.loans import split
 from demo.population import ask_everybody, categories_of, import_books
 from demo.portal import Portal, trusted_issuer
 from demo.processes import Process, running, wait_until_ready
-from demo.result import Outcome, ProgressView, Scenario, Settings
+from demo.result import Loop, Outcome, ProgressView, Scenario, Settings
+from demo.retraining import retrain
 from demo.training import train
-from fleet.code import installed_code
+from demo.two_years import lend_on
 from ops.processes import free_port
-from privacy.charges import Budget
-from protocol.campaigns import Campaign
-from protocol.client.lenders import LenderClient
-from protocol.schema import now
-from protocol.terms import TRAINING_PURPOSE
-from server.assessments import assessed
-from server.home import Coordinator
-
-CAMPAIGN_HOURS = 6
-HELD_OUT = 0.1
-"""Share of each lender's people whom the consortium keeps for its own evaluation."""
 
 
 def run(
@@ -51,7 +37,8 @@ def run(
     began = time.monotonic()
     root = settings.workspace
     view.begin("Split the loans")
-    budget = Budget(settings.epsilon, settings.delta)
+    again = settings.applications > 0 and is_lendable(settings)
+    budget = budget_of(settings, 2 if again else 1)
     parts = split(settings.loans, settings.lenders, settings.seed)
     view.end(
         f"{parts.people:,} borrowers at {settings.lenders} lenders, {len(parts.hold_out):,} held "
@@ -109,57 +96,23 @@ def run(
         first_checkpoint = auditor.checkpoint_note()
         (root / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
 
-        campaign = _campaign(founded, url, settings, view)
+        campaign = propose(founded, settings, view)
         scenario = Scenario(settings, parts, founded, notice, tuple(borrowers), campaign)
         training = train(scenario, coordinator, portal, view)
-        lent = lend(scenario, training, url, view) if can_lend(scenario) else None
+        lent = lend(scenario, training, url, view) if is_lendable(settings) else None
         beside(scenario, url)
+        loop = None
+        if again and lent is not None:
+            others = lent.people | {one.pseudonym for one in training.withdrawn}
+            years = lend_on(scenario, others, url, view)
+            loop = Loop(years, retrain(scenario, years, coordinator, view))
         comparison = compare(scenario, view)
-        audited = audit_log(scenario, training, url, first_checkpoint, view)
+        audited = audit_log(scenario, training, url, first_checkpoint, view, loop)
         seconds = time.monotonic() - began
-        return Outcome(scenario, training, comparison, audited, lent, seconds)
+        return Outcome(scenario, training, comparison, audited, lent, loop, seconds)
 
 
 def _service(name: str, noun: str, url: str, *options: str | Path) -> Process:
     """``tahini NOUN serve`` on loopback, at ``url``."""
     port = url.rpartition(":")[2]
     return Process(name, (noun, "serve", *map(str, options), "--port", port), f"{url}/healthz")
-
-
-def _campaign(founded: Founded, url: str, settings: Settings, view: ProgressView) -> Campaign:
-    view.begin("Propose and approve the campaign")
-    coordinator = Coordinator.open(founded.coordinator_home)
-    lenders = tuple(lender.id for lender in founded.consortium.lenders)
-    budget = Budget(settings.epsilon, settings.delta)
-    training = Training(settings.model, len(lenders), kind=settings.mechanism, hold_out=HELD_OUT)
-    moment = now()
-    schema = settings.loans.schema.model_dump(mode="json")
-    campaign = Campaign(
-        id="joint-credit-model-1",
-        title="Joint credit model",
-        coordinator=coordinator.id,
-        lenders=lenders,
-        purpose=TRAINING_PURPOSE,
-        consortium_sha256=founded.consortium.sha256,
-        model=settings.model,
-        features=schema,
-        mechanism=plan_mechanism(budget, training),
-        code_sha256=installed_code(),
-        seed=settings.seed,
-        created_at=moment,
-        expires_at=moment + timedelta(hours=CAMPAIGN_HOURS),
-    )
-    campaign = assessed(coordinator, campaign, assess(coordinator, schema), now())
-    token = campaign.sign(coordinator.key)
-    with coordinator.registry() as registry:
-        registry.propose(token)
-    active = False
-    for lender in lenders:
-        node = Node.open(founded.node_home(lender))
-        approval = approve(node, token)
-        with node.connected(LenderClient) as client:
-            active = client.approve(approval, node.key)
-    if not active:
-        raise DemoError("the campaign did not become active although every lender approved it")
-    view.end(f"{len(lenders)} of {len(lenders)} lenders signed campaign {campaign.sha256[:12]}…")
-    return campaign

@@ -3,7 +3,8 @@ ClientApp.
 
 Usage: ``python -m demo.simulation COORDINATOR_HOME NODES``. Events leave on standard output as JSON
 lines, commands come in on standard input: ``launch`` names a campaign and the releases to hold
-after, ``continue`` ends a hold. Everything that Flower and Ray print goes to standard error.
+after, ``continue`` ends a hold; one campaign after another. Everything that Flower and Ray print
+goes to standard error.
 """
 
 from __future__ import annotations
@@ -53,26 +54,24 @@ def main() -> None:
 
 
 def make_app(coordinator: Coordinator, emit: Emit, receive: Receive) -> ServerApp:
-    """A ServerApp that waits for a launch command, runs that campaign, and says how it went."""
+    """A ServerApp that runs one campaign after another, each at a command to launch it, and says
+    how it went; until another command comes, or none."""
     server = ServerApp()
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
         emit({"event": "ready"})
-        command = receive()
-        if command.get("command") != "launch":
-            emit({"event": "stopped", "reason": "no campaign was launched"})
-            return
-        sha256 = str(command["campaign"])
-        holds = {int(number) for number in command.get("hold_after", [])}
+        while (command := receive()).get("command") == "launch":
+            sha256 = str(command["campaign"])
+            holds = {int(number) for number in command.get("hold_after", [])}
 
-        def hold(number: int) -> None:
-            if number in holds:
-                emit({"event": "held", "release": number})
-                receive()
+            def hold(number: int, at: set[int] = holds) -> None:
+                if number in at:
+                    emit({"event": "held", "release": number})
+                    receive()
 
-        request_run(coordinator.folder(sha256), True)
-        conduct_campaign(coordinator, grid, sha256, emit, hold)
+            request_run(coordinator.folder(sha256), True)
+            conduct_campaign(coordinator, grid, sha256, emit, hold)
 
     return server
 

@@ -38,11 +38,13 @@ OURS = {
     LOCK_FILE,
     PROCESSES_FILE,
     "ca",
+    "desk",
     "features.toml",
     "logs",
     "report.html",
     "report.json",
     "tls",
+    "two-years",
 }
 """What stands at the top of a workspace; whatever else is there, somebody put there."""
 Kind = Literal["demo", "up"]

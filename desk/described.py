@@ -10,6 +10,7 @@ table = "customers"
 key = "pseudonym"
 observed_on = "as_of"
 columns = { late = "times_late", income = "income" }
+booleans = []                 # of these, what SQLite holds as 1 and 0 and is true or false
 
 [verifiers.employer]
 category = "employment"
@@ -78,6 +79,13 @@ class SqlFacts(_Facts):
     key: Named
     columns: dict[Named, Named] = Field(min_length=1)
     observed_on: Named | None = None
+    booleans: tuple[Named, ...] = ()
+
+    @model_validator(mode="after")
+    def _answered(self) -> Self:
+        if stray := sorted(set(self.booleans) - self.columns.keys()):
+            raise ValueError(f"booleans names {stray[0]}, which columns does not")
+        return self
 
 
 class FileFacts(_Facts):
@@ -185,4 +193,5 @@ def _source(
         kind="sql", person=said.key, url_env=said.url_env, url_file=said.url_file, table=said.table
     )
     url = database_url(held, home)
-    return SqlSource(about, url, said.table, said.key, said.columns, said.observed_on)
+    columns = said.columns
+    return SqlSource(about, url, said.table, said.key, columns, said.observed_on, said.booleans)

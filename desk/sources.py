@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -109,6 +109,8 @@ class SqlSource:
     key: str
     columns: Mapping[str, str]
     observed_on: str | None = None
+    booleans: Collection[str] = ()
+    """Features that are true or false, which a database without truth values holds as 1 and 0."""
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -146,7 +148,11 @@ class SqlSource:
     def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         with self._engine.connect() as connection:
             rows = connection.execute(self._statement, {"key": inquiry.pseudonym}).fetchmany(2)
-        return _of_row(self, [dict(row._mapping) for row in rows])
+        found = _of_row(self, [dict(row._mapping) for row in rows])
+        for name in self.booleans:
+            if name in found and found[name].value in (0, 1):
+                found[name] = replace(found[name], value=bool(found[name].value))
+        return found
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from support.world import loans
 from credit.models import CreditModel
 from crypto.keys import load_signing_key
 from demo.loans import default_loans
+from demo.workspaces import look
 from protocol.cards import ModelCard
 from protocol.client.base import load_consortium
 from protocol.client.borrowers import BorrowerClient
@@ -163,6 +164,35 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
         registry.wait(20)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entries"] == finished[2]["log"]["entries"]
+
+
+@slow
+def test_the_loop_closes_over_real_processes(tmp_path: Path):
+    """Trained, lent with for two years, trained again on what was lent: on a slice, and few applications."""
+    default_loans().table.drop(columns="city").head(3000).to_parquet(tmp_path / "slice.parquet")
+    schema = Path(__file__).parents[1] / "demo" / "loans.toml"
+    done = tahini(
+        "demo", "--data", str(tmp_path / "slice.parquet"), "--target", "is_bad", "--features", str(schema),
+        "--lenders", "3", "--epsilon", "4", "--applications", "40", "--workspace", str(tmp_path / "run"),
+        "--json", str(tmp_path / "out.json"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    loop = report["loop"]
+    assert loop["applications"] == sum(loop["decided"].values()) == 40
+    assert loop["standing"]["loans"] == sum(one["loans"] for one in loop["standing"]["vintages"]) > 0
+    assert loop["book"]["rows"] >= loop["own"] > 0
+    assert report["log"]["by_type"]["model.released"] == 2
+    assert report["log"]["rosters"] == 2 * 3 * len(report["campaign"]["mechanism"]["releases"])
+    assert report["withdrawn_seen_after"] == 0, "in the second campaign neither"
+    assert 4 < loop["cap"] < 8 and loop["epsilon_spent"] <= 4
+    assert loop["auc"]["again"] > 0.6
+    html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 8 and "Two years of lending" in html
+    found = look(tmp_path / "run")
+    assert found is not None and found.state == "is done", "all of it is the demo's own, and can be cleaned away"
+    names = pd.read_parquet(tmp_path / "run" / "two-years" / "own-loans.parquet")["pseudonym"]
+    assert not any(name in html + json.dumps(report) for name in names)
 
 
 @slow

@@ -129,7 +129,9 @@ def _in_sql(given: Path, home: Path) -> None:
     said = tomllib.loads((given / "sources.toml").read_text(encoding="utf-8"))
     for one in said["sources"].values():
         del one["path"]
+        truths = [name for name, at in one["columns"].items() if table[at].dtype == bool]
         one |= {"kind": "sql", "url_file": "customers.url", "table": "customers"}
+        one["booleans"] = truths
     (home / "sources.toml").write_text(tomli_w.dumps(said), encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from benchmarks.lending.decisions import POLICY_FILE, prices
-from benchmarks.lending.scores import features, made, people
+from benchmarks.lending.scores import UNDER, features, made, people
 from benchmarks.postgresql import empty_database
 from crypto.keys import write_secret
 from crypto.sealing import new_data_key
@@ -63,7 +63,7 @@ def rules(folder: Path) -> ReleasedRules:
     """The demo's policy and products, with a model of thirty features."""
     made("scorecard").save(folder / "model.safetensors")
     file = (folder / "model.safetensors").read_bytes()
-    scorer = Scorer.of(made("scorecard"), hashlib.sha256(file).hexdigest(), ())
+    scorer = Scorer.of(made("scorecard"), hashlib.sha256(file).hexdigest(), UNDER)
     sample = (scorer.scored(one) for one in scorer.bins(people(5000, 2)).tolist())
     reference = just_above(sample, CUT_OFF)
     given = tomllib.loads(POLICY_FILE.read_text(encoding="utf-8"))

@@ -2,8 +2,10 @@
 and trains on.
 
 One row for each loan whose performance window has elapsed and that is clearly good or bad, with
-what was known when it was decided: never what was learned since (no leakage). What was refused or
-disputed then is empty, and who withdrew since is left to the node's gate, which asks the registry.
+what was known when it was decided, and of which day: never what was learned since (no leakage).
+What was refused or disputed then is empty, and who withdrew since is left to the node's gate, which
+asks the registry. Who borrowed twice has two rows: the node reads the latest (``latest_by =
+"disbursed_on"``).
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
-from credit.features import FeatureSchema
+from credit.features import FeatureSchema, date_columns
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.office import Desk
 from desk.records import opened_case
 from desk.storage.tables import applications, decisions, loans
 from lending.account.default import Definition
-from lending.portfolio.labels import BookLoan, Cell, LoanBook, mature_book
+from lending.portfolio.labels import OPENED, BookLoan, Cell, LoanBook, mature_book
 from protocol.errors import Malformed
 
 PERSON = "pseudonym"
@@ -77,18 +79,19 @@ def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:
             except SealError:
                 forgotten.append(row.id)
                 continue
-            facts: dict[str, Cell] = {
-                name: fact.value for name, fact in case.facts.items() if fact.status == "present"
-            }
-            yield BookLoan(row.pseudonym, account_of(hand.connection, row, as_of), facts)
+            known = {name: one for name, one in case.facts.items() if one.status == "present"}
+            facts: dict[str, Cell] = {name: one.value for name, one in known.items()}
+            days = {name: one.observed_on for name, one in known.items()}
+            yield BookLoan(row.pseudonym, account_of(hand.connection, row, as_of), facts, days)
 
 
 def _write(book: LoanBook, schema: FeatureSchema, out: Path) -> None:
     """All columns, also where there is no row; the file is whole or not there."""
-    dates = [one for one in (schema.outcome_dated_by, schema.outcome_ended_by) if one]
+    dates = (OPENED, *date_columns(schema))
     names = [PERSON, *schema.names, schema.target, *dates]
     columns: dict[str, list[Any]] = {name: [row.get(name) for row in book.rows] for name in names}
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    kinds = dict.fromkeys(dates, pa.date32())
+    table = pa.table({name: pa.array(one, kinds.get(name)) for name, one in columns.items()})
     beside = out.with_name(f".{out.name}.partial")
     try:
         if out.suffix == ".csv":

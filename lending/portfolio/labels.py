@@ -1,15 +1,16 @@
 """From accounts to a loan book: one row for each loan that is mature and clearly good or bad, with
-the dates that a node's feature schema asks for (``outcome_dated_by``, ``outcome_ended_by``). Pure.
+the dates that a node's feature schema asks for: when the outcome was recorded and when it ended,
+and of each fact the day that it was of when it was decided on. Pure.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from credit.features import FeatureSchema
+from credit.features import FeatureSchema, date_columns
 from lending.account.balances import Account
 from lending.account.default import Definition, Label, Performance, label
 from lending.account.states import LoanStatus
@@ -17,6 +18,8 @@ from lending.cases import Value
 from lending.errors import PortfolioError
 
 Cell = Value | None
+OPENED = "disbursed_on"
+"""The column that tells the loans of one person apart: ``latest_by`` of a node's ``data.toml``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class BookLoan:
     account: Account
     facts: Mapping[str, Cell]
     """By feature, as of the decision: never as of now. What was refused or absent is None."""
+    observed: Mapping[str, date | None] = field(default_factory=dict)
+    """By feature, the day that its fact is of (``desk.retention``): of an adverse one that on which
+    the behaviour ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,13 @@ def mature_book(
         PortfolioError: an account is not known as of that day, or the column of people is also
             another.
     """
-    dates = (schema.outcome_dated_by, schema.outcome_ended_by)
-    if person_column in {schema.target, *schema.names, *dates}:
+    others = {schema.target, *schema.names, *date_columns(schema)}
+    if taken := {person_column, OPENED} & others:
         raise PortfolioError(
-            f"the column of people, {person_column!r}, is also another's: rename it"
+            f"a loan book has a column {min(taken)!r} of its own, and the schema another: rename it"
         )
-    rows, left_out = [], Counter[Performance]()
+    rows: list[dict[str, Cell]] = []
+    left_out = Counter[Performance]()
     for loan in loans:
         if loan.account.status is LoanStatus.AGREED:
             continue
@@ -66,8 +73,22 @@ def mature_book(
             left_out[found.performance] += 1
             continue
         features = {name: loan.facts.get(name) for name in schema.names}
-        rows.append({person_column: loan.person, **features, **_outcome(found, schema)})
+        own: dict[str, Cell] = {person_column: loan.person, OPENED: loan.account.contract.starts}
+        rows.append({**own, **features, **_days(loan, schema), **_outcome(found, schema)})
     return LoanBook(tuple(rows), dict(left_out))
+
+
+def _days(loan: BookLoan, schema: FeatureSchema) -> dict[str, Cell]:
+    """By date column of the features; where several share one, the earliest day, so that nothing is
+    kept for longer than it may be. The one day of an adverse fact is that of its end: when it was
+    recorded is then not known, and stays empty."""
+    found: dict[str, Cell] = {}
+    for one in schema.features:
+        for column in filter(None, (one.dated_by, one.ended_by)):
+            day = loan.observed.get(one.name) if column == (one.ended_by or one.dated_by) else None
+            known = [each for each in (day, found.get(column)) if isinstance(each, date)]
+            found[column] = min(known, default=None)
+    return found
 
 
 def _outcome(found: Label, schema: FeatureSchema) -> dict[str, Cell]:

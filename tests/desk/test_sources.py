@@ -64,6 +64,13 @@ def test_one_row_of_the_lenders_own_table(table):
         source.ask(inquiry("twice"))
 
 
+def test_a_database_without_truth_values_holds_them_as_1_and_0(table):
+    """A policy that asks for true or false would know of none of them, and a person had to look at everybody."""
+    source = SqlSource(BOOK, table, "customers", "name", COLUMNS, booleans=("income", "late"))
+    assert source.ask(inquiry("q"))["income"].value is True
+    assert source.ask(inquiry())["late"] == Reading(2), "what is neither stays what it is"
+
+
 def test_the_lenders_own_table_cannot_be_written(table):
     source = SqlSource(BOOK, table, "customers", "name", COLUMNS)
     with pytest.raises(sa.exc.DBAPIError), source._engine.begin() as connection:

@@ -24,7 +24,7 @@ from lending.account.events import (
 )
 from lending.account.fold import opened, state
 from lending.errors import PortfolioError
-from lending.portfolio.labels import BookLoan, mature_book
+from lending.portfolio.labels import OPENED, BookLoan, mature_book
 
 LOAN = contract((30, 50_000, 1_000, 0), (60, 50_000, 500, 0))
 YEAR = Definition(360)
@@ -166,14 +166,35 @@ def test_a_loan_book_holds_the_mature_only_with_their_dates():
     ]
     made = mature_book(book, schema(outcome_dated_by="told", outcome_ended_by="ended"), "person", YEAR, day(400))
     assert made.rows == (
-        {"person": "p1", "income": 5_000, "is_bad": 0, "told": day(360), "ended": None},
-        {"person": "p2", "income": None, "is_bad": 1, "told": day(360), "ended": day(130)},
+        {"person": "p1", OPENED: day(0), "income": 5_000, "is_bad": 0, "told": day(360), "ended": None},
+        {"person": "p2", OPENED: day(0), "income": None, "is_bad": 1, "told": day(360), "ended": day(130)},
     )
     assert made.left_out == {"indeterminate": 1}
     young = mature_book(book, schema(outcomes_since=date(2020, 1, 1)), "person", YEAR, day(359))
     assert (young.rows, young.left_out) == ((), {"immature": 3})
 
 
-def test_the_column_of_people_is_no_other():
+def test_a_loan_book_says_of_which_day_each_fact_was():
+    """Without it a node takes an adverse record for one of an unknown day, and may not use it."""
+    told = {"source": "book", "relevance": "Who paid late pays late again.", "category": "repayment"}
+    late = {"kind": "integer", "adverse": True, "ended_by": "late_ended", "clean": 0}
+    features = (
+        Feature(name="due30", **late, **told),
+        Feature(name="due90", **late, dated_by="asked_on", **told),
+        Feature(name="seen", kind="integer", dated_by="seen_on", **told),
+    )
+    asked = FeatureSchema(name="own", target="is_bad", features=features, outcome_ended_by="ended")
+    ended = {"due30": day(-30), "due90": day(-90), "seen": day(-5)}
+    book = [
+        BookLoan("p1", at(400, *ON_TIME), {"due30": 1, "due90": 1, "seen": 2}, ended),
+        BookLoan("p2", at(400, *ON_TIME), {"due30": 0, "due90": 0}, {}),
+    ]
+    first, second = mature_book(book, asked, "person", YEAR, day(400)).rows
+    assert (first["late_ended"], first["asked_on"], first["seen_on"]) == (day(-90), None, day(-5))
+    assert (second["late_ended"], second["seen_on"]) == (None, None)
+
+
+@pytest.mark.parametrize("named", ["ended", OPENED])
+def test_no_column_of_a_loan_book_is_two_things(named: str):
     with pytest.raises(PortfolioError, match="rename it"):
-        mature_book([], schema(outcome_ended_by="ended"), "ended", YEAR, day(1))
+        mature_book([], schema(outcome_ended_by=named), "ended", YEAR, day(1))
