@@ -277,11 +277,12 @@ def replay(
     from desk.commands.challenge import replay_silent
     from desk.commands.replay import replay as again
     from desk.home import opened_desk
+    from desk.rulebook import Rulebook
 
     with progress("decisions", None) as bar:
         found = again(home, processes or len(os.sched_getaffinity(0)), bar)
     with opened_desk(home) as desk:
-        silent = replay_silent(desk)
+        silent = replay_silent(desk, Rulebook(desk.transactions.database, desk.at_rest))
     if as_json:
         say(asdict(found) | {"silent": asdict(silent)}, True)
     else:

@@ -43,9 +43,10 @@ from desk.commands.review import Verdict, decide_review
 from desk.commands.review import take as take_case
 from desk.home import open_desk
 from desk.office import Desk, Transactions
+from desk.own_tables import FileSource
 from desk.records import Held
 from desk.records import held as held_application
-from desk.sources import About, FileSource, Inquiry, Reading, Sources
+from desk.sources import About, Inquiry, Reading, Sources
 from desk.states import ApplicationStatus
 from desk.storage.tables import reviews
 from lending.account.balances import Account

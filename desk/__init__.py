@@ -11,7 +11,8 @@ from it. What it decides by is in ``lending``, which is pure.
 Before and after a decision
 
 - ``consents``    who may be scored, on which kinds of data
-- ``sources``     where facts come from, each with a deadline and a consent; ``verifying`` third
+- ``sources``     where facts come from, each with a deadline and a consent; ``own_tables`` the
+                  lender's own, ``verifying`` third
                   parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
 - ``lending_rules``  the seam to what is decided by; ``released`` what a lender released,

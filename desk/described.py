@@ -33,7 +33,8 @@ from clients.data.description import SqlDescription
 from clients.data.sql import database_url
 from crypto.keys import SigningKey
 from crypto.sentences import one_sentence
-from desk.sources import About, FactSource, FileSource, HttpSource, Sources, SqlSource
+from desk.own_tables import FileSource, SqlSource
+from desk.sources import About, FactSource, HttpSource, Sources
 from desk.verifying import HttpVerifier, Verifying
 from law.categories import DataCategory
 from protocol.errors import BadSettings

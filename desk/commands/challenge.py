@@ -11,19 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, Select, select
 
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.challenging import SilentDecision, said_by
+from desk.lending_rules import LendingRules
 from desk.office import Desk
 from desk.records import StoredDecision
-from desk.rulebook import NotKept, Rulebook
+from desk.rulebook import NotKept
 from desk.storage.tables import applications, decisions, loans, silent_decisions
 from lending.account.default import Definition, Performance, label
-from lending.cases import Decision
+from lending.cases import Case, Decision
 from lending.portfolio.challengers import Challenged, Tried, compared
 from lending.records import decision_json, identical
 
@@ -105,9 +106,15 @@ class SilentReplayed:
     differs: list[str] = field(default_factory=list)
 
 
-def replay_silent(desk: Desk) -> SilentReplayed:
+class KeptRules(Protocol):
+    """What decisions were made by (``desk.rulebook``)."""
+
+    def of(self, case: Case, policy: str | None = None) -> LendingRules: ...
+
+
+def replay_silent(desk: Desk, kept: KeptRules) -> SilentReplayed:
     """What every challenger said, again, and compared to the bit; where it failed, it fails."""
-    found, rulebook = SilentReplayed(), Rulebook(desk.transactions.database, desk.at_rest)
+    found = SilentReplayed()
     for row in _rows(desk):
         try:
             made, stored = _opened(desk, row)
@@ -115,7 +122,7 @@ def replay_silent(desk: Desk) -> SilentReplayed:
             found.forgotten += 1
             continue
         try:
-            rules = rulebook.of(made.case, row.challenger)
+            rules = kept.of(made.case, row.challenger)
         except NotKept:
             found.not_kept += 1
             continue

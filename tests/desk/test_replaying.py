@@ -84,9 +84,9 @@ def decided(lender: Counter, late: int = 0, term_days: int = 30) -> str:
     """One more decision of a machine."""
     lender.desk.sources.sources[1].values["late"] = late  # type: ignore[attr-defined]
     product = "daily-30" if term_days == 30 else "monthly-12"
-    application, again = apply(lender.desk, LoanWanted(pseudonym(), product, 300_000, term_days, "shopping"))
-    assert not again
-    return application
+    applied = apply(lender.desk, LoanWanted(pseudonym(), product, 300_000, term_days, "shopping"))
+    assert applied.made is not None
+    return applied.application
 
 
 def replayed(lender: Counter) -> Replayed:

@@ -21,7 +21,8 @@ from support.world import pseudonym
 from crypto.keys import SigningKey
 from desk.described import AskedAs, read_sources
 from desk.errors import SourceFailed
-from desk.sources import About, FileSource, HttpSource, Inquiry, Readable, Reading, Sources, SqlSource
+from desk.own_tables import FileSource, SqlSource
+from desk.sources import About, HttpSource, Inquiry, Readable, Reading, Sources
 from desk.verifying import HttpVerifier
 from law.categories import DataCategory
 from protocol.errors import BadSettings

@@ -390,7 +390,9 @@ def test_a_receipt_of_a_review_proves_which_application_it_is_part_of(market, de
     review = Blinding.of("r-1", first)
     sources = {"bureau": DataCategory.BUREAU}
     with desk.storage.write() as connection:
-        desk.trail.keep(connection, desk.trail.read(review, permission, sources))
+        hand = InHand(connection, market.clock())
+        desk.trail.keep(hand, desk.trail.read(review, permission, sources))
+        hand.insert_added()
     case, decision = decided("a-1", market)
     payload = decision_payload(decision)
     said = desk.trail.scored(review, permission, Decided(case, payload, sources, False))

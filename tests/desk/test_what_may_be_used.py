@@ -25,9 +25,10 @@ from desk.commands.apply import within_notices
 from desk.described import AskedAs, read_sources
 from desk.errors import RulesMissing, SourceFailed
 from desk.lending_rules import ReleasedRules
+from desk.own_tables import FileSource
 from desk.records import held
 from desk.retention import kept, kept_by_policy
-from desk.sources import About, FileSource, Inquiry, Readable, Reading, Sources
+from desk.sources import About, Inquiry, Readable, Reading, Sources
 from law.categories import DataCategory
 from lending import Scorer
 from lending.cases import Fact
@@ -282,9 +283,10 @@ def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
     laws = LAWS.with_rows("CN", row.format(turn))
     under = LawOfDay(schema.jurisdictions, turn - timedelta(days=1), laws)
     scorer = Scorer.of(scorecards.model(), "0" * 64, under)
-    model = SimpleNamespace(scorer=scorer)
+    glossary = SimpleNamespace(families={})
+    model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary)
     names = POLICY.document.products
-    pricing = SimpleNamespace(laws=LAWS, product=lambda _: SimpleNamespace(hash="f" * 64))
+    pricing = SimpleNamespace(laws=LAWS, products={}, product=lambda _: SimpleNamespace(hash="f" * 64))
     rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
     assert rules.versions(names[0], turn - timedelta(days=1)).product == "f" * 64
     with pytest.raises(RulesMissing, match=r"is about bureau.*nothing is scored by it"):

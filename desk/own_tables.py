@@ -1,0 +1,126 @@
+"""Sources of the lender's own: a table or view in a session that cannot write, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import sqlalchemy as sa
+
+from clients.data.sql import READ_ONLY
+from desk.errors import SourceFailed
+from desk.sources import AT_ONCE, About, Inquiry, Reading
+
+
+@dataclass(frozen=True)
+class SqlSource:
+    """One row of a table or view of the lender's own, read in a session that cannot write.
+
+    ``columns`` says in which column each feature stands; ``key`` holds pseudonyms.
+    """
+
+    about: About
+    url: sa.URL = field(repr=False)
+    table: str
+    key: str
+    columns: Mapping[str, str]
+    observed_on: str | None = None
+    booleans: Collection[str] = ()
+    """Features that are true or false, which a database without truth values holds as 1 and 0."""
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        engine = sa.create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=AT_ONCE,
+            isolation_level="AUTOCOMMIT",  # one statement is its own transaction
+            pool_reset_on_return=None,
+        )
+        statements = READ_ONLY.get(engine.dialect.name)
+        if statements is None:
+            raise SourceFailed(
+                f"source {self.about.name!r}: a {engine.dialect.name} database cannot be opened so "
+                "that nothing can be written"
+            )
+
+        @sa.event.listens_for(engine, "connect")
+        def _only_read(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            for statement in statements[:1]:
+                cursor.execute(statement)
+            cursor.close()
+
+        return engine
+
+    @cached_property
+    def _statement(self) -> sa.Select[Any]:
+        names = [self.key, *self.columns.values(), *filter(None, (self.observed_on,))]
+        columns: dict[str, sa.ColumnClause[Any]] = {name: sa.column(name) for name in names}
+        table = sa.table(self.table, *columns.values())
+        wanted = [columns[name] for name in dict.fromkeys(names[1:])]
+        return sa.select(*wanted).select_from(table).where(columns[self.key] == sa.bindparam("key"))
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(self._statement, {"key": inquiry.pseudonym}).fetchmany(2)
+        found = _of_row(self, [dict(row._mapping) for row in rows])
+        for name in self.booleans:
+            if name in found and found[name].value in (0, 1):
+                found[name] = replace(found[name], value=bool(found[name].value))
+        return found
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One row of a CSV or Parquet file of the lender's own; read again for each inquiry, so for
+    small files, tries and demonstrations."""
+
+    about: About
+    path: Path
+    key: str
+    columns: Mapping[str, str]
+    observed_on: str | None = None
+
+    def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
+        kind = "csv" if self.path.suffix == ".csv" else "parquet"
+        names = [*self.columns.values(), *filter(None, (self.observed_on,))]
+        found = ds.dataset(self.path, format=kind).to_table(
+            columns=list(dict.fromkeys(names)), filter=ds.field(self.key) == inquiry.pseudonym
+        )
+        return _of_row(self, found.slice(0, 2).to_pylist())
+
+
+def _of_row(
+    source: SqlSource | FileSource, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Reading]:
+    """Raises SourceFailed where the person has several rows: which one is meant is not ours to
+    say."""
+    if len(rows) > 1:
+        raise SourceFailed(f"source {source.about.name!r} holds several rows of one person")
+    if not rows:
+        return {}
+    (row,) = rows
+    day = row[source.observed_on] if source.observed_on else None
+    if isinstance(day, datetime):
+        day = day.date()
+    elif isinstance(day, str):  # SQLite has no dates
+        day = date.fromisoformat(day)
+    return {
+        feature: Reading(_number(row[column]), day)
+        for feature, column in source.columns.items()
+        if row[column] is not None
+    }
+
+
+def _number(value: Any) -> Any:
+    """Exact numbers, as databases have them, as the numbers that policies and models read."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
