@@ -274,15 +274,12 @@ def replay(
     """Make every stored decision of a machine again, score and all, bit by bit, each by the very
     model, policy, law and products that it names, and what a challenger said beside it. Exit code 1
     if one differs, or could not be made again though nobody had it forgotten."""
-    from desk.commands.challenge import replay_silent
     from desk.commands.replay import replay as again
-    from desk.home import opened_desk
-    from desk.rulebook import Rulebook
+    from desk.commands.replay import replay_beside
 
     with progress("decisions", None) as bar:
         found = again(home, processes or len(os.sched_getaffinity(0)), bar)
-    with opened_desk(home) as desk:
-        silent = replay_silent(desk, Rulebook(desk.transactions.database, desk.at_rest))
+        silent = replay_beside(home)
     if as_json:
         say(asdict(found) | {"silent": asdict(silent)}, True)
     else:

@@ -56,8 +56,8 @@ from lending.policy.pricing import Extending
 from protocol.errors import Conflict
 from protocol.schema import now
 
-STEP, STEPS = timedelta(weeks=4), 26
-"""The desk works every fourth week; what happens meanwhile is booked then, with its own day."""
+WEEK, WEEKS, STEPS = timedelta(weeks=1), 4, 26
+"""People apply every fourth week; what happens to loans is booked every week, with its own day."""
 WINDOW_DAYS = 180
 """Of the labels: thirty days and three months, and ninety days late after them."""
 YEARS_FOLDER, BOOK = "two-years", "own-loans.parquet"
@@ -368,8 +368,9 @@ def live(
     zone, first = branch.desk.ways.timezone, branch.today
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="clerk") as clerks:
         for step in range(1, steps + 1):
-            calendar.move_to(first + step * STEP, zone)
-            list(clerks.map(lambda one: branch.do(*one), branch.due()))
+            for week in range((step - 1) * WEEKS + 1, step * WEEKS + 1):
+                calendar.move_to(first + week * WEEK, zone)
+                list(clerks.map(lambda one: branch.do(*one), branch.due()))
             count = applications * step // steps - applications * (step - 1) // steps
             wishes = branch.wishes(count)
             found = zip(wishes, clerks.map(branch.decide, wishes), strict=True)

@@ -22,6 +22,8 @@ from desk.lending_rules import LendingRules
 from desk.office import Desk
 from desk.records import StoredDecision
 from desk.rulebook import NotKept
+from desk.sealing import AtRest
+from desk.storage.database import DeskDatabase
 from desk.storage.tables import applications, decisions, loans, silent_decisions
 from lending.account.default import Definition, Performance, label
 from lending.cases import Case, Decision
@@ -62,12 +64,12 @@ def challengers(desk: Desk, definition: Definition, as_of: date) -> list[Challen
     """All that were ever tried here, as of the end of a day, the first first."""
     performance = _performance(desk, definition, as_of)
     counted: dict[tuple[str, str], _Counted] = defaultdict(_Counted)
-    for row in _rows(desk):
+    for row in _rows(desk.transactions.database):
         if desk.day(row.decided_at) > as_of:
             continue
         one = counted[row.policy_hash, row.challenger]
         try:
-            made, silent = _opened(desk, row)
+            made, silent = _opened(desk.at_rest, row)
         except SealError:
             one.forgotten += 1
             continue
@@ -112,12 +114,12 @@ class KeptRules(Protocol):
     def of(self, case: Case, policy: str | None = None) -> LendingRules: ...
 
 
-def replay_silent(desk: Desk, kept: KeptRules) -> SilentReplayed:
+def replay_silent(database: DeskDatabase, at_rest: AtRest, kept: KeptRules) -> SilentReplayed:
     """What every challenger said, again, and compared to the bit; where it failed, it fails."""
     found = SilentReplayed()
-    for row in _rows(desk):
+    for row in _rows(database):
         try:
-            made, stored = _opened(desk, row)
+            made, stored = _opened(at_rest, row)
         except SealError:
             found.forgotten += 1
             continue
@@ -140,9 +142,9 @@ def _same(one: Decision | None, other: Decision | None) -> bool:
     return identical(decision_json(one), decision_json(other))
 
 
-def _opened(desk: Desk, row: Row[Any]) -> tuple[StoredDecision, SilentDecision]:
+def _opened(at_rest: AtRest, row: Row[Any]) -> tuple[StoredDecision, SilentDecision]:
     """Raises SealError where it was forgotten."""
-    key = desk.at_rest.of(row.application, row.wrapped_key)
+    key = at_rest.of(row.application, row.wrapped_key)
     return StoredDecision.opened(row, key), SilentDecision.opened(row.challenger, row.silent, key)
 
 
@@ -162,13 +164,12 @@ def _statement() -> Select[Any]:
     )
 
 
-def _rows(desk: Desk) -> Iterator[Row[Any]]:
+def _rows(database: DeskDatabase) -> Iterator[Row[Any]]:
     """In the order in which they came; an application has one."""
     last = 0
     while True:
-        with desk.reading() as hand:
-            page = _statement().where(applications.c.number > last)
-            rows = hand.connection.execute(page).all()
+        with database.read() as connection:
+            rows = connection.execute(_statement().where(applications.c.number > last)).all()
         if not rows:
             return
         yield from rows

@@ -23,6 +23,7 @@ from sqlalchemy import Row, func, select
 from crypto.errors import SealError, TahiniError
 from crypto.keys import read_secret
 from crypto.sealing import KEY_SIZE
+from desk.commands.challenge import SilentReplayed, replay_silent
 from desk.errors import ReplayEnded
 from desk.home import KEY_FILE, open_database
 from desk.office import MACHINE
@@ -100,6 +101,10 @@ class Replaying:
             last = connection.scalar(select(func.max(applications.c.number))) or 0
         return [range(first, first + SPAN) for first in range(0, last + 1, SPAN)]
 
+    def silent(self) -> SilentReplayed:
+        """What challengers said beside all of them."""
+        return replay_silent(self._database, self._at_rest, self._rulebook)
+
     def span(self, numbers: range) -> Replayed:
         """All decisions of these applications."""
         statement = (
@@ -164,6 +169,12 @@ def replay(
             found.add(one)
             progress(found.seen)
     return found
+
+
+def replay_beside(home: Path) -> SilentReplayed:
+    """What challengers said beside them, again. Raises as :func:`replay`."""
+    with _replaying(home) as here:
+        return here.silent()
 
 
 @contextmanager

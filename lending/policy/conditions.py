@@ -206,6 +206,8 @@ def _span(term: str, read: Callable[[str], Ordered]) -> Span:
         span = Span(read(found[2]), read(found[3]), found[1] == "[", found[4] == "]")
         if span.low > span.high:  # type: ignore[operator]
             raise TableError(f"the bounds of {term!r} are in the wrong order")
+        if span.low == span.high and not (span.with_low and span.with_high):
+            raise TableError(f"{term!r} holds for no value; leave the row out, or write the value")
         return span
     value = read(term)
     return Span(value, value)

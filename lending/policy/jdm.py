@@ -321,4 +321,6 @@ def _both(spans: Sequence[Span], term: str) -> Span:
         raise TableError(f"{term!r} is more than one lower and one upper bound; write an interval")
     if low[0].low > high[0].high:  # type: ignore[operator]
         raise TableError(f"the bounds of {term!r} are in the wrong order")
+    if low[0].low == high[0].high and not (low[0].with_low and high[0].with_high):
+        raise TableError(f"{term!r} holds for no value; leave the row out, or write the value")
     return Span(low[0].low, high[0].high, low[0].with_low, high[0].with_high)

@@ -49,6 +49,10 @@ class Challenged(PlainRules):
         return replace(found, offer=offer)
 
 
+def beside_again(desk):
+    return replay_silent(desk.transactions.database, desk.at_rest, AsInstalled(desk))
+
+
 class AsInstalled:
     """The stand-in's rules, which nobody keeps by their hash."""
 
@@ -92,7 +96,7 @@ def test_what_a_challenger_would_have_said_is_kept_beside_each_decision_and_chan
     found = one.found
     assert (one.champion, one.challenger, one.failed) == (HASHES.policy, CHALLENGER, 0)
     assert (found.both, found.only_champion, found.only_challenger, found.neither) == (1, 1, 0, 2)
-    assert replay_silent(either_tried.desk, AsInstalled(either_tried.desk)).same == 4
+    assert beside_again(either_tried.desk).same == 4
     with either_tried.desk.reading() as hand:
         outcomes = hand.connection.scalars(select(tables.decisions.c.outcome)).all()
     assert sorted(outcomes) == ["approve", "approve", "decline", "review"]
@@ -132,15 +136,15 @@ def test_a_challenger_that_fails_stops_nothing_and_is_counted(tried: Counter, er
     assert seen(tried)[0].failed == 1 and seen(tried)[0].found is None
     assert standing(tried.desk, ["small"]).challenger_failures == 1
     assert type(error).__name__ in caplog.text and "income" not in caplog.text
-    assert replay_silent(tried.desk, AsInstalled(tried.desk)).same == 1, "it fails again"
+    assert beside_again(tried.desk).same == 1, "it fails again"
     tried.rules.fails = None
-    assert len(replay_silent(tried.desk, AsInstalled(tried.desk)).differs) == 1
+    assert len(beside_again(tried.desk).differs) == 1
 
 
 def test_a_challenger_that_says_something_else_today_is_found(tried: Counter):
     application = tried.asks(GOOD).json()
     tried.rules.less = 1
-    assert replay_silent(tried.desk, AsInstalled(tried.desk)).differs == [application["id"]]
+    assert beside_again(tried.desk).differs == [application["id"]]
 
 
 def everything_told(desk: Counter) -> str:
@@ -185,7 +189,7 @@ def test_it_is_forgotten_with_the_decision(tried: Counter):
     tried.clock.move(days=31)
     assert retain(tried.desk, 30).forgotten == 1
     assert (seen(tried)[0].forgotten, seen(tried)[0].found) == (1, None)
-    assert replay_silent(tried.desk, AsInstalled(tried.desk)).forgotten == 1
+    assert beside_again(tried.desk).forgotten == 1
 
 
 def test_it_is_kept_whoever_opens_the_database(either_tried: Counter):

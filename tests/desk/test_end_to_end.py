@@ -19,15 +19,14 @@ from support.lending_house import LendingHouse, instead, lending_house
 from support.world import features
 
 from crypto.documents import unverified_payload
-from desk.commands.challenge import challengers, replay_silent
+from desk.commands.challenge import challengers
 from desk.commands.export_book import export_book
-from desk.commands.replay import replay
+from desk.commands.replay import replay, replay_beside
 from desk.commands.status import standing
 from desk.described import SOURCES_FILE
 from desk.errors import SourceFailed
 from desk.home import open_desk
 from desk.released import POLICIES
-from desk.rulebook import Rulebook
 from desk.storage.tables import silent_decisions
 from lending.account.default import Definition
 from lending.policy.document import CreditPolicy, PolicyDocument
@@ -133,7 +132,6 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
         (lender.home / POLICIES / f"{document.id}.jws").write_text(document.sign(lender.risk), encoding="utf-8")
     model = lender.desk.lending.model
     instead(lender.desk, lender.home, model.scorer, model.file)
-    kept = Rulebook(lender.desk.transactions.database, lender.desk.at_rest)
     first, second = lender.people[:2]
     lender.knows(second, open_loans=3)
     loan = lent(lender, first, "pay-1")
@@ -150,13 +148,13 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
     with lender.desk.reading() as hand:
         assert standing(lender.desk, ["daily-30"]).challengers == {"daily-30": seen.challenger}
         assert {row.outcome for row in hand.connection.execute(select(silent_decisions))} == {"approve", "decline"}
-    assert (replay(lender.home).same, replay_silent(lender.desk, kept).same) == (2, 2)
+    assert (replay(lender.home).same, replay_beside(lender.home).same) == (2, 2)
     shown = CliRunner().invoke(main, ["desk", "monitor", "--home", str(lender.home), "--loss-given-default", "0.6"])
     assert shown.exit_code in {0, 1} and f"challenger {seen.challenger[:16]}" in shown.stdout, shown.output
     assert "both approve 1, only the policy in use 1" in shown.stdout and "stage 1: 1 loans" in shown.stdout
     assert "1 lower of" not in shown.stdout, "of one offer nothing follows"
     lender.desk.lending = replace(lender.desk.lending, policies=[champion])
-    assert (replay(lender.home).same, replay_silent(lender.desk, kept).same) == (2, 2), "kept by its hash"
+    assert (replay(lender.home).same, replay_beside(lender.home).same) == (2, 2), "kept by its hash"
 
 
 def test_what_a_person_refuses_is_neutral_and_no_machine_declines_for_it(lender: LendingHouse):

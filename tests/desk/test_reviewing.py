@@ -276,7 +276,7 @@ def test_a_reviewer_is_told_what_is_new_and_when(desk: Counter):
     assert (seen["case"]["outstanding"], seen["owes_now"]["amount"]) == (0, 500_000)
 
 
-LATER = Versions("1" * 64, "2" * 64, "3" * 64, "4" * 64)
+LATER = Versions("1" * 64, "2" * 64, "3" * 64, "5" * 64, "4" * 64)
 
 
 def test_a_person_decides_under_what_is_in_force_on_their_day(desk: Counter):

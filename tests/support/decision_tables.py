@@ -51,7 +51,7 @@ def spans(draw: st.DrawFn, fact: DeclaredFact) -> Span:
         return Span(None, right, with_high=closed[1])
     if shape == "above":
         return Span(left, None, with_low=closed[0])
-    return Span(left, right, *closed) if shape == "between" else Span(left, left)
+    return Span(left, right, *closed) if shape == "between" and left < right else Span(left, left)
 
 
 @st.composite
