@@ -415,6 +415,15 @@ def test_a_child_without_a_guardian_is_refused_in_imports_too(market):
     assert market.rule(child) == "child"
 
 
+@pytest.mark.parametrize(("kind", "channel", "status"), [
+    ("income", "phone", 409), ("income", "app", 201), ("ordinary", "phone", 409), ("sensitive", "phone", 409),
+    ("ordinary", "branch", 201), ("tax", "app", 409), ("tax", "paper", 409),
+])  # fmt: skip
+def test_a_yes_is_to_what_was_asked_in_the_form_that_it_needs(market, kind, channel, status):
+    (person,) = market.enrol("aspen")
+    assert market.says(person, "give", (kind,), channel=channel).status_code == status
+
+
 def test_no_yes_is_taken_for_a_child_to_rules_that_are_not_for_children(market):
     """PIPL 31(2): rules of processing of their own; in imports too (``refuse_alone``)."""
     (child,) = market.enrol("aspen")

@@ -8,15 +8,6 @@ from support.notices import CATEGORIES
 from law.categories import DataCategory
 
 
-@pytest.mark.parametrize(("kind", "channel", "status"), [
-    ("income", "phone", 409), ("income", "app", 201), ("ordinary", "phone", 409), ("sensitive", "phone", 409),
-    ("ordinary", "branch", 201), ("tax", "app", 409), ("tax", "paper", 409),
-])  # fmt: skip
-def test_a_yes_is_to_what_was_asked_in_the_form_that_it_needs(market, kind, channel, status):
-    (person,) = market.enrol("aspen")
-    assert market.says(person, "give", (kind,), channel=channel).status_code == status
-
-
 @pytest.mark.parametrize("kind", ["ordinary", "sensitive", "income"])
 def test_no_yes_by_telephone_is_handed_in_where_the_notice_says_in_writing(market, kind):
     """Traced: "A yes must be in writing", and what a lender had heard on the telephone counted."""
