@@ -1,6 +1,6 @@
-"""No order of notices, versions, answers, imports, guardians, objections, withdrawals and uses lets a row through whose
-person's answered notice does not cover it, or who objects. Beside the real application stands what each person said
-last, and to what."""
+"""No order of notices, versions, answers, imports, guardians, objections, withdrawals, campaigns and uses lets a row
+through whose person's answered notice does not cover it, or who objects. Beside the real application stands what each
+person said last, and to what."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from support.desk import MINE, asked
 from support.effort import EFFORT, effort
 from support.house import everybody
 from support.market import open_market, shown
+from support.world import features
 
 from clients.consents import Consents
 from law.bases import LegalBasis
@@ -34,6 +35,7 @@ FEATURES = (
     {"name": "income", "category": "income"},
     {"name": "burden", "category": "bureau", "derived_from": ["income", "deposits"]},
 )
+TRAINED = features().model_dump(mode="json")["features"]
 GUARDIAN = {"age_band": "under-14", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
 OLDER = {"age_band": "adult", "authority_evidence_hash": "b" * 64}
 AGES = st.sampled_from((None, None, None, GUARDIAN, GUARDIAN, OLDER))
@@ -72,7 +74,7 @@ def covers(yes: dict[str, Terms], child: bool, wanted: Wanted) -> set[str]:
         if all(
             one in getattr(yes.get(kind), "categories", ())
             and wanted.stated(yes[kind])
-            and feature.get("retention_days", 0) <= yes[kind].retention_period_days
+            and (feature.get("retention_days", 0) if feature.get("dated_by") else 0) <= yes[kind].retention_period_days
             for one in about
             for kind in [consent_for(DataCategory(one), declared), *(["sensitive"] if child else [])]
         ):
@@ -83,7 +85,7 @@ def covers(yes: dict[str, Terms], child: bool, wanted: Wanted) -> set[str]:
 class Consortium(RuleBasedStateMachine):
     market = folder = None
     steps = 0
-    answers = imported = let_through = 0
+    answers = imported = trained = let_through = 0
 
     @initialize()
     def newcomers(self) -> None:
@@ -177,11 +179,11 @@ class Consortium(RuleBasedStateMachine):
             self.is_a_child(person, said)
         self.said(person, said, notice)
 
-    @rule(at=people, features=st.sampled_from(((), ("grade",))))
-    def object_or_end_it(self, at, features) -> None:
+    @rule(at=people, disputed=st.sampled_from(((), ("grade",))))
+    def object_or_end_it(self, at, disputed) -> None:
         person = self.person(at)
         if (mine := self.objections.pop(person.pseudonym, None)) is None:
-            self.objections[person.pseudonym] = asked(self.market, person, features=features)
+            self.objections[person.pseudonym] = asked(self.market, person, features=disputed)
         else:
             assert self.market.call(person.pseudonym, "POST", f"{MINE}/{mine}/closings").status_code == 201
 
@@ -191,19 +193,43 @@ class Consortium(RuleBasedStateMachine):
     )  # fmt: skip
     def use(self, wanted, automated, lenders) -> None:
         """What a gate would let through of a campaign, were it authorised."""
-        features = [FEATURES[at] for at in sorted(wanted)]
+        chosen = [FEATURES[at] for at in sorted(wanted)]
+        use = Wanted(chosen, automated, self.market.notices[0].terms.lawful_basis, lenders)
+        told = self.market.registry.consortium.reached_by(lenders)
+        needs = needs_of({"features": chosen, "jurisdictions": ["CN"]}, automated, use.basis, told)
+        self.check(use, needs, everybody(len(self.people)))
+
+    @rule()
+    def train(self) -> None:
+        """A campaign that is proposed, approved by all and authorised, or refused."""
+        live, lenders = self.market.notices[-1], ("aspen", "birch")
+        use = Wanted(TRAINED, False, live.terms.lawful_basis, lenders)
+        covered = (
+            set(lenders) <= set(live.recipients)
+            and use.stated(live.terms)
+            and {one["category"] for one in TRAINED} <= set(live.terms.categories)
+        )
+        try:
+            campaign = self.market.campaign(lenders)
+        except AssertionError:
+            assert not covered
+            return
+        assert covered, "a campaign beyond the live notice is proposed"
+        assert self.market.authorise(campaign).status_code == 201
+        type(self).trained += 1
+        self.check(use, campaign.needs(self.market.registry.consortium),
+                   self.market.client("aspen").places(campaign.sha256))  # fmt: skip
+
+    def check(self, use, needs, places) -> None:
         folder = self.folder / "node"
         folder.mkdir(exist_ok=True)
         snapshot = Consents(folder, "aspen").sync(self.market.client("aspen"), TRAINING_PURPOSE)
-        use = Wanted(features, automated, self.market.notices[0].terms.lawful_basis, lenders)
-        told = self.market.registry.consortium.reached_by(lenders)
-        needs = needs_of({"features": features, "jurisdictions": ["CN"]}, automated, use.basis, told)
-        found = snapshot.usable(everybody(len(snapshot.names)), needs)
+        found = snapshot.usable(places, needs)
         hidden = {name: found.patterns[pattern] for name, pattern in found.hidden().items()}
         mine = {person.pseudonym for person in self.people}
         for name in mine & set(found.members):
             yes = {kind: self.yes[name, kind] for kind in KINDS if (name, kind) in self.yes}
-            shown = {feature["name"] for feature in features} - hidden.get(name, frozenset())
+            shown = {feature["name"] for feature in use.features} - hidden.get(name, frozenset())
             allowed = covers(yes, name in self.children, use)
             assert yes.get("ordinary") is not None, "nobody is used without a yes"
             assert name not in self.objections, "nobody is used who objects"
@@ -228,5 +254,5 @@ def test_no_row_is_let_through_that_an_answered_notice_does_not_cover(tmp_path_f
             ),
         )  # fmt: skip
         assert machine.steps >= STEPS / 2
-        assert machine.imported > machine.steps / 200
+        assert machine.imported > machine.steps / 200 and machine.trained > machine.steps / 200
         assert machine.let_through > machine.steps / 20, f"{machine.answers} answers: nearly nothing was let through"
