@@ -138,6 +138,16 @@ class Consortium(RuleBasedStateMachine):
             self.is_a_child(person, () if action in {"give", "refuse"} else said)
         self.said(person, said, notice)
 
+    @rule(at=people, gone=st.sampled_from(POOL[1:]))
+    def say_less(self, at, gone) -> None:
+        """A guardian says yes; the next version says less, and of a child the sensitive consent alone answers that."""
+        self.answer(at, 1, GUARDIAN, set(KINDS), "give")
+        live = self.market.notices[-1]
+        less = {one.value for one in live.terms.categories} - {gone}
+        self.publish(less, live.terms.automated_decision, live.terms.retention_period_days, False, live.recipients)
+        self.answer(at, 1, GUARDIAN, {"sensitive"}, "give")
+        self.use(set(range(len(FEATURES))), False, ("aspen", "birch"))
+
     def is_a_child(self, person, kept) -> None:
         """What no guardian gave ends when that is first said, but for what is said of it itself."""
         if person.pseudonym not in self.children:
@@ -197,7 +207,7 @@ class Consortium(RuleBasedStateMachine):
         use = Wanted(chosen, automated, self.market.notices[0].terms.lawful_basis, lenders)
         told = self.market.registry.consortium.reached_by(lenders)
         needs = needs_of({"features": chosen, "jurisdictions": ["CN"]}, automated, use.basis, told)
-        self.check(use, needs, everybody(len(self.people)))
+        self.check(use, needs, everybody(len(self.market.people["aspen"])))
 
     @rule()
     def train(self) -> None:
