@@ -155,7 +155,7 @@ def answers(
     numbers: np.ndarray,
     seed: Sequence[int],
     action: str | None = None,
-    days_ago: int = 10,
+    seconds_ago: int = 10,
     sensitivities: Sequence[Sensitivity] = SENSITIVITIES,
 ) -> pa.Table:
     """One answer for each person and sensitivity: ``action``, or some give and some refuse."""
@@ -167,7 +167,7 @@ def answers(
         "number": np.repeat(numbers, len(sensitivities)),
         "sensitivity": [*sensitivities] * len(numbers),
         "action": [action] * count if action else drawn,
-        "event_time": [(now() - timedelta(days=days_ago)).isoformat()] * count,
+        "event_time": [(now() - timedelta(seconds=seconds_ago)).isoformat()] * count,
         "evidence_sha256": [evidence[at : at + 64] for at in range(0, 64 * count, 64)],
     }
     return pa.table(table)

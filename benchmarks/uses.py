@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def consenting(people: Population, registry: Registry) -> Notice:
     """Everybody at the lender says yes to being scored, on paper."""
     notice = make_scoring_notice(registry.consortium, [LENDER], [DataCategory.BUREAU])
     publish_notice(registry, notice.sign(registry.signing_key))
-    given = (now() - timedelta(days=1)).isoformat()
+    given = now().isoformat()
     said = [
         {
             "number": number,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = Noun(
     "What borrowers are asked.",
     "A notice is a file: `id`, `version`, `recipients`, the texts by language under `[texts]`, and "
-    "under `[terms]` what is enforced. Its particulars, the terms in words, are put behind the "
+    "under `[terms]` what is enforced. Its particulars, the terms in words, are put before the "
     "texts.",
 )
 NoticeFile = Annotated[
@@ -28,7 +28,7 @@ NoticeFile = Annotated[
 
 
 def read_notice(path: Path) -> Notice:
-    """The notice in a file, its particulars behind its texts; raises Malformed."""
+    """The notice in a file, its particulars before its texts; raises Malformed."""
     from pydantic import ValidationError
 
     from consent.notice_text import with_particulars
@@ -79,7 +79,7 @@ def show(
     language: Annotated[str | None, typer.Option(help="Of one text alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a notice as borrowers will: the texts, with the particulars behind them."""
+    """Read a notice as borrowers will: the texts, with the particulars before them."""
     notice = read_notice(file)
     if language is not None and language not in notice.texts:
         there = ", ".join(sorted(notice.texts))

@@ -13,6 +13,7 @@ import io
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,18 @@ class HeldSnapshot:
         allowing = [number for number, notice in notices.items() if needs.beyond(notice) is None]
         may = np.isin(given["ordinary"], allowing)
         children = (self.answered("ordinary") & CHILD) != 0
+        answered: list[tuple[NDArray[Any], Callable[[Any], frozenset[str]]]] = [
+            (given[kind], partial(needs.uncovered, kind)) for kind in needs.consents
+        ]
         if children.any():
-            may &= ~children | np.isin(self._given("sensitive", places), allowing)
+            guarded = self._given("sensitive", places)
+            may &= ~children | np.isin(guarded, allowing)
+            answered.append((np.where(children, guarded, 0), needs.unguarded))
         members = np.flatnonzero(may)
         which, patterns = np.zeros(len(members), dtype=np.int64), [frozenset[str]()]
-        for kind in needs.consents:
-            found, answers = _numbered(given[kind][members])
-            hidden = [needs.uncovered(kind, notices.get(int(number))) for number in found]
+        for numbers, not_allowed in answered:
+            found, answers = _numbered(numbers[members])
+            hidden = [not_allowed(notices.get(int(number))) for number in found]
             pairs, which = _numbered(which * len(found) + answers)
             patterns = [
                 patterns[pair // len(found)] | hidden[pair % len(found)] for pair in map(int, pairs)

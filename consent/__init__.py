@@ -7,7 +7,9 @@ log they stand in.
 - ``notices``      the published notices and the scopes they opened; ``languages`` which of their
                    texts somebody reads
 - ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
-                   ``notice_changes`` what a later version adds (all pure)
+                   ``notice_changes`` what a later version adds; ``claims`` what nobody may
+                   claim (all pure)
+- ``dating``       that documents are handed in on their day
 - ``arrangement``  who answers for what, and who succeeded whom, for people to read (pure)
 - ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each
                    person (pure)

@@ -109,6 +109,18 @@ def within_the_notice(now: Situation) -> str | None:
     return beyond and f"campaign {now.campaign.id!r} goes beyond the live notice: {beyond}"
 
 
+def calls_them_by_their_names(now: Situation) -> str | None:
+    """Who is somebody else now was given nothing under the name of before (PIPL 22, 23)."""
+    names = {party.id: party.name for party in now.consortium.parties}
+    for one in () if now.notice is None else now.notice.terms.recipients:
+        if names.get(one.id) != one.name:
+            return (
+                f"the live notice calls {one.id!r} {one.name!r}, which the consortium does not; "
+                "publish a version that does, and ask again"
+            )
+    return None
+
+
 def approved_code(now: Situation) -> str | None:
     if now.asked.code_sha256 != now.campaign.code_sha256:
         return "the code on the node is not the code that was approved"
@@ -163,6 +175,7 @@ RULES: tuple[Rule[Situation], ...] = (
     not_lapsed,
     same_purpose,
     within_the_notice,
+    calls_them_by_their_names,
     approved_code,
     revocations_acknowledged,
     requests_answered,

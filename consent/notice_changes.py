@@ -2,15 +2,17 @@
 asked again. Pure.
 
 Consent is anew where purpose, method or kinds of data change (PIPL article 14), and where recipient
-or the recipient's purpose and method do (PIPL article 23). It is computed from the terms, never
-stated by who publishes; who publishes can only ask more often.
+or the recipient's purpose and method do (PIPL article 23); and so it is where people are told that
+something else follows from it. It is computed from the terms, never stated by who publishes; who
+publishes can only ask more often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from protocol.notices import Notice, Terms
+from consent.notice_text import printed
+from protocol.notices import Notice, Terms, Words
 
 
 def _added(what: str, names: Callable[[Terms], set[str]]) -> Callable[[Terms, Terms], str | None]:
@@ -24,6 +26,19 @@ def _added(what: str, names: Callable[[Terms], set[str]]) -> Callable[[Terms, Te
 def _other(what: str, value: Callable[[Terms], object]) -> Callable[[Terms, Terms], str | None]:
     def rule(before: Terms, after: Terms) -> str | None:
         return None if value(before) == value(after) else f"{what} is another"
+
+    return rule
+
+
+def _said_otherwise(
+    what: str, said: Callable[[Terms], Words]
+) -> Callable[[Terms, Terms], str | None]:
+    """To say it in one language more is to say the same; to say what nobody was told is not."""
+
+    def rule(before: Terms, after: Terms) -> str | None:
+        was, now = printed(said(before)), printed(said(after))
+        same = all(now.get(language) == text for language, text in was.items())
+        return None if same and (was or not now) else f"{what} is another"
 
     return rule
 
@@ -65,6 +80,7 @@ RULES: tuple[Callable[[Terms, Terms], str | None], ...] = (
     _added("category", lambda terms: {one.value for one in terms.categories}),
     _by_machine,
     _added("recipient", lambda terms: {f"{one.id} ({one.role})" for one in terms.recipients}),
+    _added("name", lambda terms: {f"{one.name!r} of {one.id}" for one in terms.recipients}),
     _added(
         "handler", lambda terms: {one.id for one in terms.recipients if one.capacity != "processor"}
     ),
@@ -80,6 +96,10 @@ RULES: tuple[Callable[[Terms, Terms], str | None], ...] = (
     _other("the way of collecting", lambda terms: terms.collection_method),
     _other("the way of processing", lambda terms: terms.processing_method),
     _other("the limits on use", lambda terms: terms.limits),
+    _said_otherwise("what may follow", lambda terms: terms.adverse_consequences),
+    _said_otherwise("the effect on a person's rights", lambda terms: terms.effect),
+    _said_otherwise("how a decision comes about", lambda terms: terms.logic),
+    _said_otherwise("what holds for children", lambda terms: terms.children),
 )
 
 

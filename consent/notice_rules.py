@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from consent.notice_text import PURPOSES, particulars, spoken
+from consent.claims import untrue
+from consent.notice_text import CAPACITIES, PURPOSES, particulars, printed, spoken
 from law.categories import LISTED, DataCategory, consent_for
 from law.deadlines import law_of
 from law.packs import PACKS
 from law.processing import Processing
 from law.vocabulary import LANGUAGES
-from protocol.legal import LegalIdentity
+from protocol.legal import LegalIdentity, LegalTerms
 from protocol.notices import RIGHTS, Notice, Terms, Words
 from protocol.parties import Consortium, Role
 from protocol.rules import Rule, rule_name
@@ -38,8 +39,9 @@ class Draft:
         return self.notice.terms
 
     def lacking(self, said: Words) -> list[str]:
-        """The languages of the texts in which this is not said."""
-        tags = {spoken(tag) for tag, text in said.items() if len(text.strip()) >= MIN_WORDS}
+        """The languages of the texts in which people read too little of this."""
+        read = printed(said)
+        tags = {language for language, text in read.items() if len(text.strip()) >= MIN_WORDS}
         return sorted(tag for tag in self.notice.texts if spoken(tag) not in tags)
 
     @property
@@ -70,8 +72,13 @@ def names_categories(draft: Draft) -> str | None:
 
 
 def names_jurisdiction(draft: Draft) -> str | None:
-    """Which law it was written for: the rules below follow from it."""
-    return None if draft.terms.jurisdiction else "it names no jurisdiction"
+    """Which law it was written for, that which the consortium keeps among it: the rules below
+    follow from it."""
+    if not draft.terms.jurisdiction:
+        return "it names no jurisdiction"
+    law = LegalTerms.of(draft.consortium).jurisdiction
+    kept = law is None or law in draft.countries
+    return None if kept else f"the consortium keeps the law of {law}, and it does not name it"
 
 
 def has_a_lawful_basis_of_its_jurisdiction(draft: Draft) -> str | None:
@@ -151,6 +158,25 @@ def names_only_parties(draft: Draft) -> str | None:
     return f"{strangers[0]!r} is not of the consortium" if strangers else None
 
 
+def describes_them_as_they_are(draft: Draft) -> str | None:
+    """PIPL 17(1)(1), 23; GDPR 13(1)(a): each recipient by the name, a contact and the role in law
+    that it states in the consortium document."""
+    parties = {party.id: party for party in draft.consortium.parties}
+    for one in draft.terms.recipients:
+        if (party := parties.get(one.id)) is None:
+            continue
+        stated = LegalIdentity.of(party)
+        ways = stated.contact.model_dump(exclude_none=True).values() if stated.contact else ()
+        role = stated.role_for(draft.notice.purpose)
+        if one.name != party.name:
+            return f"it calls {one.id!r} {one.name!r}, and the consortium {party.name!r}"
+        if ways and not any(way in one.contact for way in ways):
+            return f"it gives no contact of {one.id!r} that the consortium document states"
+        if role is not None and role.value in CAPACITIES and role.value != one.capacity:
+            return f"it calls {one.id!r} a {one.capacity}, and the consortium a {role.value}"
+    return None
+
+
 def says_where_data_are_kept(draft: Draft) -> str | None:
     """PIPL 17, 38 to 40; 征信业管理条例 24."""
     places = draft.terms.storage_locations
@@ -227,11 +253,20 @@ def says_its_terms(draft: Draft) -> str | None:
     """PIPL 7, 14, 17: the person reads what is enforced, word for word."""
     for tag, text in sorted(draft.notice.texts.items()):
         language = spoken(tag)
-        if language is not None and particulars(draft.notice, language) not in text:
+        if language is not None and not text.startswith(particulars(draft.notice, language)):
             return (
-                f"its text in {tag!r} does not hold its particulars word for word; `tahini "
+                f"its text in {tag!r} does not begin with its particulars, word for word; `tahini "
                 "notice show` prints them"
             )
+    return None
+
+
+def claims_nothing_untrue(draft: Draft) -> str | None:
+    """PIPL 5, 7, 16; GDPR 5(1)(a): nothing that is known to be untrue, and no threat, in the
+    particulars or behind them (``consent.claims``)."""
+    for tag, text in sorted(draft.notice.texts.items()):
+        if reason := untrue(text):
+            return f"its text in {tag!r} says more than is so: {reason}"
     return None
 
 
@@ -245,6 +280,7 @@ RULES: tuple[Rule[Draft], ...] = (
     collects_nothing_forbidden,
     names_every_recipient,
     names_only_parties,
+    describes_them_as_they_are,
     names_officers,
     explains_decisions,
     has_rules_for_children_in_every_language,
@@ -256,6 +292,7 @@ RULES: tuple[Rule[Draft], ...] = (
     tells_how_to_withdraw,
     tells_where_to_complain,
     says_its_terms,
+    claims_nothing_untrue,
 )
 
 

@@ -1,8 +1,8 @@
 """The particulars of a notice: its terms in words, in each language that we can say them in. Pure.
 
-A text that is published holds them word for word (``consent.notice_rules``), so that what a person
-reads is what is enforced. Around them stands whatever the publisher wants to add (ISO/IEC 29184;
-GB/T 42574).
+A text that is published begins with them, word for word (``consent.notice_rules``), so that what a
+person reads first is what is enforced. Behind them stands whatever the publisher wants to add
+(ISO/IEC 29184; GB/T 42574).
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ CAPACITIES = {
     "joint-handler": ("decides together with the others", "共同处理者"),
     "processor": ("works for the others", "受托人"),
 }
+HELD_DAYS = 3 * 366
+"""How long what somebody signed is held for a court after it is deleted elsewhere: three years, as
+records of processing are kept (PIPL 56; 网络数据安全管理条例 12)."""
 _RIGHTS = {
     "access": ("see your data", "查阅"),
     "portability": ("get a copy or have it sent on", "复制和转移"),
@@ -144,11 +147,16 @@ _SAYS = {
     "kept": (
         (
             "Kept for {days} days at most, in {places}, then deleted or made anonymous; your "
-            "answers, {days} days after the last of them ended."
+            "answers, {days} days after the last of them ended. Once they are deleted, what you "
+            f"signed is kept {HELD_DAYS} days more, sealed so that registry and auditor can open "
+            "it only together, for a court. Keyed hashes of the codes for you stay as long as "
+            "budgets are counted: if you come back, you are asked anew and counted once."
         ),
         (
             "最长保存{days}天，存储地点：{places}，到期后删除或匿名化；"
-            "您的答复在最后一项同意终止{days}天后删除。"
+            "您的答复在最后一项同意终止{days}天后删除。删除后，您签署的内容另行加密保存"
+            f"{HELD_DAYS}天，仅供诉讼使用，须由登记处与审计方共同才能打开。"
+            "代表您的代码的带密钥哈希值在计算隐私预算期间继续保留：您再次加入时将重新征得您的同意，且只计一次。"
         ),
     ),
     "officer": ("; data protection officer: {}", "；个人信息保护负责人：{}"),
@@ -181,6 +189,15 @@ _SAYS = {
 }
 _AND = ("; ", "；")
 _OF_SCORING = ("ends", "apart_from_training")
+
+
+def printed(said: Words) -> dict[str, str]:
+    """What people read of it in each of our languages; the first of several tags of one."""
+    return {
+        language: text
+        for tag, text in sorted(said.items(), reverse=True)
+        if (language := spoken(tag))
+    }
 
 
 def spoken(language: str) -> str | None:
@@ -259,8 +276,8 @@ def particulars(notice: Notice, language: str) -> str:
     at = LANGUAGES.index(language)
 
     def own(sentence: str, said: Words) -> list[str]:
-        found = [text for tag, text in sorted(said.items()) if spoken(tag) == language]
-        return [_said(language, sentence, found[0])] if found else []
+        text = printed(said).get(language)
+        return [_said(language, sentence, text)] if text else []
 
     sentences = [
         *([_said(language, "purpose", PURPOSES[about][at])] if about in PURPOSES else []),
@@ -294,10 +311,10 @@ def particulars(notice: Notice, language: str) -> str:
 
 
 def with_particulars(notice: Notice) -> Notice:
-    """The notice with its particulars behind whatever its texts say; in a language that we cannot
+    """The notice with its particulars before whatever its texts say; in a language that we cannot
     say them in, as it is."""
     texts = dict(notice.texts)
     for tag, text in notice.texts.items():
-        if (language := spoken(tag)) and particulars(notice, language) not in text:
-            texts[tag] = f"{text}\n\n{particulars(notice, language)}"
+        if (language := spoken(tag)) and not text.startswith(particulars(notice, language)):
+            texts[tag] = f"{particulars(notice, language)}\n\n{text}"
     return notice.model_copy(update={"texts": texts})

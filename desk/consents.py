@@ -324,7 +324,10 @@ class _Answers:
             return Reason.NOT_ENROLLED
         if (base := self.stands("ordinary")) is not Reason.GIVEN:
             return base
-        if self._code("ordinary") & CHILD and self.stands("sensitive") is not Reason.GIVEN:
+        if self._code("ordinary") & CHILD and (
+            self.stands("sensitive") is not Reason.GIVEN
+            or category not in self.notice("sensitive").categories
+        ):
             return Reason.CHILD
         if (own := self.stands(kind)) is not Reason.GIVEN:
             return own

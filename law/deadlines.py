@@ -2,7 +2,8 @@
 (``deadlines.toml``). Pure, but for reading that table once.
 
 A period begins on the day after the one on which the request was received, as that day is counted
-in the jurisdiction, and lasts until the end of its last day. Where a law would move the end from a
+in the jurisdiction, and lasts until the end of its last day; in the Union, which has many zones, by
+whichever zone ends it first. Where a law would move the end from a
 holiday to the next working day it is not moved: too early a date wrongs nobody. For the same reason
 Monday to Friday are working days, public holidays among them.
 
@@ -24,9 +25,12 @@ from typing import Any, Literal
 Unit = Literal["calendar-days", "working-days", "months"]
 DEFAULT_JURISDICTION = "CN"
 """Where neither a notice nor the consortium says which law applies."""
-_ZONES = {"CN": timezone(timedelta(hours=8)), "EU": timezone(timedelta(hours=3))}
-"""In which a day ends; for the Union its easternmost, so that it has not ended earlier anywhere in
-it."""
+_ZONES = {
+    "CN": (timezone(timedelta(hours=8)),) * 2,
+    "EU": (timezone(timedelta(hours=-4)), timezone(timedelta(hours=4))),
+}
+"""In which it was received, and in which the last day ends: of the Union its westernmost and its
+easternmost (Martinique and Réunion, TFEU article 355(1))."""
 _FRIDAY = 4
 
 
@@ -130,12 +134,12 @@ def due(right: str, jurisdiction: str, received_at: datetime) -> Due:
     Raises:
         LookupError: the table has no entry for the day on which the request was received.
     """
-    zone = _ZONES[jurisdiction]
-    received = received_at.astimezone(zone).date()
+    west, east = _ZONES[jurisdiction]
+    received = received_at.astimezone(west).date()
     for deadline in deadlines():
         mine = deadline.jurisdiction == jurisdiction and right in deadline.rights
         if mine and deadline.in_force(received):
-            over = datetime.combine(deadline.last_day(received) + timedelta(days=1), time(), zone)
+            over = datetime.combine(deadline.last_day(received) + timedelta(days=1), time(), east)
             return Due(over.astimezone(UTC), deadline)
     raise LookupError(f"no law of {jurisdiction} says when {right!r} is due on {received}")
 

@@ -8,7 +8,7 @@ each person and the version that this person answered.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from law.bases import LegalBasis
@@ -92,6 +92,17 @@ class Needs:
             for name in self.of(kind)
             if not self.features[name][kind] <= named or self.kept.get(name, 0) > days
         )
+
+    def unguarded(self, said: Said | None) -> frozenset[str]:
+        """The features that a guardian's consent to a child's sensitive data does not allow, which
+        all of them are (PIPL 28); none of whoever is no child (``None``)."""
+        if said is None:
+            return frozenset()
+        features: dict[str, dict[Sensitivity, frozenset[DataCategory]]] = {
+            name: {"sensitive": frozenset[DataCategory]().union(*kinds.values())}
+            for name, kinds in self.features.items()
+        }
+        return replace(self, features=features).uncovered("sensitive", said)
 
 
 def needs_of(

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from support.notices import some_consortium
 
+from consent.claims import CLAIMS, untrue
+from consent.commands.hold_evidence import KEPT
+from consent.retention import rules
 from demo.borrowers import best_guess, make_notice
 from demo.report import NOT_PRIVATE
+from demo.scoring_notice import make_scoring_notice
+from law.categories import DataCategory
 from protocol.cards import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,23 +53,6 @@ def test_the_notice_says_that_a_no_changes_nothing_in_the_contract():
     assert "拒绝或撤回同意不影响您的合同。" in texts["zh"]
 
 
-CLAIMS = {
-    r"nobody can tell|no one can tell|任何人都无法判断": "an epsilon bounds what can be told; it is not zero",
-    r"your data are not sent to anybody|您的数据不会发送给任何人": "codes and answers go to the registry",
-    r"stands? in one (lender's )?book once": "as far as identity numbers tell",
-    r"epsilon 1[^.]{0,60}everything that leaves": "the epsilon of a campaign is over its releases",
-    r"(perfect|complete|absolute)(ly)? (privacy|private|anonym)": "there is a figure for it",
-    r"fully (compliant|anonym)|(PIPL|GDPR|AI Act)[- ]compliant|合规认证|完全合规": "nobody has certified it",
-    r"everything .{0,30}\babout (this person|me|you)\b": "the rows that were used are at the lender, not here",
-    r"until (the borrower|a borrower|you) (is|are) forgotten": "consent/retention.toml says what is kept longer",
-    r"destroy my keys": "erasing takes names and history too, and something stays: say what",
-    r"guessed strictly": "a guess is a guess; its reason says so, and somebody looks",
-    r"never a bundle": "`sensitive` is one yes to several kinds of data",
-    r"in the form of ISO": "names follow it; what it makes mandatory is not all there",
-    r"PIPL Art\. 55 and 56\)": "the record of processing is part of it; an assessment is a document of its own",
-    r"everything that was done with data": "the log shows training, not what a lender does with a model",
-    r"more fairly|fairer (decision|credit|score)|更公平": "no figure shows that it is fair",
-}
 TOLD = [
     *(path for room in ("consent/api", "cli", "credit", "law") for path in (ROOT / room).glob("*.py")),
     *(ROOT / name for name in ("consent/export.py", "consent/commands/export_consents.py", "protocol/records.py")),
@@ -73,6 +61,32 @@ TOLD = [
 ]
 """What people read of the code: descriptions of calls and commands, pages, notices."""
 PUBLISHED = [ROOT / "SECURITY.md", ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "demo" / "report.html"]
+
+
+NOTICES = (
+    make_notice(CONSORTIUM, ["aspen", "birch"], 1.0),
+    make_scoring_notice(CONSORTIUM, ["aspen", "birch"], [DataCategory.INCOME]),
+)
+
+
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda one: one.id)
+def test_every_notice_says_what_is_kept_after_everything_else_is_gone(notice):
+    """Traced: "kept for 30 days at most", and what somebody had signed was held for 1,098 days more."""
+    for said, text in (
+        (f"what you signed is kept {KEPT.days} days more", notice.texts["en"]),
+        ("registry and auditor can open it only together", notice.texts["en"]),
+        ("Keyed hashes of the codes for you stay as long as budgets are counted", notice.texts["en"]),
+        (f"您签署的内容另行加密保存{KEPT.days}天", notice.texts["zh"]),
+        ("带密钥哈希值在计算隐私预算期间继续保留", notice.texts["zh"]),
+    ):
+        assert said in text
+    kept = {one.of: one for one in rules()}
+    assert "while budgets are counted" in str(kept["registry.tombstones"].keep)
+
+
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda one: one.id)
+def test_no_notice_of_ours_says_what_is_not_so(notice):
+    assert [untrue(text) for text in notice.texts.values()] == [None, None]
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -15,13 +15,21 @@ from consent.storage.subjects import Subject
 from crypto.documents import unverified_payload
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
-from law.categories import SENSITIVITIES, Sensitivity
+from law.categories import Sensitivity
 from protocol.changes import CLOCK_SKEW, CurrentConsent
-from protocol.consents import Action, Authority, Channel, Choice, ConsentDecision
+from protocol.consents import (
+    Action,
+    Authority,
+    Channel,
+    Choice,
+    ConsentDecision,
+    Presentation,
+)
 from protocol.errors import Conflict, NotAuthenticated
 from protocol.notices import Notice
 
 MAX_AGE = timedelta(days=7)
+_YES = frozenset({Action.GIVE, Action.RESUME})
 _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
 
 
@@ -93,39 +101,66 @@ def check_choice(choice: Choice, notice: Notice, subject: Subject, channel: Chan
     if choice.recipient != subject.lender:
         raise Conflict("a pseudonym can only decide about the lender that enrolled it")
     if choice.action is Action.GIVE:
-        check_yes(choice.sensitivity, notice, channel)
+        check_yes(choice.sensitivity, notice)
+    if choice.action in _YES:
+        check_form(notice, channel)
 
 
-def check_yes(kind: Sensitivity, notice: Notice, channel: Channel) -> None:
-    """That there is something to say yes to, in the form that it needs. Whatever a lender declares
-    sensitive, and everything of a child's, is ``sensitive``. Raises Conflict.
-
-    Source: 征信业管理条例 article 14(2) for the written form; 电子签名法 for what counts as one.
-    """
+def check_yes(kind: Sensitivity, notice: Notice) -> None:
+    """That there is something to say yes to. Whatever a lender declares sensitive, and everything
+    of a child's, is ``sensitive``. Raises Conflict."""
     terms = notice.terms
     if not terms.categories or (kind != "sensitive" and kind not in terms.asked()):
         raise Conflict(f"notice {notice.id!r} asks for no consent to {kind} data")
     if kind == "sensitive" and not (terms.necessity and terms.effect):
         raise Conflict(f"notice {notice.id!r} does not explain the use of sensitive data")
-    if terms.written_form and channel == "phone" and kind in SENSITIVITIES[2:]:
-        raise Conflict(f"a yes to {kind} data must be in writing; by telephone there is none")
+
+
+def check_form(notice: Notice, channel: Channel) -> None:
+    """That a yes, to whatever kind of data, is in writing where the notice says so. Raises
+    Conflict.
+
+    Source: 征信业管理条例 article 14(2) for the written form; 电子签名法 for what counts as one.
+    """
+    if notice.terms.written_form and channel == "phone":
+        raise Conflict(
+            f"notice {notice.id!r} says that a yes must be in writing; by telephone there is none"
+        )
+
+
+def check_resumed(choice: Choice, answered: Notice | None, channel: Channel) -> None:
+    """That whoever goes on says so in the form that the version asks for which they answered.
+    Raises Conflict."""
+    if choice.action is Action.RESUME and answered is not None:
+        check_form(answered, channel)
+
+
+def check_published(notice: Notice, event_time: datetime) -> None:
+    """That a yes is no older than what it answers, as far as clocks agree. Raises Conflict."""
+    if event_time < notice.published_at - CLOCK_SKEW:
+        raise Conflict(
+            f"the yes is older than notice {notice.id!r} version {notice.version}, which was "
+            f"published at {notice.published_at.isoformat()}"
+        )
 
 
 def check_answer(decision: ConsentDecision, notice: Notice) -> None:
-    """That the decision answers this text, as it was shown. Raises Conflict."""
+    """That the decision answers this text, and that a yes came after it, as it was shown; a no is
+    always heard. Raises Conflict."""
     check_notice(notice, decision.notice_language, decision.notice_sha256)
-    check_shown(decision, notice)
+    if any(one.action in _YES for one in decision.choices):
+        check_published(notice, decision.event_time)
+        check_shown(notice, decision.channel, decision.presentation)
 
 
-def check_shown(decision: ConsentDecision, notice: Notice) -> None:
-    """That a yes on a screen was given after the notice was shown as it asks to be; a no is always
-    heard. Raises Conflict.
+def check_shown(notice: Notice, channel: Channel, shown: Presentation | None) -> None:
+    """That a yes on a screen was given after the notice was shown as it asks to be. Raises
+    Conflict.
 
     Source: 征信业管理条例 article 19.
     """
-    least, shown = notice.terms.reading_seconds, decision.presentation
-    says_yes = any(one.action in {Action.GIVE, Action.RESUME} for one in decision.choices)
-    if least is None or not says_yes or decision.channel not in {"app", "web"}:
+    least = notice.terms.reading_seconds
+    if least is None or channel not in {"app", "web"}:
         return
     if shown is None or not shown.to_the_end or not shown.own_controls or shown.seconds < least:
         raise Conflict(
@@ -143,12 +178,18 @@ def check_return(stated: Stated, returned_at: datetime | None) -> None:
 
 
 def is_young(before: bool, authority: Authority) -> bool:
-    """Whether the person is under 14 after this was said. Once it was said it stays, whoever leaves
-    it out later, until a guardian says with evidence that they are older, or an adult shows it who
-    speaks for themselves (PIPL article 31)."""
-    shown = authority.guardian_entity_id is None and authority.authority_evidence_hash is not None
-    older = authority.age_band == "14-17" or (authority.age_band == "adult" and shown)
+    """Whether the person is under 14 after this was said under their own key or login. Once it was
+    said it stays, whoever leaves it out later, until a guardian says with evidence that they are
+    older, or the lender has seen that they are (:func:`is_shown_older`; PIPL article 31)."""
+    older = authority.age_band == "14-17"
     return authority.age_band == "under-14" or (before and not older)
+
+
+def is_shown_older(authority: Authority) -> bool:
+    """Whether a lender hands in that somebody is not under 14, with the hash of what it has seen of
+    themselves or of their guardian. A delegate's right shows nobody's age."""
+    alone = authority.guardian_entity_id is None and authority.authority_evidence_hash is not None
+    return authority.age_band == "14-17" or (authority.age_band == "adult" and alone)
 
 
 def besides(
@@ -166,10 +207,13 @@ def besides(
 def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice) -> None:
     """A child's own yes is none, and neither is a guardian's to rules that were not written for
     children (PIPL article 31); raises Conflict. A no is always heard."""
-    if not young or action not in {Action.GIVE, Action.RESUME}:
+    if not young or action not in _YES:
         return
     if authority.guardian_entity_id is None:
-        raise Conflict("for a child under 14 a guardian says yes, and shows by what right")
+        raise Conflict(
+            "for a child under 14 a guardian says yes, and shows by what right; that somebody is "
+            "older a guardian says, or the lender that has seen it hands it in"
+        )
     if not notice.terms.children:
         raise Conflict(f"notice {notice.id!r} has no rules of their own for children under 14")
 

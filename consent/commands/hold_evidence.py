@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from consent.commands.read_evidence import opened, prove_imports
 from consent.keys.enclosures import disclose, enclose
+from consent.notice_text import HELD_DAYS
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
 from consent.storage.subjects import Subject
@@ -34,8 +35,8 @@ from crypto.sealing import pad, seal_to, unpad, unseal_from
 from protocol.errors import Malformed, NotFound
 from protocol.parties import Role
 
-KEPT = timedelta(days=3 * 366)
-"""Three years, as records of processing are kept (PIPL Art. 56; 网络数据安全管理条例 Art. 12)."""
+KEPT = timedelta(days=HELD_DAYS)
+"""As every notice says."""
 MAX_REASON = 500
 
 

@@ -9,6 +9,10 @@ its borrowers only
   each record with the hash of the evidence that the lender keeps;
 - that they withdraw or suspend, at any time. What a borrower has withdrawn, only the borrower gives
   again.
+
+It can also say that somebody who was held to be under 14 is older, with the hash of what it has
+seen. What is shown on a screen for a time, it cannot hand in: how it was shown, whoever answers
+says.
 """
 
 from __future__ import annotations
@@ -25,7 +29,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from consent.commands.check_decisions import check_notice, check_yes, refuse_alone
+from consent.commands.check_decisions import (
+    check_form,
+    check_notice,
+    check_published,
+    check_shown,
+    check_yes,
+    is_shown_older,
+    refuse_alone,
+)
 from consent.registry import Registry
 from consent.storage.consents import (
     ConsentKey,
@@ -167,8 +179,8 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
 
     Raises:
         NotFound: unknown notice. Conflict: somebody who is not enrolled, another text than was
-            published, an answer that only the borrower can give, an illegal transition, the wrong
-            time. ``place`` names the record.
+            published, an answer that only the borrower can give, a yes in another form than the
+            notice asks for, an illegal transition, the wrong time. ``place`` names the record.
     """
     about = _about(lender, asked)
     salt = secrets.token_bytes(SALT_SIZE)
@@ -190,8 +202,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         stored = set(presents)
         validity = notice.terms.validity_days
         young = young_of(session, sorted(ids.values()))
-        children = dict.fromkeys(_said_to_be_young(ids, asked.records) - young, True)
-        young.update(children)
+        said = _said_to_be_young(ids, asked.records)
+        children = dict.fromkeys(said - young, True)
+        grown = (_shown_to_be_older(ids, asked.records) & young) - said
+        young = (young | said) - grown
         events: list[RecordedEvent] = []
         touched: dict[ConsentKey, None] = {}
         latest = moment + CLOCK_SKEW
@@ -208,7 +222,10 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             event = _ACTIONS[record.action]
             if event is Event.GIVE:
                 try:
-                    check_yes(record.sensitivity, notice, asked.channel)
+                    check_yes(record.sensitivity, notice)
+                    check_form(notice, asked.channel)
+                    check_published(notice, record.event_time)
+                    check_shown(notice, asked.channel, None)
                     refuse_alone(record.action, subject in young, record.authority, notice)
                 except Conflict as refused:
                     raise refused.at("records", position) from None
@@ -252,7 +269,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             .returning(ImportRow.id)
         ).scalar_one()
         write_presents(session, presents, touched, stored)
-        write_children(session, children)
+        write_children(session, children | dict.fromkeys(grown, False))
         write_events(session, known.recipients, events, moment, import_id=number)
     return index
 
@@ -261,6 +278,11 @@ def _said_to_be_young(ids: Mapping[int, int], records: Sequence[ImportedRecord])
     """Who is under 14 as one of these records says; in which order they stand says nothing."""
     young = (record for record in records if record.authority.age_band == "under-14")
     return {ids[record.number] for record in young}
+
+
+def _shown_to_be_older(ids: Mapping[int, int], records: Sequence[ImportedRecord]) -> set[int]:
+    """Who is not under 14 by what the lender has seen, as one of these records says."""
+    return {ids[record.number] for record in records if is_shown_older(record.authority)}
 
 
 def _returned(session: Session, lender: str) -> dict[int, datetime]:

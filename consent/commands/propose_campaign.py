@@ -6,36 +6,21 @@ authorisation more.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from sqlalchemy import func, select
 
 from consent.commands.place_people import bitmaps_told, place_people
 from consent.commands.record_assessments import load_assessment
+from consent.dating import require_day
 from consent.registry import Registry
 from consent.storage.tables import ApprovalRow, CampaignRow, PlacesRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
-from protocol.changes import CLOCK_SKEW
 from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.snapshots import places_sha256
-
-SIGNED_BEFORE = timedelta(days=1)
-"""How long before it is handed in a campaign or an approval can be signed: what a period's evidence
-must tell of goes by these days (``auditlog.pack_others``)."""
-
-
-def _require_day(what: str, signed: datetime, moment: datetime) -> None:
-    """Raises Conflict: the document says that it is of another time."""
-    if not moment - SIGNED_BEFORE <= signed <= moment + CLOCK_SKEW:
-        raise Conflict(
-            f"{what} says that it was signed at {signed.isoformat()}; it must be handed in within "
-            "a day, and not before: check the clock, and sign again"
-        )
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -62,7 +47,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
     for lender in campaign.lenders:
         if policy.party(lender) not in policy.lenders:
             raise Conflict(f"{lender!r} is not a lender")
-    _require_day(f"campaign {campaign.id!r}", campaign.created_at, registry.clock())
+    require_day(f"campaign {campaign.id!r}", campaign.created_at, registry.clock())
     if campaign.expires_at <= registry.clock():
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
     if (
@@ -162,7 +147,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             "the approval has no lot to draw by who is held out; the node is of an earlier version"
         )
     _require_staff(registry, approval.operator)
-    _require_day("the approval", approval.approved_at, registry.clock())
+    require_day("the approval", approval.approved_at, registry.clock())
     with writing(registry) as transaction:
         session = transaction.session
         campaign, row = load_campaign(transaction, sha256)

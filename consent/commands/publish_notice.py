@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from consent.arrangement import answered_within, arrangement, collected
+from consent.dating import require_day
 from consent.notice_changes import further
 from consent.notice_rules import Draft, lint
 from consent.registry import Registry
@@ -22,9 +23,11 @@ def publish_notice(registry: Registry, token: str) -> Notice:
 
     Raises:
         SignatureError: not the registry's. Conflict: this version exists already, another notice
-            asks for the same, or it does not say what it must (``consent.notice_rules``).
+            asks for the same, it is dated on another day, or it does not say what it must
+            (``consent.notice_rules``).
     """
     notice = Notice.verify(token, registry.me.key)
+    require_day(f"notice {notice.id!r}", notice.published_at, registry.clock())
     if len(set(notice.recipients)) != len(notice.recipients):
         raise Conflict(f"notice {notice.id!r} names a recipient twice")
     for recipient in notice.recipients:

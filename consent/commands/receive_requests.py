@@ -27,6 +27,7 @@ from crypto.keys import PublicKey, RecipientPublicKey
 from law.deadlines import Due, first_due
 from protocol.changes import CLOCK_SKEW
 from protocol.errors import Conflict, Malformed, NotAllowed, NotAuthenticated, NotFound
+from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.rights import (
     OBJECTIONS,
@@ -241,11 +242,14 @@ def _was_handed_in(transaction: Transaction, request: OpenRequest) -> bool:
 
 
 def due_date(transaction: Transaction, request: RightsRequest, received_at: datetime) -> Due:
-    """When an answer is late: by the laws that the newest notices about this lender name."""
+    """When an answer is late: by the laws that the newest notices about this lender name, and by
+    that which the consortium keeps, whatever they name."""
     newest: dict[str, tuple[int, tuple[str, ...]]] = {}
     for notice in transaction.notices.notices.values():
         if request.recipient in notice.recipients:
             held = newest.get(notice.id, (0, ()))
             newest[notice.id] = max(held, (notice.version, notice.terms.jurisdiction))
     codes = {code for _, named in newest.values() for code in named}
+    if (law := LegalTerms.of(transaction.registry.consortium).jurisdiction) is not None:
+        codes.add(law)
     return first_due(request.asked.kind.value, codes, received_at)

@@ -25,6 +25,7 @@ from consent.commands.check_decisions import (
     besides,
     check_answer,
     check_choice,
+    check_resumed,
     check_return,
     check_time,
     claimed_or_nobody,
@@ -268,8 +269,7 @@ class DecisionBatch:
         """Add one decision, and its log entry, to the draft."""
         states = self._fold(draft, stated, subject)
         index = self._first + len(self._entries) + len(draft.entries)
-        sha256 = stated.decision.sha256
-        salt = secrets.token_urlsafe(32)
+        sha256, salt = stated.decision.sha256, secrets.token_urlsafe(32)
         public = {"decision": decision_commitment(salt, sha256, states)}
         body = canonical_json({**stated.evidence, "states": states, "salt": salt})
         author = self._transaction.registry.me.id
@@ -294,14 +294,14 @@ class DecisionBatch:
             refuse_alone(choice.action, young, decision.authority, notice)
             key = (notices.scope(choice.purpose, choice.recipient), subject.id, choice.sensitivity)
             present = draft.presents.get(key, CurrentConsent())
+            check_resumed(choice, notices.notices.get(present.notice), decision.channel)
             event_time = heard_at(decision.event_time, moment)
             if stated.token is None and present.event_time is not None:
                 # It was made here and now, whatever clocks said before.
                 event_time = max(event_time, present.event_time + timedelta(microseconds=1))
             ends = latest_expiry(event_time, notice.terms.validity_days, decision.expiry_time)
-            after, events = apply_answer(
-                present, Answer(Event(choice.action), number, event_time, ends), moment
-            )
+            answer = Answer(Event(choice.action), number, event_time, ends)
+            after, events = apply_answer(present, answer, moment)
             draft.presents[key] = after
             draft.shown[key] = decision.notice_language
             draft.events += [

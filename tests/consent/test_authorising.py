@@ -15,7 +15,7 @@ from crypto.keys import SigningKey
 from protocol.campaigns import AuthorisationRequest, Campaign
 from protocol.errors import NotAllowed
 from protocol.notices import Notice
-from protocol.parties import Party, Role
+from protocol.parties import Consortium, Party, Role
 from protocol.rules import rule_name
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
@@ -63,6 +63,12 @@ def lender(s: Situation, **fields) -> Situation:
     return replace(s, lender=Party.model_validate(s.lender.model_dump() | fields))
 
 
+def renamed(consortium: Consortium, party: str, name: str) -> Consortium:
+    """As an amendment leaves it: the id and the keys are the same, and the institution is another."""
+    parties = tuple(one.model_copy(update={"name": name}) if one.id == party else one for one in consortium.parties)
+    return consortium.model_copy(update={"parties": parties})
+
+
 BREAKS = {
     "OwnNode": lambda s: asked(s, node_key=OTHER.thumbprint),
     "TakesPart": lambda s: lender(s, id="zelkova"),
@@ -71,6 +77,7 @@ BREAKS = {
     "NotLapsed": lambda s: replace(s, moment=s.campaign.expires_at),
     "SamePurpose": lambda s: asked(s, purpose="https://w3id.org/dpv#Marketing"),
     "WithinTheNotice": lambda s: replace(s, notice=None),
+    "CallsThemByTheirNames": lambda s: replace(s, consortium=renamed(s.consortium, "coordinator", "Data Broker Ltd")),
     "ApprovedCode": lambda s: asked(s, code_sha256="b" * 64),
     "RevocationsAcknowledged": lambda s: replace(s, overdue=Overdue(3, s.moment - timedelta(hours=2))),
     "RequestsAnswered": lambda s: replace(s, unanswered=Unanswered(2, s.moment - timedelta(days=1))),

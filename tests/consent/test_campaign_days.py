@@ -1,5 +1,5 @@
-"""Coordinator and lenders write their own dates: the registry takes those of today, because a period's evidence goes by
-them."""
+"""Coordinator, lenders and the notice's operator write their own dates: the registry takes those of today, because a
+period's evidence goes by them, and what answers a notice is no older than it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def test_a_campaign_of_another_day_is_refused(market, apart):
     said["expires_at"] = market.clock() + 50 * DAY
     token = Campaign.model_validate(said).sign(market.keys["coordinator"])
     answer = market.call("coordinator", "POST", "/v1/campaigns", {"token": token})
+    assert answer.status_code == 409 and "handed in within a day" in answer.text
+
+
+@pytest.mark.parametrize("apart", [-4000 * DAY, -DAY - timedelta(minutes=1), timedelta(minutes=6)])
+def test_a_notice_of_another_day_is_refused(market, apart):
+    """Traced: it was published as one of eleven years before."""
+    said = market.notices[-1].model_copy(update={"version": 2, "published_at": market.clock() + apart})
+    answer = market.call("registry", "POST", "/v1/notices", {"token": said.sign(market.keys["registry"])})
     assert answer.status_code == 409 and "handed in within a day" in answer.text
 
 

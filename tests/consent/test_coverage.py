@@ -288,17 +288,82 @@ def states(market, person) -> dict[tuple[str, str], str]:
     return {(about["purpose"], about["sensitivity"]): state for about, state in said}
 
 
-def test_an_adult_who_was_taken_for_a_child_shows_it(market, tmp_path):
-    (adult,) = market.enrol("aspen")
-    market.says(adult, "refuse", ("tax",), authority=GUARDIAN)
-    assert market.says(adult, "give").status_code == 409, "an age that is only said is none"
-    delegate = {"age_band": "adult", "guardian_entity_id": "g-1", "authority_evidence_hash": "a" * 64}
-    assert market.says(adult, "refuse", ("deposits",), authority=delegate).status_code == 201
-    assert market.says(adult, "give").status_code == 409, "it is the guardian's right that this shows"
-    shown_age = {"age_band": "adult", "authority_evidence_hash": "b" * 64}
-    assert market.says(adult, "give", authority=shown_age).status_code == 201
-    assert market.rule(adult) == "given"
-    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members == [adult.pseudonym]
+SHOWN_AGE = {"age_band": "adult", "authority_evidence_hash": "b" * 64}
+
+
+@pytest.mark.parametrize("age", [SHOWN_AGE, GUARDIAN | {"age_band": "adult"}])
+def test_a_childs_own_key_does_not_make_an_adult_of_it(market, age):
+    """Traced: any 64 hex digits, under the child's own key, and everything of theirs was given."""
+    (child,) = market.enrol("aspen")
+    market.says(child, "give", ("ordinary",), authority=GUARDIAN)
+    assert market.rule(child) == "child"
+    assert market.says(child, "refuse", ("deposits",), authority=age).status_code == 201, "a no is always heard"
+    assert market.rule(child) == "child"
+    refused = market.says(child, "give", ("income",), authority=SHOWN_AGE)
+    assert refused.status_code == 409 and "lender" in refused.text
+    assert market.rule(child) == "child"
+
+
+@pytest.mark.parametrize(
+    ("age", "rule"),
+    [
+        (SHOWN_AGE, "given"), (GUARDIAN | {"age_band": "14-17"}, "given"), ({"age_band": "adult"}, "child"),
+        (GUARDIAN | {"age_band": "adult"}, "child"), (GUARDIAN, "child"),
+    ],
+)  # fmt: skip
+def test_whom_the_lender_has_seen_the_papers_of_is_as_old_as_they_say(market, tmp_path, age, rule):
+    (person,) = market.enrol("aspen")
+    market.says(person, "give", authority=GUARDIAN)
+    assert usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members == []
+    assert market.hands_in("refuse", "deposits", authority=age).status_code == 201
+    assert market.rule(person) == rule
+    used = usable(market, market.campaign(("aspen", "birch")), tmp_path / "n").members
+    assert used == ([person.pseudonym] if rule == "given" else [])
+
+
+def test_of_two_papers_handed_in_together_the_one_that_protects_counts(market):
+    (person,) = market.enrol("aspen")
+    when, name = market.clock().isoformat(), {"number": 0, "action": "refuse", "evidence_sha256": "e" * 64}
+    market.says(person, "give", authority=GUARDIAN)
+    records = [
+        name | {"sensitivity": kind, "event_time": when, "authority": age}
+        for kind, age in (("income", GUARDIAN), ("deposits", SHOWN_AGE))
+    ]
+    for order in (records, records[::-1]):
+        body = shown(market.notices[-1]) | {"channel": "paper", "records": order}
+        market.call("aspen", "POST", "/v1/imports", body)
+        assert market.rule(person) == "child"
+
+
+def narrower(market, **terms):
+    """What a child's ordinary and sensitive consents answer: the sensitive one to a version that says less."""
+    wide = market.notices[0]
+    narrow = market.publish(2, **terms)
+    child, other = market.enrol("aspen", 2)
+    market.says(child, "give", notice=wide, authority=GUARDIAN)
+    assert market.says(child, "give", ("sensitive",), notice=narrow, authority=GUARDIAN).status_code == 201
+    market.says(other, "give", notice=wide)
+    assert (market.rule(child), market.rule(other)) == ("given", "given")
+    return child, other, wide
+
+
+def test_of_a_child_nothing_is_used_that_the_guardians_sensitive_yes_does_not_name(market, tmp_path):
+    """Traced: `grade` was used, which the version that the guardian answered does not name."""
+    child, other, wide = narrower(market, categories=(DataCategory.REPAYMENT, DataCategory.INCOME))
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    found = snapshot.usable(everybody(2), needs_of(schema(), False, wide.terms.lawful_basis))
+    assert hidden(found) == {child.pseudonym: {"income", "grade"}, other.pseudonym: {"income"}}
+
+
+def test_a_guardians_sensitive_yes_is_to_who_gets_something_or_the_child_is_left_out(market, tmp_path):
+    child, other, wide = narrower(market, recipients=("aspen",))
+    (tmp_path / "n").mkdir()
+    snapshot = Consents(tmp_path / "n", "aspen").sync(market.client("aspen"), TRAINING_PURPOSE)
+    for lenders, members in ((["aspen"], [child, other]), (["aspen", "birch"], [other])):
+        told = market.registry.consortium.reached_by(lenders)
+        found = snapshot.usable(everybody(2), needs_of(schema(), False, wide.terms.lawful_basis, told))
+        assert found.members == [one.pseudonym for one in members]
 
 
 def test_who_grew_up_for_another_purpose_did_for_a_node_that_only_hears_of_changes(market, tmp_path):
@@ -351,8 +416,8 @@ def test_a_child_without_a_guardian_is_refused_in_imports_too(market):
 
 
 @pytest.mark.parametrize(("kind", "channel", "status"), [
-    ("income", "phone", 409), ("income", "app", 201), ("ordinary", "phone", 201), ("tax", "app", 409),
-    ("tax", "paper", 409),
+    ("income", "phone", 409), ("income", "app", 201), ("ordinary", "phone", 409), ("sensitive", "phone", 409),
+    ("ordinary", "branch", 201), ("tax", "app", 409), ("tax", "paper", 409),
 ])  # fmt: skip
 def test_a_yes_is_to_what_was_asked_in_the_form_that_it_needs(market, kind, channel, status):
     (person,) = market.enrol("aspen")

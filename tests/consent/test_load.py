@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def undecided(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def row(who: int | str, action: str = "give", day: int = 3) -> dict[str, Any]:
-    moment = (now() - timedelta(days=day)).isoformat()
+def row(who: int | str, action: str = "give", ago: int = 3) -> dict[str, Any]:
+    moment = (now() - timedelta(seconds=ago)).isoformat()
     name = "number" if isinstance(who, int) else "pseudonym"
     return {name: who, "sensitivity": "ordinary", "action": action, "event_time": moment, "evidence_sha256": "0" * 64}
 
@@ -80,7 +81,7 @@ def test_over_several_connections_each_person_s_answers_keep_their_order(undecid
 def test_a_parquet_file_may_name_people_and_hold_times(undecided: House, tmp_path: Path) -> None:
     named = [row(person.pseudonym) for person in undecided.borrowers["aspen"][:4]]
     table = pa.Table.from_pylist(named)
-    times = pa.array([now() - timedelta(days=1)] * 4, pa.timestamp("us", "UTC"))
+    times = pa.array([now()] * 4, pa.timestamp("us", "UTC"))
     table = table.set_column(table.schema.get_field_index("event_time"), "event_time", times)
     pyarrow.parquet.write_table(table, tmp_path / "answers.parquet")
     assert load(undecided, tmp_path / "answers.parquet", [directly(undecided)]) == 4
@@ -150,12 +151,19 @@ HEAD = "number,sensitivity,action,event_time,evidence_sha256"
 ZERO = "0" * 64
 
 
-def line(number: Any, action: str = "give", when: str = "2025-11-20T10:00:00Z", kind: str = "ordinary") -> str:
+def line(number: Any, action: str = "give", when: str = "NOWZ", kind: str = "ordinary") -> str:
     return f"{number},{kind},{action},{when},{ZERO}"
 
 
+@cache
+def moment_of(folder: Path) -> str:
+    """When people answered, the same in every file of a test: no yes is older than its notice."""
+    return f"{now():%Y-%m-%dT%H:%M:%S}"
+
+
 def written(path: Path, *lines: str, encoding: str = "utf-8", end: str = "\n") -> Path:
-    path.write_bytes((end.join([*lines, ""])).encode(encoding))
+    text = end.join([*lines, ""]).replace("NOW", moment_of(path.parent))
+    path.write_bytes(text.encode(encoding))
     return path
 
 
@@ -166,8 +174,8 @@ def written(path: Path, *lines: str, encoding: str = "utf-8", end: str = "\n") -
         ((HEAD, line(0), line(1)), "utf-8-sig", "\r\n", 2),
         ((HEAD.replace(",", ", "), line(0).replace(",", ", ")), "utf-8", "\n", 1),
         ((HEAD, line(0), ",,,,"), "utf-8", "\n", 1),
-        ((HEAD, line(0, when="2025-11-20T10:00:00.123456789+08:00")), "utf-8", "\n", 1),
-        ((HEAD, line(0), line(0, "withdraw", "2025-11-21T10:00:00Z")), "utf-8", "\n", 2),
+        ((HEAD, line(0, when="NOW.123456789+00:00")), "utf-8", "\n", 1),
+        ((HEAD, line(0), line(0, "withdraw", "NOW.5Z")), "utf-8", "\n", 2),
         ((HEAD,), "utf-8", "\n", 0),
     ],
     ids=["blank lines", "bom and crlf", "spaces", "empty cells", "nanoseconds", "give and withdraw", "no rows"],
@@ -224,7 +232,10 @@ def test_what_does_not_fit_is_refused_by_its_row_and_nothing_of_its_batch_is_rec
     [
         (f"{HEAD},备注\n".encode("gbk"), "line 1: this is not UTF-8"),
         (f"{HEAD}\n{line(0)}\n".encode("utf-16"), "line 1: this is not UTF-8"),
-        (f"{HEAD}\n{line(0)}\n".encode() + line(1, "给").encode("gbk"), "line 3: this is not UTF-8"),
+        (
+            f"{HEAD}\n{line(0, when='2025-11-20T10:00:00Z')}\n".encode() + line(1, "给").encode("gbk"),
+            "line 3: this is not UTF-8",
+        ),
     ],
     ids=["gbk", "utf-16", "further down"],
 )

@@ -67,6 +67,10 @@ BREAKS = {
     "TellsHowToWithdraw": notice(withdrawal_method={"en": "in the portal, always", "zh": "x"}),
     "TellsWhereToComplain": notice(complaint={}),
     "SaysItsTerms": notice().model_copy(update={"texts": {"en": "ok?", "zh": "好吗？"}}),
+    "DescribesThemAsTheyAre": notice(
+        recipients=(*(one for one in NAMED if one.id != "aspen"), ASPEN.model_copy(update={"name": "Charity"})),
+    ),
+    "ClaimsNothingUntrue": notice(texts=TEXTS | {"en": "Nobody can tell whether you were in it."}),
 }
 
 
@@ -168,6 +172,11 @@ def test_a_text_says_what_for_whatever_else_it_says(purpose):
         {"recipients": (*NAMED, STRANGER)},
         {"bases": dict.fromkeys(Processing, SupportingBasis.PIPL_CONTRACT)},
         {"recipients": tuple(one.model_copy(update={"capacity": "handler"}) for one in NAMED)},
+        {"recipients": tuple(one.model_copy(update={"name": "Data Broker (Cayman) Ltd"}) for one in NAMED)},
+        {"adverse_consequences": words("Your employer is told")}, {"effect": words("You lose your right")},
+        {"logic": words("By throwing dice")}, {"children": words("Children need nobody")}, {"children": {}},
+        {"effect": words("Effect") | {"en": words("You lose your right")["en"]}},
+        {"effect": words("Effect") | {"en-AU": words("You lose it")["en"], "en": "-"}},
     ],
 )  # fmt: skip
 def test_whatever_reaches_further_must_be_asked_again(changes):
@@ -180,10 +189,16 @@ def test_whatever_reaches_further_must_be_asked_again(changes):
     [
         {}, {"categories": CATEGORIES[:2]}, {"retention_period_days": 30}, {"validity_days": 30},
         {"recipients": NAMED[:3]}, {"complaint": words("Complain elsewhere")}, {"necessity": words("Better said")},
+        {"effect": words("Effect") | {"zz": "said in one language more"}},
+        {"recipients": tuple(one.model_copy(update={"contact": "+86 10 1234567"}) for one in NAMED)},
     ],
 )  # fmt: skip
 def test_what_narrows_or_says_it_better_asks_nobody_again(changes):
     assert further(notice(validity_days=365), notice(**{"validity_days": 365} | changes)) == ()
+
+
+def test_what_was_told_to_nobody_before_is_asked_for():
+    assert further(notice(logic={}), notice()) == ("how a decision comes about is another",)
 
 
 def test_a_notice_of_before_is_read_and_covers_nothing():
@@ -215,6 +230,95 @@ def test_an_officer_is_named_with_a_contact_that_is_theirs(officer):
     others = [one for one in NAMED if one.id != "aspen"]
     one = notice(recipients=(*others, ASPEN.model_copy(update={"officer": officer})))
     assert broken(one) == ["NamesOfficers"]
+
+
+# --- empty and false
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ("complaint", "TellsWhereToComplain"), ("withdrawal_method", "TellsHowToWithdraw"),
+        ("necessity", "ExplainsSensitiveData"), ("effect", "ExplainsSensitiveData"),
+        ("adverse_consequences", "TellsAdverseConsequences"), ("children", "HasRulesForChildrenInEveryLanguage"),
+    ],
+)  # fmt: skip
+def test_what_is_printed_is_what_is_looked_at(said, rule):
+    """Traced: "-" was printed, and a whole sentence under another tag of the same language was looked at."""
+    whole = words("A whole sentence about it")
+    two = {"en": "-", "en-GB": whole["en"], "zh": whole["zh"]}
+    assert broken(notice(**{said: two})) == [rule]
+    assert broken(notice(**{said: {"en-GB": whole["en"], "zh-CN": whole["zh"]}})) == []
+
+
+LAWFUL = CONSORTIUM.model_copy(
+    update={
+        "legal": {"jurisdiction": "CN"},
+        "parties": tuple(
+            one.model_copy(
+                update={
+                    "legal": {
+                        "contact": {"email": f"privacy@{one.id}.example"},
+                        "roles": [{"purpose": TRAINING_PURPOSE, "role": "joint-handler"}],
+                    }
+                }
+            )
+            if one.id == "birch"
+            else one
+            for one in CONSORTIUM.parties
+        ),
+    }
+)
+
+
+def lawfully_broken(**terms: Any) -> list[str]:
+    return [finding.rule for finding in lint(Draft(notice(**terms), LAWFUL))]
+
+
+@pytest.mark.parametrize("field", ["name", "contact", "capacity"])
+def test_a_recipient_is_who_the_consortium_says_it_is(field):
+    """Traced: every recipient was "Charity (xxx; works for the others)"."""
+    others = {"name": "Charity", "contact": "xxx@charity.example", "capacity": "processor"}
+    named = tuple(one.model_copy(update={field: others[field]}) if one.id == "birch" else one for one in NAMED)
+    assert lawfully_broken(recipients=named) == ["DescribesThemAsTheyAre"]
+    assert lawfully_broken(recipients=NAMED) == []
+
+
+def test_a_notice_does_not_choose_another_law_than_the_consortium_keeps():
+    """Traced: a consortium under Chinese law, a notice under German: no written form, storage in the US, a month."""
+    german = {
+        "jurisdiction": ("DE",), "lawful_basis": LegalBasis.GDPR_CONSENT, "storage_locations": ("US", "KY"),
+        "bases": dict.fromkeys(Processing, SupportingBasis.GDPR_INTEREST), "written_form": False,
+    }  # fmt: skip
+    assert broken(notice(**german)) == []
+    assert lawfully_broken(**german) == ["NamesJurisdiction"]
+    both = german | {"jurisdiction": ("DE", "CN")}
+    assert {"HasALawfulBasisOfItsJurisdiction", "SaysWhereDataAreKept", "AsksInWriting"} <= {*lawfully_broken(**both)}
+
+
+FALSE = [
+    {"en": "Nobody can tell whether you were in it."}, {"zh": "任何人都无法判断您是否在其中。"},
+    {"en": "Nobody can\u200b  tell whether you were in it."}, {"en": "The model unlearns you when you withdraw."},
+    {"zh": "撤回后，模型会忘记您。"}, {"en": "It is fully compliant and certified."},
+    {"en": "If you refuse, your loan is called in at once."}, {"zh": "不同意将立即收回贷款。"},
+    {"en": "Your loan is called in if you withdraw."}, {"zh": "如您撤回同意，贷款将提前到期。"},
+    {"en": "Nothing of what stands above applies to you."}, {"zh": "以上内容不适用于您。"},
+    {"en": "The terms above do not apply."}, {"zh": "您的数据不会发送给任何人。"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("false", FALSE)
+def test_what_is_not_true_is_not_published_around_the_particulars_or_in_them(false):
+    assert broken(notice(texts=TEXTS | false)) == ["ClaimsNothingUntrue"]
+    assert broken(notice(logic=words("Points are added up") | false)) == ["ClaimsNothingUntrue"]
+
+
+def test_the_particulars_come_first():
+    """Traced: five thousand newlines stood before them."""
+    one = notice()
+    assert all(text.startswith(particulars(one, tag)) for tag, text in one.texts.items())
+    padded = {tag: "\n" * 5000 + text for tag, text in one.texts.items()}
+    assert broken(one.model_copy(update={"texts": padded})) == ["SaysItsTerms"]
 
 
 # --- scoring, which has a notice of its own

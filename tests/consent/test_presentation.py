@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.notices import some_consortium
 
-from consent.commands.check_decisions import check_shown
+from consent.commands.check_decisions import check_answer
 from demo.borrowers import make_notice
 from protocol.consents import Action, Choice, ConsentDecision, Presentation
 from protocol.errors import Conflict
@@ -65,14 +65,15 @@ def test_the_notice_says_it_and_without_it_nothing_is_asked(market):
 )  # fmt: skip
 def test_the_rule_against_its_definition(seconds, end, own, action, channel, least):
     notice = NOTICE.model_copy(update={"terms": NOTICE.terms.model_copy(update={"reading_seconds": least})})
+    about = {"notice_language": "en", "notice_sha256": NOTICE.text_sha256("en"), "event_time": NOTICE.published_at}
     shown = Presentation(layout_sha256="a" * 64, seconds=seconds, to_the_end=end, own_controls=own)
     decision = ConsentDecision.model_construct(
         choices=(Choice(purpose="x", recipient="aspen", sensitivity="ordinary", action=action),), channel=channel,
-        presentation=shown,
+        presentation=shown, **about,
     )  # fmt: skip
     asked = least is not None and action in {"give", "resume"} and channel in {"app", "web"}
     if asked and not (end and own and seconds >= (least or 0)):
         with pytest.raises(Conflict):
-            check_shown(decision, notice)
+            check_answer(decision, notice)
     else:
-        check_shown(decision, notice)
+        check_answer(decision, notice)

@@ -113,6 +113,19 @@ def test_a_child_needs_the_guardians_yes_to_sensitive_data(market, desk):
     assert set(desk.permission(person, REPAYMENT).refused.values()) == {Reason.CHILD}
 
 
+def test_of_a_child_is_granted_what_the_guardians_sensitive_yes_names_too(fresh_market, tmp_path):
+    market = fresh_market
+    asks_to_score(market)
+    wide = market.notices[-1]
+    asks_to_score(market, 2, categories=(REPAYMENT, INCOME))
+    authority = {"age_band": "under-14", "guardian_entity_id": "g", "authority_evidence_hash": "a" * 64}
+    desk, [person] = Desk.of(market, tmp_path / "desk"), market.enrol("aspen")
+    assert market.says(person, "give", notice=wide, authority=authority).is_success
+    assert market.says(person, "give", ("sensitive",), authority=authority).is_success
+    found = desk.permission(person, REPAYMENT, BUREAU)
+    assert (set(found.granted), found.refused) == ({REPAYMENT}, {BUREAU: Reason.CHILD})
+
+
 def test_a_newer_notice_that_reaches_further_must_be_answered_again(fresh_market, tmp_path):
     market = fresh_market
     asks_to_score(market)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+import calendar
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -41,9 +42,12 @@ def test_every_entry_says_where_it_was_read_and_names_rights_that_there_are():
         ("access", "CN", "2026-03-02T08:00+08:00", "2026-03-24T00:00+08:00"),  # a Monday: three weeks
         ("access", "CN", "2026-03-06T08:00+08:00", "2026-03-28T00:00+08:00"),  # a Friday
         ("access", "CN", "2026-03-07T08:00+08:00", "2026-03-28T00:00+08:00"),  # a Saturday counts from Monday
-        ("access", "EU", "2026-01-31T08:00+00:00", "2026-03-01T00:00+03:00"),  # no 31 of February: its last day
-        ("access", "EU", "2026-12-15T08:00+00:00", "2027-01-16T00:00+03:00"),
-        ("object", "EU", "2026-03-01T08:00+00:00", "2026-04-02T00:00+03:00"),
+        ("access", "EU", "2026-01-31T08:00+00:00", "2026-03-01T00:00+04:00"),  # no 31 of February: its last day
+        ("access", "EU", "2026-12-15T08:00+00:00", "2027-01-16T00:00+04:00"),
+        ("object", "EU", "2026-03-01T08:00+00:00", "2026-04-02T00:00+04:00"),
+        ("access", "EU", "2027-01-31T23:30+01:00", "2027-03-01T00:00+04:00"),  # the evening in Berlin is of that day
+        ("access", "EU", "2027-01-31T23:30-04:00", "2027-03-01T00:00+04:00"),  # and that in Martinique
+        ("access", "EU", "2027-02-01T00:30-04:00", "2027-03-02T00:00+04:00"),
     ],
 )
 def test_a_period_begins_the_day_after_and_lasts_until_the_end_of_its_last_day(right, jurisdiction, received, late):
@@ -63,6 +67,20 @@ def test_whatever_comes_later_is_due_no_earlier(right, jurisdiction, received):
     assert due(right, jurisdiction, received + timedelta(hours=7)).at >= found
     by_count = {one.unit: one for one in deadlines()}
     assert set(by_count) == {"calendar-days", "working-days", "months"}
+
+
+@given(
+    st.datetimes(datetime(2022, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
+    st.sampled_from((-4, -3, -1, 0, 1, 2, 3, 4)),
+)
+def test_an_answer_is_late_nowhere_in_the_union_before_the_registry_says_so(received, offset):
+    """Traced: late four hours and a day after the month was over in Berlin."""
+    place = timezone(timedelta(hours=offset))
+    day = received.astimezone(place).date()
+    month = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+    last = min(day.day, calendar.monthrange(month.year, month.month)[1])
+    over = datetime.combine(month.replace(day=last) + timedelta(days=1), time(), place)
+    assert due("access", "EU", received).at <= over
 
 
 def test_a_law_counts_while_it_is_in_force():

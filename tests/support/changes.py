@@ -183,7 +183,7 @@ class Place:
                 pii_principal_id=self.people[writer].pseudonym,
                 **about,
                 choices=(Choice(purpose=self.notice.purpose, recipient=LENDER, sensitivity="ordinary", action=action),),
-                event_time=self.notice.published_at - timedelta(days=1) + timedelta(seconds=number),
+                event_time=self.notice.published_at - timedelta(minutes=4) + timedelta(milliseconds=number),
                 nonce=secrets.token_urlsafe(16),
             )
             target, body = "/v1/decisions", {"tokens": [decision.sign(self.people[writer].key)]}

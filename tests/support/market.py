@@ -145,6 +145,16 @@ class Market(World):
     def decide(self, *tokens: str) -> httpx.Response:
         return self.call(None, "POST", "/v1/decisions", {"tokens": list(tokens)})
 
+    def hands_in(self, action: str, kind: Sensitivity, number: int = 0, days: float = 0, **fields: Any):
+        """What aspen says that one of its borrowers answered on paper, so many days ago."""
+        said = {
+            "number": number, "sensitivity": kind, "action": action, "evidence_sha256": "e" * 64,
+            "event_time": (self.clock() - timedelta(days=days)).isoformat(),
+        }  # fmt: skip
+        channel = fields.pop("channel", "paper")
+        body = shown(self.notices[-1]) | {"channel": channel, "records": [said | fields]}
+        return self.call("aspen", "POST", "/v1/imports", body)
+
     def says(
         self, person: Person, action: str, kinds: Sequence[Sensitivity] = ("ordinary",), **fields: Any
     ) -> httpx.Response:
