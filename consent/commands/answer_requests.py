@@ -20,6 +20,8 @@ from protocol.rights import (
     MAX_ATTACHMENT_BYTES,
     STANDING,
     RequestEvent,
+    RequestKind,
+    RequestStatus,
     RightsAnswer,
 )
 
@@ -95,7 +97,8 @@ def close_own_request(registry: Registry, pseudonyms: Sequence[str], sha256: str
 
 def close_answered_request(registry: Registry, lender: Party, sha256: str) -> dict[str, Any]:
     """The lender ends a request that it answered :data:`SILENCE` ago, if what it asks for does not
-    last.
+    last. An objection that it granted lasts: the lender cannot use again, alone, what it agreed not
+    to use (GDPR 18(3), 21(1); PIPL 44).
 
     Raises:
         NotFound: no such request. Conflict: it is too early, or the person's alone to end.
@@ -103,7 +106,8 @@ def close_answered_request(registry: Registry, lender: Party, sha256: str) -> di
     with writing(registry) as transaction:
         request = OpenRequest.of(transaction, sha256, lender.id)
         row = request.row
-        if row.kind in STANDING:
+        granted = row.kind is RequestKind.OBJECT and row.status is RequestStatus.ANSWERED
+        if granted or row.kind in STANDING:
             raise Conflict("what this request asks for lasts until the person takes it back")
         if row.answered_at is None or row.answered_at + SILENCE > transaction.moment:
             raise Conflict(
