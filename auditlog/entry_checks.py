@@ -50,6 +50,7 @@ def notice(know: AuditState, leaf: Mapping[str, Any]) -> None:
         know.require(
             stated == (said.id, said.version, texts), "the notice is another than was stated"
         )
+        know.notices[know.index] = said
 
 
 def acknowledged(know: AuditState, leaf: Mapping[str, Any]) -> None:

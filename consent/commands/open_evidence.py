@@ -24,6 +24,7 @@ from auditlog.sampling import root_shown
 from consent.commands.propose_campaign import load_campaign
 from consent.commands.prove_names import prove_names
 from consent.commands.read_evidence import opened, prove_imports
+from consent.commands.request_marks import objections
 from consent.registry import Registry
 from consent.storage.filing_tables import SampleOpeningRow
 from consent.storage.subjects import Subject, find_subjects
@@ -32,7 +33,6 @@ from consent.storage.tables import (
     ConsentEventRow,
     DecisionRow,
     ImportRow,
-    NoticeRow,
     SubjectRow,
 )
 from consent.storage.tombstones import Tombstones, erased_on
@@ -173,7 +173,7 @@ def _require_committed(
 
 
 def _told(transaction: Transaction, sample: OpenedSample, purpose: str) -> bytes:
-    """Everybody in the sample, and the notices that they answered, as canonical JSON."""
+    """Everybody in the sample, as canonical JSON; the notices that they answered are in the log."""
     names, session = sample.names, transaction.session
     scope = transaction.notices.scopes.get((purpose, sample.lender))
     subjects = find_subjects(transaction, [name for name in names if not is_tombstone(name)])
@@ -188,14 +188,7 @@ def _told(transaction: Transaction, sample: OpenedSample, purpose: str) -> bytes
         if name in erased:
             found["erased_on"] = erased[name].isoformat()
         people[name] = found or None
-    answered = {
-        tuple(event["notice"]) for one in people.values() for event in (one or {}).get("events", ())
-    }
-    notices = session.execute(
-        select(NoticeRow.id, NoticeRow.version, NoticeRow.token).order_by(NoticeRow.number)
-    )
-    shown = [token for notice, version, token in notices if (notice, version) in answered]
-    return canonical_json({"people": people, "notices": shown})
+    return canonical_json({"people": people})
 
 
 def _announced(transaction: Transaction, auditor: Party, index: int) -> dict[str, Any]:
@@ -235,6 +228,7 @@ def _person(
         "public_key": subject.public_key,
         "number": subject.number,
         "renamed": prove_names(session, subject),
+        "objections": objections(session, subject, before),
         "child": bool(session.get_one(SubjectRow, subject.id).child),
         "events": [
             {
