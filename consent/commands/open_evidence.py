@@ -101,14 +101,12 @@ def open_evidence(registry: Registry, auditor: Party, index: int, token: str) ->
         for roster in sample.rosters:
             _require_committed(transaction, sample, roster)
         told = _told(transaction, sample, campaign.purpose)
-        _once(transaction, auditor, sample, told, token)
+        _once(transaction, auditor, sample, told)
     recipient = RecipientPublicKey.from_text(auditor.recipient_key or "")
     return seal_to(recipient, pad(told), EVIDENCE_CONTEXT)
 
 
-def _once(
-    transaction: Transaction, auditor: Party, sample: OpenedSample, told: bytes, token: str
-) -> None:
+def _once(transaction: Transaction, auditor: Party, sample: OpenedSample, told: bytes) -> None:
     """Log that this is opened, or find that it was, and is the same. Raises Conflict."""
     answer, session = hashlib.sha256(told).hexdigest(), transaction.session
     before = session.get(SampleOpeningRow, (sample.entry_index, sample.lender))
@@ -126,7 +124,8 @@ def _once(
             "lender": sample.lender,
             "sample": sample.entry_index,
         }
-        body = {"token": token, "answer": answer}
+        # hashes alone: a name in the log could never be forgotten
+        body = {"opened": sample.sha256, "answer": answer}
         transaction.log_sealed("evidence.opened", auditor.id, public, body)
         return
     if before.sample_sha256 != sample.sha256:
