@@ -269,6 +269,8 @@ class RightsAnswer(Document):
             raise ValueError(
                 "a reason belongs to an answer that refuses, or grants in part, and to no other"
             )
+        if sum(one.isalnum() for one in self.text) < 2:
+            raise ValueError("an answer in writing says something (PIPL 50)")
         if self.corrected and self.outcome is AnswerOutcome.REFUSED:
             raise ValueError("an answer that refuses has corrected nothing")
         return self

@@ -131,7 +131,8 @@ def marked_since(view: Transaction, scope: int, since: datetime) -> str:
     never missed, and one that was closed is noticed late at worst.
     """
     lender = view.notices.recipients[scope]
-    kinds = ", ".join(str(KINDS.index(kind)) for kind in sorted(OBJECTIONS))
+    marking = sorted(OBJECTIONS | {RequestKind.ERASE})  # once the lender says that it erased
+    kinds = ", ".join(str(KINDS.index(kind)) for kind in marking)
     still = ", ".join(str(REQUEST_STATUSES.index(status)) for status in sorted(OPEN))
     closed = f"{since - _LATE_COMMIT:%Y-%m-%d %H:%M:%S}.000000"
     return (

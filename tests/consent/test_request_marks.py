@@ -128,6 +128,26 @@ def test_a_restriction_that_was_refused_lasts_as_well(market):
     assert market.rule(person) == "suspended"
 
 
+def test_whom_a_lender_says_it_erased_it_does_not_go_on_using(market):
+    """It answered that all was deleted; the consent stood, and the person was used in the next release."""
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "erase")
+    assert market.rule(person) == "given", "the lender has not said anything yet"
+    assert answers(market, sha256, text="All of it was deleted.").status_code == 201
+    assert market.rule(person) == "suspended" and marks(market) == {"*": [0]}
+    market.clock.move(days=400)
+    assert market.call("aspen", "POST", f"/v1/requests/{sha256}/closings").status_code == 409
+    market.call(person.pseudonym, "POST", f"{MINE}/{sha256}/closings")
+    assert market.rule(person) == "given"
+
+
+def test_an_erasure_that_was_refused_marks_nothing(market):
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "erase")
+    answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.LEGAL_RETENTION)
+    assert market.rule(person) == "given"
+
+
 def test_a_correction_that_was_made_is_closed_like_any_other(market):
     (person,) = market.consenting("aspen")
     sha256 = asked(market, person, "correct")
