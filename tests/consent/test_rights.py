@@ -225,7 +225,7 @@ def test_nobody_else_can_tell_that_there_is_a_request(market):
 def test_an_answer_is_the_lender_s_own_and_final(market):
     (person,) = market.enrol("aspen")
     sha256 = asked(market, person)
-    said = {"lender": "aspen", "request_sha256": sha256, "outcome": "granted", "text": "x", "language": "en",
+    said = {"lender": "aspen", "request_sha256": sha256, "outcome": "granted", "text": "done", "language": "en",
             "answered_at": market.clock()}  # fmt: skip
     target = f"/v1/requests/{sha256}/answers"
     forged = RightsAnswer.model_validate(said).sign(market.keys["birch"])
