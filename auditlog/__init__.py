@@ -26,8 +26,9 @@ commits in.
                     ``sample_answers`` what each of them answered, proved by it
 - ``packs``         evidence packs as an auditor has them; ``pack_merging`` puts them together,
                     ``pack_page`` says to people what they are
-- ``pack_checks``   checks them offline: ``pack_files`` which files there can be, ``pack_log`` what
-                    they show of the log, ``pack_registry`` what the registry shows by it with
-                    ``pack_filings`` beside campaigns, ``pack_others`` what others handed in
+- ``pack_checks``   checks them offline: ``pack_files`` which files there can be, ``pack_schemas``
+                    what each of them can say, ``pack_log`` what they show of the log,
+                    ``pack_registry`` what the registry shows by it with ``pack_filings`` beside
+                    campaigns, ``pack_others`` what others handed in
 - ``reading``       what an outside reader brings along, and what entries look like
 """

@@ -15,6 +15,7 @@ from auditlog.opening import Bodies
 from crypto.errors import SignatureError
 from protocol.campaigns import Approval, Authorisation, Campaign, RosterCommitment
 from protocol.errors import AuditFailed
+from protocol.notices import Notice
 from protocol.parties import Consortium, Party, Role
 from protocol.schema import Document
 from protocol.snapshots import ConsentSnapshot
@@ -71,6 +72,8 @@ class AuditState:
         self.uses: dict[str, CampaignUse] = {}
         self.authorised: dict[tuple[str, str, str], Authorisation | None] = {}
         self.states: dict[str, ServedState] = {}
+        self.notices: dict[int, Notice] = {}
+        """Each notice that was published, by entry; none without the auditor's key."""
         self.commitments: list[LoggedCommitment] = []
         self.bound = False
         """Whether a campaign named its consortium by hash: then every later one does."""

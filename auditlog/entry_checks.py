@@ -25,7 +25,7 @@ from protocol.incidents import Incident, IncidentClosure
 from protocol.notices import Notice
 from protocol.parties import Consortium, Role
 from protocol.revocations import Acknowledgement
-from protocol.samples import OpenedSample, SampleRequest
+from protocol.samples import SampleRequest
 from protocol.schema import Document
 from protocol.uses import FIELDS, STEPS
 
@@ -50,6 +50,7 @@ def notice(know: AuditState, leaf: Mapping[str, Any]) -> None:
         know.require(
             stated == (said.id, said.version, texts), "the notice is another than was stated"
         )
+        know.notices[know.index] = said
 
 
 def acknowledged(know: AuditState, leaf: Mapping[str, Any]) -> None:
@@ -78,10 +79,11 @@ def sample_opened(know: AuditState, leaf: Mapping[str, Any]) -> None:
     opening = (leaf["sample"], leaf["lender"])
     know.require(opening not in know.openings, "a sample was opened twice for one lender")
     know.openings.add(opening)
-    if said := know.document(leaf, OpenedSample, leaf["lender"]):
-        stated = (leaf["lender"], leaf["campaign"], leaf["sample"])
-        opened = (said.lender, said.campaign_sha256, said.entry_index)
-        know.require(stated == opened, "the opened sample is another than was stated")
+    if said := know.opened(leaf):
+        hashes = set(said) == {"opened", "answer"} and all(
+            _HASH.fullmatch(str(one)) for one in said.values()
+        )
+        know.require(hashes, "of an opened sample the log holds more, or less, than two hashes")
 
 
 def succeeded(know: AuditState, leaf: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from auditlog.pack_log import check_files, check_log, require
 from auditlog.pack_others import agrees_with_coordinator, agrees_with_lender, agrees_with_naming
 from auditlog.pack_page import pages
 from auditlog.pack_registry import RegistryPart
+from auditlog.pack_schemas import check_contents
 from auditlog.packs import (
     MISSING_FILE,
     PACK_FILE,
@@ -76,6 +77,9 @@ def verify_pack(pack: Path, consortium: Consortium, since: str | None = None) ->
         check_names(part, consortium.party(part.maker).role)
     files = sum(check_files(part) for part in parts)
     checked.append(f"{files:,} files are as their manifests say, and there are no others")
+    for part in parts:
+        check_contents(part)
+    checked.append("no file says what such a file cannot say, or names a person by a pseudonym")
     logs = {}
     for part in parts:
         holds_heads = (part.folder / "log/first.checkpoint").exists()

@@ -43,10 +43,10 @@ CHECKED: Mapping[Role, tuple[str, ...]] = {
     Role.COORDINATOR: (
         *_MADE,
         rf"{_CAMPAIGN}/(campaign|who-sees-what|model-card)\.jws",
-        rf"{_CAMPAIGN}/(releases|evaluation|bom\.cdx)\.json",
+        rf"{_CAMPAIGN}/(evaluation|bom\.cdx)\.json",
         rf"{_CAMPAIGN}/instructions\.{_LANGUAGE}\.md",
     ),
-    Role.LENDER: (*_MADE, rf"{_CAMPAIGN}/(campaign|approval)\.jws", rf"{_CAMPAIGN}/rosters\.json"),
+    Role.LENDER: (*_MADE, rf"{_CAMPAIGN}/(campaign|approval)\.jws"),
     Role.NAMING: (*_MADE, r"names/keys\.jws"),
     Role.AUDITOR: _MADE,
 }
@@ -62,10 +62,12 @@ WORD: Mapping[Role, tuple[str, ...]] = {
         r"audits/due\.json",
         r"retention/rules\.json",
     ),
-    Role.LENDER: (rf"{_CAMPAIGN}/rejected\.json",),
+    Role.COORDINATOR: (rf"{_CAMPAIGN}/releases\.json",),
+    Role.LENDER: (rf"{_CAMPAIGN}/rosters\.json",),
     Role.NAMING: (r"names/settings\.json",),
 }
-"""Files that their maker alone vouches for."""
+"""Files that their maker alone vouches for, at least for a part of what they say: of a roster its
+size, of a release whose sums it took. What the log shows of them is compared with it."""
 
 
 def _is_one_of(patterns: Collection[str], path: str) -> bool:

@@ -77,7 +77,12 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
             made_under = known.knows(other)
             SightStatement.verify(token, key).require_true(campaign, made_under)
         with naming(f"{below}/releases.json"):
-            _attempts(known, sha256, json_in(folder, f"campaigns/{sha256}/releases.json"))
+            told = json_in(folder, f"campaigns/{sha256}/releases.json")
+            _attempts(known, sha256, told)
+            named = {*told["lost"], *(one for release in told["lenders"] for one in release)}
+            most = max(len(told["attempts"]), len(told["lenders"]))
+            possible = named <= {*campaign.lenders} and most <= len(campaign.mechanism.releases)
+            require(possible, "it tells of lenders or releases that the campaign does not have")
         cards, path = (
             known.know.uses[sha256].cards,
             folder / f"campaigns/{sha256}/model-card.jws",
@@ -158,4 +163,7 @@ def agrees_with_lender(known: RegistryPart, other: PackPart) -> str:
                 and (leaf["campaign"], leaf["actor"]) == (sha256, other.maker)
             }
             require(logged <= listed, "it leaves out a roster that the log shows")
+            require(len(listed) == len(told), "it lists a roster twice")
+            last = len(copied.mechanism.releases)
+            require(all(at < last for at, _ in listed), "it lists a release that was not planned")
     return f"{other.maker!r} signed and used what the log shows"

@@ -119,6 +119,25 @@ class AnswerProofs:
             raise Unproved("logged", f"an answer is not what the log holds: {error}") from error
         return sorted(found, key=lambda one: one.sequence)
 
+    def objects(self, person: Mapping[str, Any], snapshot: ConsentSnapshot) -> bool:
+        """Whether an objection that is shown of the person was in the log before the snapshot, and
+        its end was not.
+
+        Raises:
+            Unproved: what is shown is no objection in the log.
+        """
+        head = self._know.bodies.client.trust.open(snapshot.checkpoint)
+        try:
+            for begun, ended in person["objections"]:
+                self._leaf(begun, "request.received")
+                if ended is not None:
+                    self._leaf(ended, "request.closed")
+                if begun < head.size and (ended is None or ended >= head.size):
+                    return True
+        except (CryptoError, LookupError, ValueError, TypeError) as error:
+            raise Unproved("logged", f"an objection is not what the log holds: {error}") from error
+        return False
+
     def _take(self, what: str, which: int, position: int, name: str) -> None:
         """What stands for one person stands for nobody else. Raises ProofError."""
         if self._whose.setdefault((what, which, position), name) != name:

@@ -11,6 +11,7 @@ from auditlog.authority import LoggedCommitment
 from auditlog.sample_answers import Unproved
 from auditlog.sampling import (
     Broken,
+    Further,
     Judge,
     Verdicts,
     too_few_masked,
@@ -91,12 +92,14 @@ def judged(
     asked: Mapping[str, Draw],
     opened: Mapping[str, OpenedSample],
     evidence: Mapping[str, Mapping[str, Any]],
+    further: Further,
 ) -> Verdicts:
     """Everybody in a drawn cell of every lender, judged. A cell that its lender did not open, or
     that is none of the committed roster, counts as one bad member.
 
     Args:
         opened: by lender, signature verified. evidence: what the registry opened of the same.
+        further: see :class:`auditlog.sampling.Judge`.
 
     Raises:
         AuditFailed: the registry says of more people than the log shows that they were erased.
@@ -115,7 +118,7 @@ def judged(
             for cell in roster.cells
             if answered is not None and answered.draw_sha256 == draw.sha256
         }
-        judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}))
+        judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}), further)
         most = 0
         for roster in draw.rosters:
             one = _roster(judge, rosters[roster.release, roster.attempt], roster, shown)

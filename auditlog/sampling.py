@@ -3,9 +3,11 @@
 Lender and registry opened what they hold; the log says what was when. A drawn cell is one of the
 committed roster, with everybody who stands in it. For each of them, in this order: they were
 enrolled, and not erased before; each answer that is shown stands in the log, and is the borrower's
-own, or the record that a lender handed in; the last one about ordinary data that the state knew was
-a yes, to this purpose, recipient and notice, made before, and not over when the roster was
-committed; and the notice allows such a use at all. In the same way, of each further consent that
+own, or the record that a lender handed in; no objection of theirs was open when the state was
+served; the last answer about ordinary data that the state knew was a yes, to this purpose,
+recipient and notice, made before, and not over when the roster was committed; no later version that
+the log held by then reached further than that notice; and the notice allows such a use at all. In
+the same way, of each further consent that
 the campaign's features need: what is not covered, the gate had to mask. In how many rows of a
 roster it masked something, its commitment says; fewer than the sample bears out, and none of them
 is believed.
@@ -13,7 +15,7 @@ is believed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
@@ -29,10 +31,12 @@ from protocol.changes import YES, latest_expiry
 from protocol.coverage import Needs
 from protocol.errors import AuditFailed
 from protocol.notices import Notice, Terms
-from protocol.parties import Role
 from protocol.samples import OpenedCellOfRoster
 from protocol.snapshots import ConsentSnapshot
 
+Further = Callable[[Notice, Notice], Sequence[str]]
+"""In what a later version of a notice goes beyond an earlier one, in words; nothing if it does
+not."""
 CONFIDENCE = 0.95
 FALSE_ALARM = 1e-6
 """How often an honest lender's sample would show as few masked rows as are not believed."""
@@ -117,18 +121,22 @@ class Judge:
 
     Args:
         know: what the log says. leaves: all of it, as served and verified.
-        evidence: what the registry opened of this lender's drawn people.
+        evidence: what the registry opened of this lender's drawn people. further: which version of
+            a notice reaches further than another: the registry's word is not taken for it.
     """
 
     def __init__(
-        self, know: AuditState, leaves: Sequence[bytes], lender: str, evidence: Mapping[str, Any]
+        self,
+        know: AuditState,
+        leaves: Sequence[bytes],
+        lender: str,
+        evidence: Mapping[str, Any],
+        further: Further,
     ) -> None:
-        self._know, self.lender = know, lender
+        self._know, self.lender, self._further = know, lender, further
         self._proofs = AnswerProofs(know, leaves, lender)
         self._people: Mapping[str, Any] = evidence.get("people", {})
-        registry = know.consortium.one(Role.REGISTRY).id
-        notices = (know.verified(Notice, token, registry) for token in evidence.get("notices", ()))
-        self._notices = {(notice.id, notice.version): notice for notice in notices}
+        self._notices = {(one.id, one.version): one for one in know.notices.values()}
 
     def judge(self, commitment: LoggedCommitment, name: str) -> frozenset[str] | None:
         """The features that had to be masked in this person's row, for want of a consent that
@@ -154,6 +162,8 @@ class Judge:
         late = [one for one in answers if one.index >= state.index]
         if late:
             raise Unproved("before", "an answer that the state counted was logged after it")
+        if self._proofs.objects(told, state.opened):
+            raise Unproved("marked", "the person had objected, and it was not closed")
         yes = last_yes(answers, "ordinary")
         notice = self._live(campaign, yes, state.opened, opened.committed_at)
         # what else it does not name, the gate masks: the row itself rests on these
@@ -188,12 +198,26 @@ class Judge:
         if notice.purpose != campaign.purpose or self.lender not in notice.recipients:
             raise Unproved("purpose", "the notice is of another purpose or recipient")
         asked = [one for one in snapshot.notices.values() if (one.id, one.version) == yes.notice]
-        if any(one.stale for one in asked) or not asked:
+        if not asked or any(one.stale for one in asked) or self._outdated(notice, snapshot):
             raise Unproved("notice", "the notice had materially changed before")
         ends = latest_expiry(yes.made_at, notice.terms.validity_days, yes.wished)
         if ends is not None and ends <= (committed_at or snapshot.issued_at):
             raise Unproved("in-time", "the yes was over when the roster was committed")
         return notice
+
+    def _outdated(self, notice: Notice, snapshot: ConsentSnapshot) -> bool:
+        """Whether a later version that the log held when the snapshot was taken reaches further, or
+        the newest asks for this lender no more. Computed from what was published, whatever the
+        registry said of it."""
+        size = self._know.bodies.client.trust.open(snapshot.checkpoint).size
+        later = [
+            one
+            for index, one in self._know.notices.items()
+            if index < size and one.id == notice.id and one.version > notice.version
+        ]
+        newest = max(later, key=lambda one: one.version, default=notice)
+        gone = self.lender not in newest.recipients
+        return gone or any(self._further(notice, one) for one in later)
 
     def _covering(
         self, campaign: Campaign, answers: Sequence[ProvedAnswer], snapshot: ConsentSnapshot

@@ -58,6 +58,18 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.path / SAMPLE_FILE).write_text(json.dumps(announced), encoding="utf-8")
 
+    def forget(self) -> int:
+        """Delete what names people: what lenders opened, what the registry answered. Returns of how
+        many lenders. Raises AuditFailed: there is no sample here."""
+        announced = self.announced()
+        if announced is None:
+            raise AuditFailed(f"there is no sample in {self.path}")
+        self.keep({**announced, "forgotten": True})
+        held = [*self.path.glob("*.opened"), *self.path.glob("*.evidence")]
+        for file in held:
+            file.unlink()
+        return len({file.stem for file in held})
+
 
 @app.command(
     epilog="Example: `tahini evidence sample --campaign HASH --people 300 --out spring --auditor "
@@ -83,6 +95,9 @@ def sample(
     close: Annotated[
         bool, typer.Option("--close", help="Whoever has not opened its draw has refused.")
     ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Delete what names people, once the report is written.")
+    ] = False,
     url: Url = DEFAULT_URL,
     ca: Ca = None,
     consortium: ConsortiumFile = None,
@@ -100,6 +115,13 @@ def sample(
     from auditlog.sample_draws import draws
 
     folder = Folder(out)
+    if forget:
+        lenders = folder.forget()
+        told = f"deleted what {lenders} lenders and the registry opened; draws and number stay"
+        say({"forgotten": lenders} if as_json else told, as_json)
+        return
+    if (folder.announced() or {}).get("forgotten"):
+        raise AuditFailed(f"the people of the sample in {out} were deleted; announce another")
     key = load_recipient_key(auditor / "auditor.recipient.key")
     kept = auditor / CHECKPOINT_FILE
     anchors = Anchors(url, ca, consortium, registry_key)
@@ -119,6 +141,7 @@ def sample(
             _say_waiting(folder, missing, as_json)
             raise typer.Exit(WAITING)
         found = _judged(client, auditor, folder, audit, asked)
+        _say_erased(folder, audit)
     _say(found, as_json)
     if found.broken:
         raise typer.Exit(1)
@@ -161,6 +184,7 @@ def _judged(
     client: AuditorClient, auditor: Path, folder: Folder, audit: Audit, asked: dict[str, Draw]
 ) -> Verdicts:
     from auditlog.sample_draws import judged
+    from consent.notice_changes import further
     from crypto.sealing import unpad, unseal_from
     from protocol.samples import EVIDENCE_CONTEXT, OPENED_CONTEXT, OpenedSample
 
@@ -179,7 +203,21 @@ def _judged(
             replace_file(kept, client.open_evidence(draw.entry_index, token))
         answer = ask(kept.read_bytes, f"what the registry answered about {lender}, {kept}")
         evidence[lender] = json.loads(unpad(unseal_from(key, answer, EVIDENCE_CONTEXT)))
-    return judged(audit, asked, opened, evidence)
+    return judged(audit, asked, opened, evidence, further)
+
+
+def _say_erased(folder: Folder, audit: Audit) -> None:
+    """The log tells of erasures and names nobody: whoever was erased since the sample was judged
+    first may stand in it, and only here."""
+    announced, erased = folder.announced() or {}, audit.know.by_type["subject.forgotten"]
+    first = announced.setdefault("erasures", erased)
+    folder.keep(announced)
+    if since := erased - first:
+        typer.echo(
+            f"{since} people were erased since this sample was judged first; if any is in it, only "
+            "this folder still names them: delete it as soon as the report is written (--forget)",
+            err=True,
+        )
 
 
 def _say_waiting(folder: Folder, missing: list[str], as_json: bool) -> None:

@@ -40,10 +40,12 @@ email = "privacy@aspen.example"
 phone = "+86 10 0000 0000"
 postal = "1 Example Street, Nowhere"
 
-# needed from a million people on (PIPL 52); a function is enough
+# needed from a million people on (PIPL 52), with the day of the report to the authority; a function
+# is enough
 [officer]
 name = "officer for personal information"
 contact.email = "officer@aspen.example"
+reported_on = 2026-01-05
 
 # personal-credit-reporting, bank, consumer-finance, microloan or other
 [licence]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.shared import AsJson, Noun, say, told
-from crypto.errors import CryptoError, SignatureError
+from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.keys import PublicKey
 from protocol.parties import Consortium
 
@@ -16,6 +19,8 @@ app = Noun(
     "What a borrower keeps: receipts of consents and decisions, proofs of who was in a release."
 )
 CONSORTIUM_FILE, KEY_FILE, RECEIPTS_FOLDER = "consortium.jws", "registry.pub", "receipts"
+BORROWERS_FOLDER = "borrowers"
+ATTEMPT = ("campaign_sha256", "lender", "release", "attempt")
 
 
 @app.command(
@@ -30,7 +35,7 @@ def verify(
         Path | None,
         typer.Option(
             help="The pinned consortium document, never one that came with the file; for what "
-            "tahini borrower kept, its own if left out."
+            "tahini borrower kept in the workspace, its own if left out."
         ),
     ] = None,
     registry_key: Annotated[
@@ -42,8 +47,14 @@ def verify(
     ] = None,
     person: Annotated[
         list[str] | None,
-        typer.Option(help="Your pseudonym, each that you had; what speaks of others is refused."),
+        typer.Option(
+            help="Your pseudonym, each that you had; what speaks of others is refused, and without "
+            "all of them nothing shows that you were left out."
+        ),
     ] = None,
+    workspace: Annotated[
+        Path, typer.Option(help="The workspace of tahini up whose receipts need no --consortium.")
+    ] = Path("workspace/up"),
     as_json: AsJson = False,
 ) -> None:
     """Verify receipts and proofs: nobody is asked. Exit code 1 if one of them does not verify."""
@@ -52,7 +63,7 @@ def verify(
     found: list[dict[str, Any]] = []
     wrong = False
     for file in files:
-        pinned = _pinned(file, consortium, registry_key)
+        pinned = _pinned(file, consortium or _kept_with(file, workspace), registry_key)
         for token in kept(file.read_text(encoding="utf-8", errors="replace")):
             try:
                 one = verify_kept(token, pinned, person or ())
@@ -67,17 +78,60 @@ def verify(
             )
             if not as_json:
                 typer.echo(one.sentence)
+    for conclusion, shown in _exclusions(found, person or ()):
+        if not shown:
+            wrong = True
+            told(ProofError(conclusion))
+        elif not as_json:
+            typer.echo(conclusion)
     if as_json:
         say(found, as_json)
     if wrong:
         raise typer.Exit(1)
 
 
-def _pinned(file: Path, consortium: Path | None, key: str | None) -> Consortium:
+def _exclusions(
+    found: Sequence[dict[str, Any]], people: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
+    """What the proofs together say about a person of these names, of every attempt whose roster
+    holds none of them; and whether that shows that they were left out. A lender that hands over
+    the absence of one name alone shows nothing of a person who had two."""
+    attempts: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in found:
+        if "used" in one:
+            attempts[tuple(one[part] for part in ATTEMPT)].append(one)
+    for (campaign, lender, release, attempt), proofs in attempts.items():
+        if not people or any(one["used"] for one in proofs):
+            continue
+        lacking = set(people) - {one["pii_principal_id"] for one in proofs}
+        for one in proofs:
+            one["left_out"] = not lacking
+        about = f"attempt {attempt} of release {release} of campaign {campaign[:12]}… by {lender}"
+        names = ", ".join(f"{name[:12]}…" for name in sorted(lacking))
+        said = (
+            f"not shown: whether you were in {about}; there is no proof of {names}"
+            if lacking
+            else f"Your data were NOT among those for {about}, if you had no other name than "
+            "these; another attempt has a roster, and a proof, of its own."
+        )
+        yield said, not lacking
+
+
+def _kept_with(file: Path, workspace: Path) -> Path | None:
+    """The consortium document that ``tahini borrower`` kept with this receipt in the workspace:
+    nowhere else is what lies beside a file believed. Says on standard error what it believes."""
+    receipts = file.resolve().parent
+    own = receipts.parent / CONSORTIUM_FILE
+    borrowers = (workspace / BORROWERS_FOLDER).resolve()
+    if receipts.name != RECEIPTS_FOLDER or receipts.parent.parent != borrowers or not own.exists():
+        return None
+    fingerprint = hashlib.sha256((receipts.parent / KEY_FILE).read_bytes()).hexdigest()[:16]
+    typer.echo(f"believing the registry's key {fingerprint}… kept in {receipts.parent}", err=True)
+    return own
+
+
+def _pinned(file: Path, anchor: Path | None, key: str | None) -> Consortium:
     """Raises SignatureError."""
-    above = file.absolute().parent
-    own = above.parent / CONSORTIUM_FILE
-    anchor = consortium or (own if above.name == RECEIPTS_FOLDER and own.exists() else None)
     if anchor is None:
         raise SignatureError(
             f"say which consortium document you pinned, to verify {file}: --consortium"

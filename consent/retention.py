@@ -58,7 +58,7 @@ class RetentionRule(BaseModel):
     """How sensitive one item of it is."""
     source: str = Field(min_length=3)
     """Whom it comes from."""
-    by: Literal["registry", "coordinator", "lender"] = "registry"
+    by: Literal["registry", "coordinator", "lender", "auditor"] = "registry"
     """Who keeps it."""
     keep: str = ""
     """Why it is not deleted after a time."""

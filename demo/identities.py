@@ -57,7 +57,9 @@ def fictitious(party: str, role: Role, lenders: Sequence[str]) -> dict[str, Any]
         agreements = [_agreement(AgreementKind.PROCESSING, CONTRACT_TEXT, lenders)]
     return LegalIdentity(
         contact=contact,
-        officer=Officer(name="officer for personal information", contact=contact),
+        officer=Officer(
+            name="officer for personal information", contact=contact, reported_on=date(2026, 1, 5)
+        ),
         country="CN",
         licence=Licence(kind=licences[role], number=f"FICTITIOUS-{party}", authority=NOBODY)
         if role in licences

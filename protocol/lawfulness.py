@@ -189,10 +189,11 @@ def processors_are_bound(of: Constitution) -> str | None:
 
 
 def officer_for_many_people(of: Constitution) -> str | None:
-    """PIPL 52: from a million people on."""
+    """PIPL 52: from a million people on, who can be reached and was reported to the authority."""
     for name, count in of.people.items():
-        if count >= MANY_PEOPLE and of.stated[name].officer is None:
-            return f"{name!r} has {MANY_PEOPLE:,} borrowers or more and names no officer"
+        officer = of.stated[name].officer
+        if count >= MANY_PEOPLE and (officer is None or officer.reported_on is None):
+            return f"{name!r} has {MANY_PEOPLE:,} borrowers or more and states no reported officer"
     return None
 
 

@@ -55,6 +55,8 @@ class Officer(_Stated):
 
     name: Line
     contact: Contact
+    reported_on: date | None = None
+    """When the institution told the authority who it is (PIPL 52)."""
 
 
 class LicenceKind(StrEnum):

@@ -116,6 +116,7 @@ def opened_tar(
         AuditFailed: it is no tar of plain files with one manifest, each path once.
     """
     try:
+        _require_plain(file, named)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             members: dict[str, tarfile.TarInfo] = {}
             for member in tar:
@@ -128,8 +129,19 @@ def opened_tar(
                 raise AuditFailed(f"{named} holds no {MANIFEST_FILE}")
             signed = tar.extractfile(manifest)
             yield (b"" if signed is None else signed.read()).decode("ascii"), members, tar
-    except (tarfile.TarError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, ValueError) as error:
         raise AuditFailed(f"{named} is no part of an evidence pack ({error})") from error
+
+
+def _require_plain(file: IO[bytes], named: str) -> None:
+    """Every header is a plain file's: of an extended one (pax, GNU) ``tarfile`` would read all into
+    memory, long before a signature is looked at. Raises AuditFailed."""
+    while len(header := file.read(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE and any(header):
+        size = header[124:136].strip(b"\0 ")
+        if header[156:157] not in {tarfile.REGTYPE, tarfile.AREGTYPE} or not size.isdigit():
+            raise AuditFailed(f"{named}: it holds something that is no plain file")
+        file.seek(-(-int(size, 8) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, 1)
+    file.seek(0)
 
 
 def unpack(

@@ -129,14 +129,13 @@ def _rights_receipt(token: str, consortium: Consortium) -> VerifiedReceipt:
 
 def _roster_proof(token: str, consortium: Consortium) -> VerifiedReceipt:
     answer = verify_roster_proof(token, consortium)
-    proof = answer.proof
-    again = f" (attempt {proof.attempt})" if proof.attempt > 1 else ""
-    verb = "were" if answer.used else "were NOT"
+    proof, name = answer.proof, f"{answer.proof.pii_principal_id[:12]}…"
+    who = "Your data were" if answer.used else f"The name {name} was NOT"
     return VerifiedReceipt(
-        f"Your data {verb} among those for release {proof.release}{again} of campaign "
+        f"{who} among those for release {proof.release} (attempt {proof.attempt}) of campaign "
         f"{proof.campaign_sha256[:12]}… by {proof.lender}: its roster, committed to the log on "
-        f"{answer.day}, {'holds' if answer.used else 'does not hold'} "
-        f"{proof.pii_principal_id[:12]}…; entry {answer.entry_index} under {answer.head.words}.",
+        f"{answer.day}, {'holds' if answer.used else 'does not hold'} {name}; entry "
+        f"{answer.entry_index} under {answer.head.words}.",
         proof.pii_principal_id,
         {
             "kind": RosterProof.typ,

@@ -60,8 +60,8 @@ class RequestKind(StrEnum):
 OBJECTIONS = frozenset({RequestKind.CORRECT, RequestKind.OBJECT, RequestKind.RESTRICT})
 """While one of these is not closed, what it is about is marked (异议标注, 征信业管理条例 25) and is
 not used."""
-STANDING = frozenset({RequestKind.REVIEW, RequestKind.REFUSE_AUTOMATED})
-"""What these ask for lasts beyond an answer, until the person takes it back."""
+STANDING = frozenset({RequestKind.REVIEW, RequestKind.REFUSE_AUTOMATED, RequestKind.RESTRICT})
+"""What these ask for lasts beyond an answer, until the person takes it back (GDPR 18(3))."""
 WHOLE_PERSON = "*"
 """What an objection marks that names no feature."""
 
@@ -269,6 +269,8 @@ class RightsAnswer(Document):
             raise ValueError(
                 "a reason belongs to an answer that refuses, or grants in part, and to no other"
             )
+        if sum(one.isalnum() for one in self.text) < 2:
+            raise ValueError("an answer in writing says something (PIPL 50)")
         if self.corrected and self.outcome is AnswerOutcome.REFUSED:
             raise ValueError("an answer that refuses has corrected nothing")
         return self

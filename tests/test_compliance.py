@@ -101,6 +101,21 @@ def test_what_a_duty_names_exists(duty: Duty, routes):
         assert (shown in where) if where is not None else (ROOT / shown).is_file(), f"nobody is shown {shown!r}"
 
 
+def test_every_command_and_call_that_a_duty_names_is_run_by_a_test():
+    """In the words of the tests: the command's words in a row, or after a helper that begins with its noun; the call's
+    path, with anything in its holes."""
+    said = [file.read_text("utf-8").replace("{MINE}", "/v1/me/requests") for file in (ROOT / "tests").rglob("*.py")]
+    shown = {one for duty in DUTIES for one in duty.evidence}
+    for command in (one for one in shown if one.startswith("tahini ")):
+        words = [f'"{word}"' for word in command.split()[1:]]
+        row, helper = r",\s*".join(map(re.escape, words)), rf'{words[0]},\s*(\*|"--)'
+        run = (re.search(row, text) or (re.search(helper, text) and words[-1] in text) for text in said)
+        assert any(run), f"no test runs {command}"
+    for call in (one for one in shown if re.match(r"[A-Z]+ /", one)):
+        path = re.sub(r"\\{[^}]*\\}", r"[^/\\s]+?", re.escape(call.partition(" ")[2]))
+        assert any(re.search(path + r"""["?'`\s,/]""", text) for text in said), f"no test makes the call {call}"
+
+
 @each_duty
 def test_a_duty_claims_no_more_than_is_proved(duty: Duty):
     broken_in = {broken.invariant: broken.test for broken in BREAKS}

@@ -101,6 +101,8 @@ class Duty(BaseModel):
     """Invariants of :mod:`trials.breaks`."""
     evidence: tuple[str, ...] = ()
     """Commands, endpoints, pages."""
+    pack: tuple[str, ...] = ()
+    """Files of an evidence pack about a campaign (``MAKER/path``, with ``*``)."""
 
     @property
     def group(self) -> str:
@@ -164,6 +166,7 @@ def _detail(duty: Duty) -> list[str]:
         ("tests", _references(duty.tests, "::")),
         ("breaks that turn them red", "; ".join(duty.breaks)),
         ("shown by", ", ".join(_shown(one) for one in duty.evidence)),
+        ("in a pack of evidence", ", ".join(f"`{one}`" for one in duty.pack)),
     ):
         if told:
             lines.append(f"- {what}: {told}")

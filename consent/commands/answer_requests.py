@@ -11,7 +11,7 @@ from typing import Any
 
 from consent.commands.request_steps import NO_SUCH, OpenRequest
 from consent.registry import Registry
-from consent.storage.request_tables import AttachmentRow
+from consent.storage.request_tables import AttachmentRow, RequestMarkRow
 from consent.transaction import writing
 from crypto.keys import unb64
 from protocol.errors import Conflict, Malformed, NotAllowed, NotFound
@@ -19,7 +19,11 @@ from protocol.parties import Party
 from protocol.rights import (
     MAX_ATTACHMENT_BYTES,
     STANDING,
+    WHOLE_PERSON,
+    AnswerOutcome,
     RequestEvent,
+    RequestKind,
+    RequestStatus,
     RightsAnswer,
 )
 
@@ -56,6 +60,9 @@ def answer_request(
     with writing(registry) as transaction:
         request = OpenRequest.of(transaction, sha256, lender.id)
         told = request.take(transaction, answer.event, {"token": token})
+        if request.row.kind is RequestKind.ERASE and answer.outcome is AnswerOutcome.GRANTED:
+            mark = RequestMarkRow(request_id=request.row.id, feature=WHOLE_PERSON)
+            transaction.session.add(mark)  # what the lender says it deleted it does not use
         if sealed is not None:
             asked = request.opened(transaction, request.steps(transaction)[0]).request().asked
             if asked.reply_key is None:
@@ -95,7 +102,8 @@ def close_own_request(registry: Registry, pseudonyms: Sequence[str], sha256: str
 
 def close_answered_request(registry: Registry, lender: Party, sha256: str) -> dict[str, Any]:
     """The lender ends a request that it answered :data:`SILENCE` ago, if what it asks for does not
-    last.
+    last. An objection or erasure that it granted lasts: the lender cannot use again, alone, what it
+    agreed not to use (GDPR 18(3), 21(1); PIPL 44, 47).
 
     Raises:
         NotFound: no such request. Conflict: it is too early, or the person's alone to end.
@@ -103,7 +111,9 @@ def close_answered_request(registry: Registry, lender: Party, sha256: str) -> di
     with writing(registry) as transaction:
         request = OpenRequest.of(transaction, sha256, lender.id)
         row = request.row
-        if row.kind in STANDING:
+        lasts = row.kind in {RequestKind.OBJECT, RequestKind.ERASE}
+        granted = lasts and row.status is RequestStatus.ANSWERED
+        if granted or row.kind in STANDING:
             raise Conflict("what this request asks for lasts until the person takes it back")
         if row.answered_at is None or row.answered_at + SILENCE > transaction.moment:
             raise Conflict(

@@ -24,6 +24,7 @@ from auditlog.sampling import root_shown
 from consent.commands.propose_campaign import load_campaign
 from consent.commands.prove_names import prove_names
 from consent.commands.read_evidence import opened, prove_imports
+from consent.commands.request_marks import objections
 from consent.registry import Registry
 from consent.storage.filing_tables import SampleOpeningRow
 from consent.storage.subjects import Subject, find_subjects
@@ -32,7 +33,6 @@ from consent.storage.tables import (
     ConsentEventRow,
     DecisionRow,
     ImportRow,
-    NoticeRow,
     SubjectRow,
 )
 from consent.storage.tombstones import Tombstones, erased_on
@@ -101,14 +101,12 @@ def open_evidence(registry: Registry, auditor: Party, index: int, token: str) ->
         for roster in sample.rosters:
             _require_committed(transaction, sample, roster)
         told = _told(transaction, sample, campaign.purpose)
-        _once(transaction, auditor, sample, told, token)
+        _once(transaction, auditor, sample, told)
     recipient = RecipientPublicKey.from_text(auditor.recipient_key or "")
     return seal_to(recipient, pad(told), EVIDENCE_CONTEXT)
 
 
-def _once(
-    transaction: Transaction, auditor: Party, sample: OpenedSample, told: bytes, token: str
-) -> None:
+def _once(transaction: Transaction, auditor: Party, sample: OpenedSample, told: bytes) -> None:
     """Log that this is opened, or find that it was, and is the same. Raises Conflict."""
     answer, session = hashlib.sha256(told).hexdigest(), transaction.session
     before = session.get(SampleOpeningRow, (sample.entry_index, sample.lender))
@@ -126,7 +124,8 @@ def _once(
             "lender": sample.lender,
             "sample": sample.entry_index,
         }
-        body = {"token": token, "answer": answer}
+        # hashes alone: a name in the log could never be forgotten
+        body = {"opened": sample.sha256, "answer": answer}
         transaction.log_sealed("evidence.opened", auditor.id, public, body)
         return
     if before.sample_sha256 != sample.sha256:
@@ -173,7 +172,7 @@ def _require_committed(
 
 
 def _told(transaction: Transaction, sample: OpenedSample, purpose: str) -> bytes:
-    """Everybody in the sample, and the notices that they answered, as canonical JSON."""
+    """Everybody in the sample, as canonical JSON; the notices that they answered are in the log."""
     names, session = sample.names, transaction.session
     scope = transaction.notices.scopes.get((purpose, sample.lender))
     subjects = find_subjects(transaction, [name for name in names if not is_tombstone(name)])
@@ -188,14 +187,7 @@ def _told(transaction: Transaction, sample: OpenedSample, purpose: str) -> bytes
         if name in erased:
             found["erased_on"] = erased[name].isoformat()
         people[name] = found or None
-    answered = {
-        tuple(event["notice"]) for one in people.values() for event in (one or {}).get("events", ())
-    }
-    notices = session.execute(
-        select(NoticeRow.id, NoticeRow.version, NoticeRow.token).order_by(NoticeRow.number)
-    )
-    shown = [token for notice, version, token in notices if (notice, version) in answered]
-    return canonical_json({"people": people, "notices": shown})
+    return canonical_json({"people": people})
 
 
 def _announced(transaction: Transaction, auditor: Party, index: int) -> dict[str, Any]:
@@ -235,6 +227,7 @@ def _person(
         "public_key": subject.public_key,
         "number": subject.number,
         "renamed": prove_names(session, subject),
+        "objections": objections(session, subject, before),
         "child": bool(session.get_one(SubjectRow, subject.id).child),
         "events": [
             {

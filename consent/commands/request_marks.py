@@ -15,17 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from consent.authorising import Unanswered
 from consent.storage.request_tables import (
     KINDS,
     REQUEST_STATUSES,
     RequestMarkRow,
+    RequestStepRow,
     RightsRequestRow,
 )
+from consent.storage.subjects import Subject
 from consent.storage.tables import DataKeyRow, SubjectRow
 from consent.transaction import Transaction
-from protocol.rights import OBJECTIONS, OPEN, STANDING, UNANSWERED, RequestKind
+from protocol.rights import OBJECTIONS, OPEN, STANDING, UNANSWERED, RequestEvent, RequestKind
 from protocol.snapshots import GIVEN, STATES
 from protocol.states import ConsentStatus
 
@@ -63,6 +66,27 @@ def marks_of(view: Transaction, lender: str, numbers: Numbers | None = None) -> 
     for feature, number in rows:
         found.setdefault(feature, []).append(number)
     return _of_lender(found, numbers)
+
+
+def objections(session: Session, subject: Subject, before: int) -> list[list[int | None]]:
+    """Of each objection of a person at their lender that the log held before an entry: the entries
+    by which it was received and, if that was before, closed. Nothing of what it says, or about."""
+    rows = session.execute(
+        select(RequestStepRow.request_id, RequestStepRow.event, RequestStepRow.entry_index)
+        .join(RightsRequestRow, RightsRequestRow.id == RequestStepRow.request_id)
+        .where(
+            RightsRequestRow.subject_id == subject.id,
+            RightsRequestRow.lender == subject.lender,
+            RightsRequestRow.kind.in_(OBJECTIONS),
+            RequestStepRow.event.in_([RequestEvent.RECEIVE, RequestEvent.CLOSE]),
+            RequestStepRow.entry_index < before,
+        )
+        .order_by(RequestStepRow.request_id, RequestStepRow.number)
+    )
+    found: dict[int, list[int | None]] = {}
+    for request, event, index in rows:
+        found.setdefault(request, [None, None])[event is RequestEvent.CLOSE] = index
+    return list(found.values())
 
 
 def standing_refusals(view: Transaction, lender: str) -> dict[RequestKind, Numbers]:
@@ -107,7 +131,8 @@ def marked_since(view: Transaction, scope: int, since: datetime) -> str:
     never missed, and one that was closed is noticed late at worst.
     """
     lender = view.notices.recipients[scope]
-    kinds = ", ".join(str(KINDS.index(kind)) for kind in sorted(OBJECTIONS))
+    marking = sorted(OBJECTIONS | {RequestKind.ERASE})  # once the lender says that it erased
+    kinds = ", ".join(str(KINDS.index(kind)) for kind in marking)
     still = ", ".join(str(REQUEST_STATUSES.index(status)) for status in sorted(OPEN))
     closed = f"{since - _LATE_COMMIT:%Y-%m-%d %H:%M:%S}.000000"
     return (

@@ -14,6 +14,7 @@ from auditlog.sample_draws import judged
 from clients.consents import HeldSnapshot
 from consent.commands.forget_subject import forget_subject
 from consent.commands.import_decisions import Import, ImportedRecord, import_decisions
+from consent.notice_changes import further
 from crypto.keys import SigningKey
 from crypto.rosters import depth_for, tombstone
 from demo.assessing import make_assessment
@@ -113,10 +114,10 @@ def test_answers_that_a_lender_handed_in_are_judged_by_their_proofs(house):
     assert imported
     evidence = sampling.evidence(token)
     told = ({"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
-    assert judged(sampling.audit, *told).broken == []
+    assert judged(sampling.audit, *told, further).broken == []
     for name in imported:
         evidence["people"][name]["events"][0]["imported"]["record"]["number"] += 1
-    assert {one.rule for one in judged(sampling.audit, *told).broken} == {"logged"}
+    assert {one.rule for one in judged(sampling.audit, *told, further).broken} == {"logged"}
 
 
 def test_who_was_forgotten_since_is_counted_apart(used):
@@ -128,9 +129,9 @@ def test_who_was_forgotten_since_is_counted_apart(used):
     evidence = {lender: sampling.evidence(token) for lender, (token, _) in told.items()}
     samples = {name: sample for name, (_, sample) in told.items()}
     with pytest.raises(AuditFailed, match="the log shows 0 erasures"):
-        judged(sampling.audit, sampling.draws, samples, evidence)
+        judged(sampling.audit, sampling.draws, samples, evidence, further)
     sampling.verify()
-    found = judged(sampling.audit, sampling.draws, samples, evidence)
+    found = judged(sampling.audit, sampling.draws, samples, evidence, further)
     assert found.forgotten == sum(person in cell.names for r in opened.rosters for cell in r.cells) > 0
     assert found.broken == [] and found.judged == found.clean == found.drawn - found.forgotten
 

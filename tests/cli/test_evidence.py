@@ -7,8 +7,12 @@ import json
 import pytest
 from support.commands import done, refused, tahini
 
+from auditlog.audit import verify_log
 from auditlog.sampling import upper_bound
+from consent.commands.forget_subject import forget_subject
 from crypto.keys import save_recipient_key, save_signing_key
+from crypto.sealing import unpad, unseal_from
+from protocol.samples import OPENED_CONTEXT, OpenedSample
 
 
 @pytest.fixture
@@ -53,6 +57,40 @@ def test_a_sample_from_the_announcement_to_the_bound(asking, tmp_path):
     assert f"{found['drawn']} drawn, {found['drawn']} had said yes" in done(*asked)
     for lender in lenders:
         assert (folder / f"{lender}.evidence").exists(), "the registry answers once"
+
+
+def test_a_sample_is_forgotten_and_the_log_holds_hashes_of_it_alone(asking, tmp_path):
+    """Somebody was erased everywhere; the auditor alone still held their name, key and signed answer, and for good: the
+    log held what lenders opened, sealed to it."""
+    house, asked = asking
+    assert "there is no sample" in refused(*asked, "--forget")
+    assert tahini(*asked, "--campaign", house.campaign.sha256, "--people", "30").exit_code == 3
+    folder = tmp_path / "sample"
+    lenders = [path.name.partition(".")[0] for path in folder.glob("*.draw.jws")]
+    for lender in lenders:
+        opened(house, folder, lender)
+    done(*asked, "--json")
+    key, people = house.founded.auditor_recipient, []
+    for lender in lenders:
+        token = unpad(unseal_from(key, (folder / f"{lender}.opened").read_bytes(), OPENED_CONTEXT)).decode()
+        people += OpenedSample.verify(token, house.node(lender).key.public).names
+    forget_subject(house.registry, people[0])
+    house.registry.ledger.catch_up()
+    warned = tahini(*asked, "--json")
+    assert warned.exit_code == 0 and "1 people were erased since this sample" in warned.stderr
+    client = house.founded.auditor(house.url)
+    house.clients.append(client)
+    audit = verify_log(client, client.checkpoint_note(), key)
+    logged = [(at, json.loads(leaf)) for at, leaf in enumerate(audit.leaves) if b'"evidence.opened"' in leaf]
+    assert len(logged) == len(lenders)
+    for at, leaf in logged:
+        said = audit.know.bodies.opened(at, leaf)
+        assert set(said) == {"opened", "answer"} and not any(name in json.dumps(said) for name in people)
+    assert f"deleted what {len(lenders)} lenders" in done(*asked, "--forget")
+    left = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".jws"}
+    assert not any(name.encode() in left for name in people)
+    assert "were deleted; announce another" in refused(*asked)
 
 
 def test_who_does_not_open_is_named_when_the_sample_is_closed(asking, tmp_path):

@@ -72,7 +72,7 @@ def test_a_refusal_names_its_reason_and_an_unknown_request_is_said_to_be_none(ho
     assert (answer.outcome, answer.reason) == ("refused", "legal-retention")
     assert "no requests begin with 'zzz'" in tahini(house, "show", "zzz", code=1).stderr
     tahini(house, "refuse", sha256[:10], "--reason", "because", "--text", "x", code=2)
-    assert "cannot be changed" in tahini(house, "answer", sha256[:10], "--text", "x", code=1).stderr
+    assert "cannot be changed" in tahini(house, "answer", sha256[:10], "--text", "It is done.", code=1).stderr
 
 
 def test_what_came_on_paper_is_handed_in_and_counts_from_that_day(house, tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ def test_a_registry_that_shows_something_else_is_not_believed(house):
 def test_an_answer_with_another_lender_s_key_is_refused(house):
     sha256 = borrower(house).ask("aspen", RequestContent(kind="explain")).step.request_sha256
     answer = RightsAnswer(
-        lender="aspen", request_sha256=sha256, outcome="granted", text="x", language="en", answered_at=now()
+        lender="aspen", request_sha256=sha256, outcome="granted", text="done", language="en", answered_at=now()
     )
     with _desk(house.node("aspen").home) as (_, desk), pytest.raises(ConsentError):
         desk.answer(answer, house.node("birch").key)

@@ -214,6 +214,42 @@ def test_nobody_but_the_lender_can_sign_a_proof(withdrawn):
     refuse(withdrawn, f"{head}.{body[:-4]}AAAA.{signature}", kind=SignatureError)
 
 
+def test_an_absence_counts_only_with_one_for_every_name(withdrawn, tmp_path, anchors):
+    """Used in release 0 under the old name; the lender hands over a true proof that the later one is not in it."""
+    node, old = withdrawn.node(), withdrawn.left.pseudonym
+    new = "v2" + old[2:12] + "x" * (len(old) - 12)
+    node.store.rename({old: new}, withdrawn.clock())
+    true = RosterProof.claimed(proofs(withdrawn, old)[0])
+    with prover_of(node) as prover:
+        cell = prover.open(next(one for one in prover.releases() if one.release == 0), new)
+    sly = true.model_copy(
+        update={
+            "pii_principal_id": new,
+            "salt": b64(cell.salt),
+            "members": tuple(map(b64, cell.members)),
+            "path": tuple(map(b64, cell.path)),
+        }
+    ).sign(node.key)
+    found = verify_kept(sly, withdrawn.founded.consortium, [old, new])
+    assert found.facts["used"] is False and "Your data were NOT" not in found.sentence
+    file = tmp_path / "sly.jws"
+    file.write_text(sly, encoding="utf-8")
+    mine = ("--person", old, "--person", new)
+    result = tahini("receipt", "verify", file, *anchors, *mine)
+    assert result.exit_code == 1 and "Your data" not in result.stdout
+    assert f"there is no proof of {old[:12]}…" in result.stderr
+    (fact,) = json.loads(tahini("receipt", "verify", file, *anchors, *mine, "--json").stdout)
+    assert fact["left_out"] is False
+    assert "Your data" not in done("receipt", "verify", file, *anchors), "nobody said which names there were"
+    # honest: both names of release 1, and the old one's yes of release 0
+    file.write_text("\n".join(proofs(withdrawn, old)), encoding="utf-8")
+    said = done("receipt", "verify", file, *anchors, *mine).splitlines()
+    assert [line[:21] for line in said if line.startswith("Your data")] == [
+        "Your data were among ",
+        "Your data were NOT am",
+    ]
+
+
 def test_an_entry_is_believed_under_a_cosigned_head_and_at_its_place_only(withdrawn):
     token = proofs(withdrawn, withdrawn.left.pseudonym)[0]
     proof = InclusionProof.parse(RosterProof.claimed(token).proof)
@@ -263,10 +299,13 @@ def test_the_commands_from_lender_to_borrower(withdrawn, tmp_path, anchors):
     out, made = handed_over(withdrawn, tmp_path, name)
     assert made == {"out": str(out), "releases": 2, "proofs": 2, "never_committed": []}
     text = done("receipt", "verify", out, *anchors, "--person", name)
-    yes, no = text.splitlines()
+    yes, no, conclusion = text.splitlines()
     campaign = withdrawn.campaign.sha256[:12]
-    assert yes.startswith(f"Your data were among those for release 0 of campaign {campaign}… by aspen")
-    assert no.startswith(f"Your data were NOT among those for release 1 of campaign {campaign}… by aspen")
+    assert yes.startswith(f"Your data were among those for release 0 (attempt 1) of campaign {campaign}… by aspen")
+    alone = f"The name {name[:12]}… was NOT among those for release 1 (attempt 1) of campaign {campaign}… by aspen"
+    assert no.startswith(alone), "of one name only: who had another is not told that they were left out"
+    assert conclusion.startswith(f"Your data were NOT among those for attempt 1 of release 1 of campaign {campaign}…")
+    assert "another attempt" in conclusion
     assert "cosigned by 3 of 3 witnesses" in no or "cosigned by 2 of 3 witnesses" in no
     facts = told("receipt", "verify", out, *anchors)
     assert [one["used"] for one in facts] == [True, False]
@@ -334,6 +373,17 @@ def test_nothing_that_came_with_a_file_is_believed(withdrawn, tmp_path, anchors)
     out, _ = handed_over(withdrawn, tmp_path, withdrawn.left.pseudonym)
     assert (out.parent / "consortium.jws").exists()
     assert "--consortium" in refused("receipt", "verify", out)
+    mailed = tmp_path / "mail" / "receipts"  # a forger's folder, as tahini borrower would have kept it
+    mailed.mkdir(parents=True)
+    for name in ("registry.pub", "consortium.jws"):
+        shutil.copy(tmp_path / name, mailed.parent / name)
+    shutil.copy(out, mailed / "r.jws")
+    assert "--consortium" in refused("receipt", "verify", mailed / "r.jws")
+    assert "--consortium" in refused("receipt", "verify", mailed / "r.jws", "--workspace", tmp_path)
+    own = tmp_path / "up" / "borrowers" / "lin"
+    shutil.copytree(mailed.parent, own)
+    result = tahini("receipt", "verify", own / "receipts" / "r.jws", "--workspace", tmp_path / "up")
+    assert result.exit_code == 0 and "believing the registry's key " in result.stderr
     (tmp_path / "registry.pub").unlink()
     assert "--registry-key" in refused("receipt", "verify", out, *anchors)
     wrong = ("--registry-key", SigningKey.generate().public.text)

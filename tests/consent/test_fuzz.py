@@ -184,7 +184,7 @@ def documents(site: Site) -> dict[str, tuple[str, str, str, dict[str, Any], Sign
     rejection = Rejection(campaign_sha256=house.campaign.sha256, lender="aspen", rejected_at=moment)
     notice = house.notice.model_copy(update={"version": 7})
     answer = RightsAnswer(
-        lender="aspen", request_sha256="0" * 64, outcome="partly", reason="not-held", text="x", language="en",
+        lender="aspen", request_sha256="0" * 64, outcome="partly", reason="not-held", text="done", language="en",
         answered_at=moment,
     )  # fmt: skip
     offer = SessionOffer(caller="aspen", audience="registry", ephemeral=Ephemeral().public)

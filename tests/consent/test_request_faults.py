@@ -43,7 +43,7 @@ with opened(Path(told["home"])) as registry:
         say(done)
         sha256 = done["request_sha256"]
         say(mark_request(registry, aspen, sha256))
-        answer = RightsAnswer(lender="aspen", request_sha256=sha256, outcome="granted", text="x", language="en",
+        answer = RightsAnswer(lender="aspen", request_sha256=sha256, outcome="granted", text="done", language="en",
                               answered_at=registry.clock())
         say(answer_request(registry, aspen, sha256, answer.sign(key), None))
         say(close_own_request(registry, [name], sha256))

@@ -104,6 +104,59 @@ def test_a_lender_ends_an_objection_only_when_its_person_was_silent_long_enough(
     assert market.rule(person) == "given"
 
 
+@pytest.mark.parametrize("kind", ["restrict", "object"])
+@pytest.mark.parametrize("outcome", [AnswerOutcome.GRANTED, AnswerOutcome.PARTLY])
+def test_what_a_lender_granted_it_cannot_take_back_alone(market, kind, outcome):
+    """It granted a restriction, closed it 15 days later, and used the person again without telling them."""
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, kind)
+    reason = None if outcome is AnswerOutcome.GRANTED else RefusalReason.LEGAL_RETENTION
+    answers(market, sha256, outcome=outcome, reason=reason)
+    market.clock.move(days=400)
+    assert market.call("aspen", "POST", f"/v1/requests/{sha256}/closings").status_code == 409
+    assert market.rule(person) == "suspended"
+    assert market.call(person.pseudonym, "POST", f"{MINE}/{sha256}/closings").status_code == 201
+    assert market.rule(person) == "given"
+
+
+def test_a_restriction_that_was_refused_lasts_as_well(market):
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "restrict")
+    answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.UNFOUNDED)
+    market.clock.move(days=400)
+    assert market.call("aspen", "POST", f"/v1/requests/{sha256}/closings").status_code == 409
+    assert market.rule(person) == "suspended"
+
+
+def test_whom_a_lender_says_it_erased_it_does_not_go_on_using(market):
+    """It answered that all was deleted; the consent stood, and the person was used in the next release."""
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "erase")
+    assert market.rule(person) == "given", "the lender has not said anything yet"
+    assert answers(market, sha256, text="All of it was deleted.").status_code == 201
+    assert market.rule(person) == "suspended" and marks(market) == {"*": [0]}
+    market.clock.move(days=400)
+    assert market.call("aspen", "POST", f"/v1/requests/{sha256}/closings").status_code == 409
+    market.call(person.pseudonym, "POST", f"{MINE}/{sha256}/closings")
+    assert market.rule(person) == "given"
+
+
+def test_an_erasure_that_was_refused_marks_nothing(market):
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "erase")
+    answers(market, sha256, outcome=AnswerOutcome.REFUSED, reason=RefusalReason.LEGAL_RETENTION)
+    assert market.rule(person) == "given"
+
+
+def test_a_correction_that_was_made_is_closed_like_any_other(market):
+    (person,) = market.consenting("aspen")
+    sha256 = asked(market, person, "correct")
+    answers(market, sha256, corrected=("late",))
+    market.clock.move(days=answer_requests.SILENCE.days)
+    assert market.call("aspen", "POST", f"/v1/requests/{sha256}/closings").status_code == 201
+    assert market.rule(person) == "given"
+
+
 def test_a_refusal_of_automated_decisions_stands_until_it_is_taken_back(market):
     people = market.enrol("aspen", 3)
     refusal = asked(market, people[2], "refuse-automated")

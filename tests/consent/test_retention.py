@@ -22,9 +22,9 @@ from consent.commands.hold_evidence import OpenedHold, open_hold, release_holds
 from consent.home import DATABASE_FILE
 from consent.retention import RULES_FILE, Retainer, RetentionRule, apply_retention, due_now, rules, timed_rules
 from consent.storage.erasure_tables import LegalHoldRow, ReviewRow
-from consent.storage.tables import IdempotencyRow
+from consent.storage.tables import AuthorisationRow, IdempotencyRow
 from crypto.errors import KeyFileError, SealError
-from crypto.keys import RecipientKey, b64, save_recipient_key
+from crypto.keys import RecipientKey, b64, save_recipient_key, unb64
 from protocol.errors import KeysUnavailable, NotFound
 from server.evidence import STATEMENT_FILE
 from server.home import CARD_FILE, MODEL_FILE, PROGRESS_FILE
@@ -53,6 +53,21 @@ def test_every_rule_names_its_law_and_says_how_long_or_why():
     with pytest.raises(ValueError, match="how long"):
         RetentionRule(of="registry.used_once", what="x", law="y", level="none", source="nobody")
     assert tomllib.loads(RULES_FILE.read_text(encoding="utf-8"))
+
+
+def test_logs_outlast_six_months_and_what_was_provided_three_years(market):
+    """PBOC 数据安全办法 30, 网络数据安全管理条例 12: counted from when each was over."""
+    by = {rule.of: rule for rule in rules()}
+    for of in ("log_entries", "log_envelopes", "log_tiles", "commitments", "acknowledgements"):
+        assert by[f"registry.{of}"].days is None, f"{of} are never deleted"
+    market.consenting("aspen", 2)
+    assert market.authorise(market.campaign()).status_code == 201
+    market.clock.move(days=3 * 365)
+    apply_retention(market.registry)
+    assert rows(market, AuthorisationRow) == 1, "records of providing data are kept three years"
+    market.clock.move(days=2)
+    apply_retention(market.registry)
+    assert rows(market, AuthorisationRow) == 0
 
 
 def rows(market, table) -> int:
@@ -139,6 +154,8 @@ def test_what_was_signed_can_be_opened_by_registry_and_auditor_together_only(mar
     (released,) = release_holds(market.registry, person.pseudonym, "court order 1/2027")
     with pytest.raises(SealError):
         open_hold(released.model_dump_json(), RecipientKey.generate())  # the registry without the auditor
+    for shown in (person.pseudonym, token, "pii_principal_id"):
+        assert shown.encode() not in unb64(released.sealed), "the registry's half shows nothing"
     found = open_hold(released.model_dump_json(), auditor)
     assert found["pii_principal_id"] == person.pseudonym
     assert [one["token"] for one in found["decisions"]] == [token]

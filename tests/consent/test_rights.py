@@ -136,6 +136,19 @@ def test_nobody_asks_without_end(market, monkeypatch):
     assert asks(market, person.pseudonym, "explain").status_code == 409, "twenty wait for an answer"
 
 
+def test_access_is_had_far_oftener_than_twice_a_year_and_costs_nothing(market):
+    """征信业管理条例 17: two free reports a year. There is no fee anywhere in the protocol, and no yearly limit."""
+    (person,) = market.enrol("aspen")
+    for _ in range(12):
+        for _ in range(2):
+            sha256 = asked(market, person, "access")
+            assert answers(market, sha256).status_code == 201
+        assert market.call(person.pseudonym, "GET", "/v1/me/export").status_code == 200
+        market.clock.move(days=30)
+    fields = {*RequestContent.model_fields, *RightsAnswer.model_fields}
+    assert not {name for name in fields if "fee" in name or "price" in name or "cost" in name}
+
+
 # --- for somebody who came to a branch
 
 
@@ -212,7 +225,7 @@ def test_nobody_else_can_tell_that_there_is_a_request(market):
 def test_an_answer_is_the_lender_s_own_and_final(market):
     (person,) = market.enrol("aspen")
     sha256 = asked(market, person)
-    said = {"lender": "aspen", "request_sha256": sha256, "outcome": "granted", "text": "x", "language": "en",
+    said = {"lender": "aspen", "request_sha256": sha256, "outcome": "granted", "text": "done", "language": "en",
             "answered_at": market.clock()}  # fmt: skip
     target = f"/v1/requests/{sha256}/answers"
     forged = RightsAnswer.model_validate(said).sign(market.keys["birch"])

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 from support.house import Ground
-from support.lending_house import LendingHouse, instead, lending_house
+from support.lending_house import LendingHouse, lending_house, with_policies
 from support.world import features
 
 from crypto.documents import unverified_payload
@@ -130,8 +130,7 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
     stranger = PolicyDocument.model_validate(payload | changes | {"id": "stranger", "challenges": "f" * 64})
     for document in (other, later, stranger):
         (lender.home / POLICIES / f"{document.id}.jws").write_text(document.sign(lender.risk), encoding="utf-8")
-    model = lender.desk.lending.model
-    instead(lender.desk, lender.home, model.scorer, model.file)
+    with_policies(lender.desk, lender.home)
     first, second = lender.people[:2]
     lender.knows(second, open_loans=3)
     loan = lent(lender, first, "pay-1")

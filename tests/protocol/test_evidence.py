@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
 
 import pytest
 
@@ -87,6 +88,23 @@ def test_a_tar_that_holds_anything_but_plain_files_is_refused(members):
             tar.addfile(one)
     out.seek(0)
     with pytest.raises((AuditFailed, Malformed)), opened_tar(out, "x.part"):
+        pass
+
+
+def test_an_extended_header_is_refused_and_not_read(tmp_path):
+    """One of 300 MiB took 2 GiB of memory, before any signature was looked at."""
+    info, file = member("manifest.jws"), tmp_path / "pax.part"
+    info.pax_headers = {"comment": "x" * (16 << 20)}
+    with tarfile.open(file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info)
+    tracemalloc.start()
+    try:
+        with file.open("rb") as opened, pytest.raises(AuditFailed, match="no plain file"), opened_tar(opened, "x.part"):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(AuditFailed), opened_tar(io.BytesIO(b"\xff" * 1024), "x.part"):
         pass
 
 

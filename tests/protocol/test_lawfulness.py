@@ -135,6 +135,8 @@ def test_no_rule_is_left_out():
 @pytest.mark.parametrize(("people", "amiss"), [(MANY_PEOPLE - 1, []), (MANY_PEOPLE, ["OfficerForManyPeople"])])
 def test_an_officer_is_needed_from_a_million_people_on(people, amiss):
     assert names(changed(("birch", "officer", None)), people={"birch": people}) == amiss
+    unreported = {name: value for name, value in STATED["birch"]["officer"].items() if name != "reported_on"}
+    assert names(changed(("birch", "officer", unreported)), people={"birch": people}) == amiss
     assert names(STATED, people={"birch": people}) == []
 
 

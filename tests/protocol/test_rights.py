@@ -98,6 +98,8 @@ def test_a_no_has_a_reason_from_the_list_and_a_yes_has_none():
         {"reason": "not-held"},
         {"outcome": "refused", "reason": "because"},
         {"text": ""},
+        {"text": "."},
+        {"text": " … !"},
         {"outcome": "refused", "reason": "verified-correct", "corrected": ["late"]},
     ]
     for changes in wrong:

@@ -231,14 +231,22 @@ def clear(folder: Path, tilt: float = 0.1) -> tuple[Scorer, bytes]:
 
 def instead(desk: Desk, home: Path, scorer: Scorer, file: bytes) -> Desk:
     """The desk with this scorer, and the policies that are in its home now."""
+    with_policies(desk, home)
     rules = desk.lending
     assert isinstance(rules, ReleasedRules) and rules.model is not None
-    policies = [read_policy(path, PublicKey(_key(home)), LAWS) for path in (home / POLICIES).glob("*.jws")]
     reference = read_reference(home / REFERENCE_FILE, scorer)
     score = replace(rules.model, scorer=scorer, file=file, reference=reference)
-    desk.lending = replace(rules, policies=policies, model=score)
+    desk.lending = replace(rules, model=score)
     desk.wording = replace(desk.wording, scorer=scorer, cut_off=score.reference.cut_off)
     return desk
+
+
+def with_policies(desk: Desk, home: Path) -> None:
+    """The desk decides by the policies that are in its home now."""
+    rules = desk.lending
+    assert isinstance(rules, ReleasedRules)
+    policies = [read_policy(path, PublicKey(_key(home)), LAWS) for path in (home / POLICIES).glob("*.jws")]
+    desk.lending = replace(rules, policies=policies)
 
 
 def _key(home: Path) -> bytes:

@@ -14,6 +14,7 @@ from auditlog.sample_draws import draws, judged
 from clients.consents import HeldSnapshot, Usable
 from clients.gate import Gate
 from clients.sampling import open_sample, verified_draw
+from consent.notice_changes import further
 from crypto.sealing import unpad, unseal_from
 from protocol.samples import EVIDENCE_CONTEXT, OPENED_CONTEXT, OpenedSample, SampleRequest
 from protocol.schema import now
@@ -63,7 +64,7 @@ class Sampling:
     def verdicts(self, without: str = ""):
         told = {lender: self.opened(lender) for lender in self.draws if lender != without}
         evidence = {lender: self.evidence(token) for lender, (token, _) in told.items()}
-        return judged(self.audit, self.draws, {name: sample for name, (_, sample) in told.items()}, evidence)
+        return judged(self.audit, self.draws, {name: sample for name, (_, sample) in told.items()}, evidence, further)
 
 
 def smuggled(house, monkeypatch, lender: str = "cedar") -> str:
@@ -96,7 +97,8 @@ def resigned(opened: OpenedSample, change) -> OpenedSample:
 
 
 def judged_alone(sampling, opened, evidence):
-    return judged(sampling.audit, {"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
+    told = ({"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
+    return judged(sampling.audit, *told, further)
 
 
 def changed(draw, **fields):
