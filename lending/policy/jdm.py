@@ -124,12 +124,13 @@ def _require_exact(bound: Any) -> None:
 def _dates(span: Span) -> str:
     if span.low is not None and span.low == span.high and span.with_low and span.with_high:
         return f'date($) == date("{written(span.low)}")'
-    ends = []
+    if span.low is not None and span.high is not None:  # their "and" binds no closer than "or"
+        left, right = "[" if span.with_low else "(", "]" if span.with_high else ")"
+        bounds = f'date("{written(span.low)}")..date("{written(span.high)}")'
+        return f"date($) in {left}{bounds}{right}"
     if span.low is not None:
-        ends.append(f'date($) {">=" if span.with_low else ">"} date("{written(span.low)}")')
-    if span.high is not None:
-        ends.append(f'date($) {"<=" if span.with_high else "<"} date("{written(span.high)}")')
-    return " and ".join(ends)
+        return f'date($) {">=" if span.with_low else ">"} date("{written(span.low)}")'
+    return f'date($) {"<=" if span.with_high else "<"} date("{written(span.high)}")'
 
 
 def from_jdm(graph: Any, base: PolicyDocument) -> PolicyDocument:
@@ -259,6 +260,8 @@ class _Reader:
         if fact.kind == "boolean":
             return parse_condition(text, fact)
         terms = text.split(" or ") if fact.kind == "date" else re.split(r",| or ", text)
+        if any(" and " in one for one in terms[1:]):
+            raise TableError(f"{text!r} has an and behind an or; write an interval: [a..b]")
         spans = tuple(_meet(term, fact) for term in terms)
         return Condition(spans=spans)
 
@@ -289,7 +292,9 @@ def _codes(text: str, fact: DeclaredFact) -> Condition | None:
     return parse_condition(f"not {named}" if found["not"] else named, fact)
 
 
-_DATE = re.compile(r"(?:date|d)\(\$\)\s*(==|<=|>=|<|>)\s*(?:date|d)\([\"']([0-9-]+)[\"']\)")
+_DAY = r"(?:date|d)\([\"']([0-9-]+)[\"']\)"
+_DATE = re.compile(rf"(?:date|d)\(\$\)\s*(==|<=|>=|<|>)\s*{_DAY}")
+_DATES = re.compile(rf"(?:date|d)\(\$\)\s+in\s+([\[(]){_DAY}\.\.{_DAY}([\])])")
 
 
 def _meet(term: str, fact: DeclaredFact) -> Span:
@@ -298,10 +303,12 @@ def _meet(term: str, fact: DeclaredFact) -> Span:
     for part in term.split(" and "):
         text = part.strip()
         if fact.kind == "date":
-            compared = _DATE.fullmatch(text)
-            if not compared:
+            if within := _DATES.fullmatch(text):
+                text = f"{within[1]}{within[2]}..{within[3]}{within[4]}"
+            elif compared := _DATE.fullmatch(text):
+                text = f"{compared[1].removeprefix('==')} {compared[2]}"
+            else:
                 raise TableError(f"{text} does not compare date($) with a date")
-            text = f"{compared[1].removeprefix('==')} {compared[2]}"
         elif opened := re.fullmatch(r"([\[\](])(.+\.\..+)([\])\[])", text):
             left, right = opened[1].replace("]", "("), opened[3].replace("[", ")")
             text = f"{left}{opened[2]}{right}"

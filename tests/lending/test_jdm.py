@@ -206,3 +206,16 @@ def test_an_interval_that_holds_nothing_is_refused():
     for text, name in (("(2026-01-02..2026-01-02), 2026-01-05", "since"), ("[5..5)", "whole")):
         with pytest.raises(TableError, match="holds for no value"):
             parse_condition(text, FACTS[name])
+
+
+def test_an_and_behind_an_or_is_not_guessed_at():
+    """Their engine reads ``a or b and c`` as ``(a or b) and c``, and so do no two readers alike."""
+    early, late = 'date($) > date("2026-01-05")', 'date($) > date("2026-01-01") and date($) < date("2026-01-03")'
+    since = parse_condition("> 2026-01-05", FACTS["since"])
+    assert since is not None
+    policy = policy_with([TableRow("r", {"since": since}, {})], [TableRow("r", {}, {})])
+    graph = json.dumps(to_jdm(policy))
+    instead = {one: json.dumps(one)[1:-1] for one in (early, f"{early} or {late}", f"{late} or {early}")}
+    with pytest.raises(TableError, match="write an interval"):
+        from_jdm(json.loads(graph.replace(instead[early], instead[f"{early} or {late}"])), policy.document)
+    from_jdm(json.loads(graph.replace(instead[early], instead[f"{late} or {early}"])), policy.document)
