@@ -20,7 +20,7 @@ def test_every_column_of_every_table_is_an_item_with_level_source_and_system():
     assert columns == {name for name in found if name.startswith("registry.")}
     assert {rule.of for rule in rules() if not rule.of.startswith("registry.")} <= set(found)
     for one in found.values():
-        assert one.source and one.what and one.law and one.system in {"registry", "coordinator", "lender"}
+        assert one.source and one.what and one.law and one.system in {"registry", "coordinator", "lender", "auditor"}
         assert one.personal is (one.level != "none")
     assert {one.level for name, one in found.items() if name.startswith("registry.data_keys.")} == {"high"}
     assert found["node:book.parquet"].level == "high"
