@@ -153,7 +153,8 @@ def _store(hand: InHand, at_rest: AtRest, lending: ReleasedRules, case: Case) ->
             wrapped_key=wrapped,
         )
     )
-    stored = StoredDecision(case, lending.decide(case), permission, Blinding.of(asked.id))
+    blinding = Blinding.of(asked.id)
+    stored = StoredDecision(case, lending.decide(case), permission, blinding, sources={})
     write_decision(hand, stored, 1, key)
 
 
