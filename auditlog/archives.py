@@ -18,18 +18,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from crypto.bodies import ENVELOPE_CONTEXT, open_enclosed, open_envelope
 from crypto.documents import canonical_json
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, RecipientPublicKey, b64, unb64
-from crypto.sealing import (
-    ENVELOPE_CONTEXT,
-    body_context,
-    open_enclosed,
-    open_envelope,
-    seal_to,
-    unpad,
-    unseal_from,
-)
+from crypto.sealing import body_context, seal_to, unpad, unseal_from
 from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed
 from protocol.handovers import Handover

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from crypto.bodies import MAX_ENVELOPE_BODIES, Envelope, seal
 from crypto.documents import canonical_json
 from crypto.errors import ProofError
 from crypto.keys import RecipientPublicKey, b64
-from crypto.sealing import MAX_ENVELOPE_BODIES, Envelope, body_context, pad, seal
+from crypto.sealing import body_context, pad
 
 SEALED_COUNTS = frozenset({"rows", "people"})
 """Exact counts of people are for whom the body is sealed to: nobody was charged for telling them to

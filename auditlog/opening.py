@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from crypto.bodies import open_enclosed, open_envelope
 from crypto.errors import SealError
 from crypto.keys import RecipientKey
-from crypto.sealing import body_context, open_enclosed, open_envelope, unpad, unseal_from
+from crypto.sealing import body_context, unpad, unseal_from
 from protocol.client.auditor import AuditorClient
 from protocol.errors import AuditFailed
 

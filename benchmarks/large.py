@@ -39,7 +39,7 @@ import pandas as pd
 from benchmarks.report import machine, parser, show
 from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
-from credit.binning import make_binning
+from credit.cutting import make_binning
 from credit.features import FeatureSchema, schema_from
 from credit.models import size
 from credit.questions import Question

@@ -57,8 +57,8 @@ from consent.registry import Registry
 from consent.storage.consents import newest_revocation
 from consent.storage.tables import SubjectRow
 from credit.planning import Training, plan_mechanism, spent
+from crypto.bodies import new_data_key
 from crypto.keys import b64
-from crypto.sealing import new_data_key
 from demo.assessing import make_assessment
 from demo.borrowers import make_notice
 from demo.consortium import Founded, found

@@ -9,7 +9,8 @@
 - ``ahead``       work on some chunks while the next are read
 - ``edges``       how many edges each of many values has passed
 - ``grid``        cells over every feature, which one private release counts
-- ``binning``     quantile bins from one private release, at any scale
+- ``binning``     quantile bins, as one private release leaves them
+- ``cutting``     how they are cut out of it, at any scale
 - ``embedding``   what a model makes of people's bins
 - ``kinds``       what can be trained
 - ``planning``    from a budget to releases and their noise
@@ -21,7 +22,9 @@
 - ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
                   and files
 - ``pairs``       pairwise terms of a GAM
-- ``evaluation``  figures on held-out people from a noisy sum
+- ``boosting``    which pairs are asked about, and what a released sum makes of them
+- ``evaluation``  what held-out people add to a histogram
+- ``quality``     figures on them from its noisy sum
 - ``metrics``     AUC, KS, Gini, Brier, calibration error
 - ``remarks``     what to know before a model is trusted
 - ``scaling``     log-odds to the 350-950 score

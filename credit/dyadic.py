@@ -14,15 +14,13 @@ levels tell apart what differs by a four-millionth, at any scale.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
-
 MANTISSA_BITS = 52
 RATIO_BITS = 5
 RATIO = 1 << RATIO_BITS
@@ -30,15 +28,6 @@ RATIO = 1 << RATIO_BITS
 WRAP = 256
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = 5e-324
-CROWDED = 0.5
-"""A block is not cut at a level where others hide more than this share of it behind the same
-places."""
-SURE_DEVIATIONS = 3.0
-"""Nor where its weight is less than this many deviations of what tells its halves apart."""
-
-
-EMPTY_DEVIATIONS = 1.5
-"""A half with less than this many deviations of its weight counts as empty."""
 
 
 def order(values: Floats) -> Places:
@@ -76,79 +65,3 @@ class Block:
     end: int
     weight: float
     counted: tuple[bool, ...]
-
-
-def refined(
-    blocks: Sequence[Block], levels: Sequence[int], counts: Floats, noise_std: float, enough: float
-) -> list[Block]:
-    """Blocks in order, those heavier than ``enough`` cut as finely as the noise lets them, down to
-    the finest level.
-
-    Args:
-        levels: coarse to fine, each :data:`RATIO` times as fine as the one before.
-        counts: (levels, WRAP) noisy counts of cells.
-        noise_std: of each of them.
-
-    At each level a heavy block is halved again and again. Its weight stays; how it divides is what
-    the cells of both halves hold, less what the other blocks have at the same places if they are
-    evenly filled.
-    """
-    for number, (level, wheel) in enumerate(zip(levels, counts, strict=True)):
-        shares = [_even(block, number, level) for block in blocks]
-        everybody = np.sum(
-            [share * block.weight for share, block in zip(shares, blocks, strict=True)], axis=0
-        )
-        found: list[Block] = []
-        for block, share in zip(blocks, shares, strict=True):
-            others = everybody - share * block.weight
-            if (
-                share.any()
-                and block.weight > enough
-                and others[share > 0].sum() <= CROWDED * block.weight
-            ):
-                found += _halved(block, level, wheel - others, noise_std, enough)
-            else:
-                found.append(block)
-        blocks = found
-    return list(blocks)
-
-
-def _even(block: Block, number: int, level: int) -> Floats:
-    """(WRAP,) where people of a block stand at a level if it is evenly filled; sums to 1, or 0 if
-    it is not counted."""
-    share = np.zeros(WRAP)
-    if block.counted[number]:
-        shift = MANTISSA_BITS - level
-        first = block.first >> shift
-        last = (block.end - 1) >> shift
-        if last - first >= 4 * WRAP:
-            share[:] = 1.0
-        else:
-            np.add.at(share, np.arange(first, last + 1) % WRAP, 1.0)
-    return np.asarray(share / max(share.sum(), 1.0))
-
-
-def _halved(
-    block: Block, level: int, wheel: Floats, noise_std: float, enough: float
-) -> list[Block]:
-    shift = MANTISSA_BITS - level
-    first = block.first >> shift
-    end = ((block.end - 1) >> shift) + 1
-    if not 2 <= end - first <= WRAP or block.weight <= enough:
-        return [block]
-    middle = (first + end) // 2
-    below, above = (
-        float(wheel[np.arange(*cells) % WRAP].sum()) for cells in ((first, middle), (middle, end))
-    )
-    noise = noise_std * math.sqrt(end - first)
-    if block.weight < SURE_DEVIATIONS * noise / 2:
-        return [block]
-    lower = min(max(below + (block.weight - below - above) / 2, 0.0), block.weight)
-    least = EMPTY_DEVIATIONS * noise / 2
-    lower = 0.0 if lower < least else block.weight if block.weight - lower < least else lower
-    cut = middle << shift
-    halves = (
-        replace(block, end=cut, weight=lower),
-        replace(block, first=cut, weight=block.weight - lower),
-    )
-    return [part for half in halves for part in _halved(half, level, wheel, noise_std, enough)]

@@ -214,7 +214,7 @@ class FeatureCells:
         return CELL_WEIGHT * np.bincount(cells, minlength=self.size)
 
     def blocks(self, weights: Floats) -> list[Block]:
-        """The cells but for 'missing', with these weights, as :func:`credit.dyadic.refined` takes
+        """The cells but for 'missing', with these weights, as :func:`credit.cutting.refined` takes
         them."""
         bounds = self._bounds.tolist()
         counted = [tuple(map(bool, row)) for row in self._levels_of_cell.tolist()[:-1]]

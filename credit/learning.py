@@ -17,16 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from credit.binning import Binning, make_binning
+from credit.binning import Binning
+from credit.boosting import boosted, candidates
 from credit.contributions import Task
+from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.evaluation import Figure, ModelEvaluation, ScoreCells, evaluate
+from credit.evaluation import ScoreCells
 from credit.features import FeatureSchema
 from credit.grid import Grid
 from credit.kinds import Kind
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
-from credit.pairs import Pairs, boosted, candidates
+from credit.pairs import Pairs
+from credit.quality import Figure, ModelEvaluation, evaluate
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, task_of

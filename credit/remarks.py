@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from credit.binning import Binning, FeatureBins, exact_bins
-from credit.evaluation import Figure
+from credit.binning import Binning, FeatureBins
+from credit.cutting import exact_bins
 from credit.features import Feature, FeatureSchema
 from credit.grid import FeatureCells
+from credit.quality import Figure
 
 FEW = 0.025
 """A feature hardly tells people apart if no bin but its largest has this share; smaller ones may be

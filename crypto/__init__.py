@@ -9,7 +9,8 @@
 - ``cosignatures`` C2SP tlog-cosignature: witnesses' signatures on checkpoints
 - ``policies``    C2SP tlog-policy: which checkpoints are believed
 - ``witnessing``  C2SP tlog-witness: what a witness decides
-- ``sealing``     encrypted bodies: per-subject keys, envelopes, HPKE recipients
+- ``sealing``     encrypted bodies: HPKE recipients
+- ``bodies``      encrypted bodies that are kept: per-subject keys, envelopes
 - ``sessions``    one signature at the start, a MAC on every request after
 - ``pseudonyms``  names for people that only their lender can compute
 - ``rosters``     Merkle trees that commit to sets of pseudonyms; ``memberships`` proves of one name

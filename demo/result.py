@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditlog.audit import Audit
-from credit.evaluation import ModelEvaluation
 from credit.kinds import Kind
 from credit.metrics import Quality
+from credit.quality import ModelEvaluation
 from credit.remarks import RiskLevel
 from demo.borrowers import DemoBorrower, consent_counts
 from demo.consortium import Founded

@@ -20,8 +20,8 @@ from pydantic_settings import SettingsConfigDict
 
 from clients.erasures import ORDERS
 from clients.home import Node
+from crypto.bodies import KEY_SIZE, new_data_key
 from crypto.keys import PublicKey, read_secret, write_secret
-from crypto.sealing import KEY_SIZE, new_data_key
 from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
 from desk.office import Desk, Transactions, Ways

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from crypto.bodies import SealedBody, new_data_key, seal, unseal, unwrap_key, wrap_key
 from crypto.errors import SealError
-from crypto.sealing import SealedBody, new_data_key, seal, unseal, unwrap_key, wrap_key
 
 COMMITMENT_SIZE = 32
 _WRAPPING = b"tahini/desk/data-key/v1/"

@@ -35,7 +35,7 @@ class ModelCard(Document):
     base_rate_released: float
     evaluation: dict[str, Any] | None = None
     """Figures on people nobody trained on, from one noisy sum over all lenders
-    (``credit.evaluation``)."""
+    (``credit.quality``)."""
     limits: tuple[str, ...] = (
         (
             "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "

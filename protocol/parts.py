@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from crypto.bodies import Envelope, open_enclosed, open_envelope
 from crypto.documents import canonical_json
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, RecipientPublicKey
-from crypto.sealing import Envelope, open_enclosed, open_envelope
 from protocol.errors import AuditFailed, Conflict
 from protocol.evidence import MANIFEST_FILE, MAX_FILES, FileFact, checked_path
 

@@ -26,8 +26,8 @@ from sqlalchemy import insert
 from benchmarks.lending.decisions import POLICY_FILE, prices
 from benchmarks.lending.scores import UNDER, features, made, people
 from benchmarks.postgresql import empty_database
+from crypto.bodies import new_data_key
 from crypto.keys import write_secret
-from crypto.sealing import new_data_key
 from desk.commands.replay import replay
 from desk.consents import Permission
 from desk.home import DATABASE_FILE, DATABASE_URL_FILE, KEY_FILE, open_database

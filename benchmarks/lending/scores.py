@@ -26,12 +26,12 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.postgresql import empty_database
-from credit.binning import make_binning
+from credit.boosting import candidates
+from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.features import FeatureSchema, schema_from
 from credit.grid import Grid
 from credit.models import KNOTS, CreditModel
-from credit.pairs import candidates
 from credit.scaling import score
 from lending import Scorer
 from lending.law.features import LawOfDay

@@ -32,10 +32,10 @@ from consent.storage.tables import (
 )
 from consent.storage.tombstones import Tombstones, move_place, write_names
 from consent.transaction import Transaction
+from crypto.bodies import new_data_key
 from crypto.keys import b64
 from crypto.merkle import HASH_SIZE
 from crypto.pseudonyms import version_of
-from crypto.sealing import new_data_key
 from protocol.changes import CLOCK_SKEW
 from protocol.states import TRANSITIONS, Event
 

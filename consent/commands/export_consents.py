@@ -47,9 +47,10 @@ from consent.storage.tables import (
 )
 from consent.storage.tombstones import Tombstones
 from consent.transaction import Transaction, reading
+from crypto.bodies import SealedBody, unseal
 from crypto.errors import SealError
 from crypto.keys import b64, unb64
-from crypto.sealing import SealedBody, body_context, unpad, unseal
+from crypto.sealing import body_context, unpad
 from law.vocabulary import LANGUAGES
 from privacy.accounting import epsilon_of
 from protocol.campaigns import Campaign

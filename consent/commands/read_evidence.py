@@ -17,10 +17,11 @@ from consent.storage.consents import ConsentKey
 from consent.storage.subjects import IN_CHUNK, Subject
 from consent.storage.tables import ConsentEventRow, DecisionRow, ImportRow
 from consent.transaction import Transaction
+from crypto.bodies import SealedBody, unseal
 from crypto.errors import SealError, TahiniError
 from crypto.keys import unb64
 from crypto.merkle import HASH_SIZE, inclusion_proof, leaves_reader
-from crypto.sealing import SealedBody, body_context, unpad, unseal
+from crypto.sealing import body_context, unpad
 from crypto.tiles import tile_hashes
 from protocol.consents import Authority, ConsentDecision
 from protocol.errors import NotFound

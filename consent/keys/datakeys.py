@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 from auditlog.database import bulk_insert
 from consent.keys.keystore import KeyStore, Wrapped
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
+from crypto.bodies import new_data_key, unwrap_key, wrap_key
 from crypto.errors import SealError
-from crypto.sealing import new_data_key, unwrap_key, wrap_key
 from protocol.errors import NotFound
 
 GROUP_SIZE = 256

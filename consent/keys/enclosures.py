@@ -14,8 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent.storage.erasure_tables import ErasureOrderRow, LegalHoldRow
+from crypto.bodies import KEY_SIZE, SealedBody, new_data_key, seal, unseal, unwrap_key, wrap_key
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
-from crypto.sealing import KEY_SIZE, SealedBody, new_data_key, seal, unseal, unwrap_key, wrap_key
 from protocol.errors import KeysUnavailable
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from crypto.bodies import KEY_SIZE, new_data_key, unwrap_key, wrap_key
 from crypto.errors import KeyFileError, SealError
 from crypto.keys import read_secret, sync_folder, write_secret
-from crypto.sealing import KEY_SIZE, new_data_key, unwrap_key, wrap_key
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.key")
 

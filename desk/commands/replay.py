@@ -20,9 +20,9 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
+from crypto.bodies import KEY_SIZE
 from crypto.errors import SealError, TahiniError
 from crypto.keys import read_secret
-from crypto.sealing import KEY_SIZE
 from desk.commands.challenge import SilentReplayed, replay_silent
 from desk.errors import ReplayEnded
 from desk.home import KEY_FILE, open_database

@@ -26,12 +26,13 @@ from auditlog.sequencer import Sequencer
 from auditlog.tables import LogPublishedRow
 from auditlog.witnesses import Witnesses
 from consent.commands.append_entries import NewEntry
+from crypto.bodies import SealedBody, new_data_key, unseal
 from crypto.documents import canonical_json
 from crypto.errors import ProofError, SealError
 from crypto.keys import SigningKey, b64, unb64
 from crypto.merkle import leaf_hash, leaves_reader, tree_root, verify_consistency
 from crypto.notes import Checkpoint, sign_checkpoint
-from crypto.sealing import SealedBody, body_context, new_data_key, pad, unpad, unseal
+from crypto.sealing import body_context, pad, unpad
 from crypto.tiles import TILE_WIDTH, parse_entry_bundle
 from protocol.campaigns import AuthorisationRequest, Rejection
 from protocol.client.base import RegistryClient

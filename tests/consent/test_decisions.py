@@ -19,10 +19,11 @@ from consent.commands.record_decisions import record_decisions
 from consent.storage.subjects import find_subjects
 from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
 from consent.transaction import Transaction
+from crypto.bodies import SealedBody, unseal
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
 from crypto.notes import InclusionProof
-from crypto.sealing import SealedBody, body_context, unseal
+from crypto.sealing import body_context
 from protocol.consents import Action, ConsentDecision
 from protocol.errors import ConsentError, NotAuthenticated, NotWitnessed, RegistryUnavailable
 from protocol.schema import now

@@ -34,10 +34,11 @@ from consent.keys.vault import VaultKeyStore
 from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import DataKeyRow, KeyGroupRow, SubjectRow
 from consent.transaction import reading
+from crypto.bodies import SealedBody, unseal
 from crypto.errors import KeyFileError, KeyStoreUnavailable, SealError
 from crypto.keys import unb64
 from crypto.notes import InclusionProof
-from crypto.sealing import SealedBody, body_context, unpad, unseal
+from crypto.sealing import body_context, unpad
 from protocol.errors import Conflict, KeysUnavailable, NotFound
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 from support.world import schema_of
 
-from credit.binning import make_binning
+from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.features import FeatureSchema
 from credit.grid import Grid

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.floats import never_falls
 from support.world import schema_of
 
-from credit.binning import Binning, make_binning
+from credit.binning import Binning
+from credit.cutting import make_binning
 from credit.dyadic import WRAP
 from credit.embedding import Embedding, points
 from credit.errors import FeatureError

@@ -8,26 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from support.effort import effort
 from support.world import schema_of
 
-import credit.evaluation
+import credit.quality
 from credit import metrics
 from credit.binning import Binning, FeatureBins
 from credit.embedding import Embedding
-from credit.evaluation import (
-    AGE_BANDS,
-    ScoreCells,
-    Segments,
-    auc_of,
-    deciles,
-    ece_of,
-    evaluate,
-    evaluation_weight,
-    ks_of,
-    observed_to_expected_of,
-    psi_of,
-)
+from credit.evaluation import AGE_BANDS, ScoreCells, Segments, evaluation_weight
 from credit.models import CreditModel, size
+from credit.quality import auc_of, deciles, ece_of, evaluate, ks_of, observed_to_expected_of, psi_of
 from credit.questions import Question
 from credit.tasks import task_of
 from privacy.mechanism import ReleaseKind
@@ -64,7 +54,7 @@ def test_cells_are_a_fifth_wide_and_centres_are_their_middles():
         assert counted(np.array([centre]), np.array([1]))[1].argmax() == cell
 
 
-@settings(max_examples=100)
+@settings(max_examples=effort(100, 50))
 @given(scored)
 def test_auc_of_counts_is_that_of_people_but_for_pairs_in_the_same_cell(rows):
     logits, labels = columns(rows)
@@ -75,7 +65,7 @@ def test_auc_of_counts_is_that_of_people_but_for_pairs_in_the_same_cell(rows):
     assert auc_of(counts) == pytest.approx(metrics.auc(labels, centres))
 
 
-@settings(max_examples=100)
+@settings(max_examples=effort(100, 50))
 @given(scored)
 def test_ks_of_counts_is_that_of_people_but_within_a_cell(rows):
     logits, labels = columns(rows)
@@ -259,7 +249,7 @@ def test_errors_grow_with_the_noise(market, model, task):
 
 
 def test_the_count_of_a_segment_has_the_error_it_states(market, model, task, monkeypatch):
-    monkeypatch.setattr(credit.evaluation, "REDRAWS", 2)
+    monkeypatch.setattr(credit.quality, "REDRAWS", 2)
     segments = list(Segments.of(market.schema).rows(market.people(4000, seed=8)))
     misses = []
     for seed in range(12):

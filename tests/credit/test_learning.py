@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from support.effort import effort
 
 from credit import metrics
 from credit.errors import ModelError
@@ -327,7 +328,7 @@ def test_beyond_the_people_seen_the_calibration_goes_on_in_parallel():
     assert np.diff(found)[KNOTS[:-1] > 8.5] == pytest.approx(0.5)
 
 
-@settings(max_examples=100)
+@settings(max_examples=effort(100, 50))
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.0, 0.1, 10.0, 1e4]),

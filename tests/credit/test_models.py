@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support.world import schema_of
 
-from credit.binning import make_binning
+from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.grid import Grid

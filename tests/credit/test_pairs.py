@@ -10,10 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from support.effort import effort
 from support.world import schema_of
 
 from credit import metrics
-from credit.binning import FeatureBins, make_binning
+from credit.binning import FeatureBins
+from credit.boosting import boosted, candidates, levels_of, newton_step
+from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.grid import Grid
@@ -26,11 +29,7 @@ from credit.pairs import (
     PAIR_UNIT,
     added,
     as_data,
-    boosted,
-    candidates,
     check_pairs,
-    levels_of,
-    newton_step,
     pairs_from,
     residual_sums,
 )
@@ -60,7 +59,7 @@ def bins_of(market, embedding, size, seed=0):
     return embedding.bins(table), table["bad"].to_numpy(dtype=np.int64)
 
 
-@settings(max_examples=200)
+@settings(max_examples=effort(200, 60))
 @given(st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 1), st.integers(0, 49))
 def test_a_person_adds_one_for_each_pair_at_most(crowd, pairs, logit, label, who):
     bins = crowd[who : who + 1]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from support.effort import effort
 
 from credit.binning import Binning, FeatureBins
 from credit.errors import ModelError
@@ -76,7 +77,7 @@ def test_a_question_survives_packing_and_travelling_bit_by_bit(asked):
     assert found.pack().sha256 == packed.sha256
 
 
-@settings(max_examples=100)
+@settings(max_examples=effort(100, 50))
 @given(st.sampled_from(ARRAYS), st.integers(0, 10**6), st.integers(0, 63))
 def test_any_bit_of_any_array_changes_the_digest(name, place, bit):
     packed = ASKED.pack()

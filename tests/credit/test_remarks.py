@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from support.world import feature_of, schema_of
 
-from credit.binning import FeatureBins, make_binning
-from credit.evaluation import Figure
+from credit.binning import FeatureBins
+from credit.cutting import make_binning
 from credit.features import Feature
 from credit.grid import FeatureCells, Grid
 from credit.learning import Learner
+from credit.quality import Figure
 from credit.remarks import RiskLevel, indistinct, indistinct_values, remarks
 from privacy.mechanism import ReleaseKind
 

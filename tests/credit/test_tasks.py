@@ -16,10 +16,10 @@ import credit.contributions
 import credit.tasks
 import privacy.sums
 from credit.binning import Binning
+from credit.boosting import candidates
 from credit.errors import FeatureError, ModelError
 from credit.evaluation import ScoreCells
 from credit.models import KNOTS, UNCALIBRATED, flat, network, size
-from credit.pairs import candidates
 from credit.questions import Question
 from credit.tasks import TYPICAL_POPULATION, WEIGHT_POWER, task_of
 from privacy.errors import PrivacyError

@@ -8,6 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 
 from crypto.cosignatures import CosigningKey, Kind
 from crypto.errors import PolicyError, SignatureError
@@ -228,7 +229,7 @@ def by_hand(policy: Policy, name: str, cosigned: set[str]) -> bool:
     return sum(by_hand(policy, member, cosigned) for member in groups[name].members) >= groups[name].threshold
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(policies())
 def test_the_quorum_is_what_an_evaluation_by_hand_says_for_every_set_of_witnesses(policy):
     names = [w.name for w in policy.witnesses]
@@ -246,7 +247,7 @@ def test_another_witness_never_breaks_a_quorum(policy, data):
         assert all(policy.satisfied({*some, name}) for name in names)
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(policies())
 def test_a_policy_reads_back_as_it_was_written(policy):
     assert Policy.parse(policy.text) == policy
@@ -270,7 +271,7 @@ def test_a_flat_quorum_asks_for_any_k():
     assert unwitnessed(Log(LOG)).satisfied(set())
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(policies())
 def test_what_two_quorums_share_and_what_stops_the_log_is_what_counting_all_sets_says(policy):
     names = [w.name for w in policy.witnesses]

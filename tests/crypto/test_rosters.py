@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 from support.rosters import ALPHABET, Tree, bits, named, sha
 
 from crypto.errors import ProofError
@@ -119,7 +120,7 @@ def test_the_first_and_the_last_cell_answer_too(start):
 # --- forgeries
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=effort(300, 60))
 @given(people.filter(bool), st.data())
 def test_a_proof_that_was_changed_anywhere_is_refused(numbers, data):
     names, name = [named(n) for n in numbers], named(data.draw(st.integers(0, 400)))

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto import sealing
+from crypto import bodies
+from crypto.bodies import SealedBody, new_data_key, seal, unseal, unwrap_key, wrap_key
 from crypto.errors import SealError
 from crypto.keys import RecipientKey
-from crypto.sealing import SealedBody, new_data_key, seal, seal_to, unseal, unseal_from, unwrap_key, wrap_key
+from crypto.sealing import seal_to, unseal_from
 
 KEY, OTHER = b"\x01" * 32, b"\x02" * 32
 CONTEXT = b"subject v1.abc, entry 7"
@@ -97,7 +98,7 @@ def inverse(x):
 def test_a_ciphertext_crafted_to_open_under_two_keys_opens_only_under_the_committed_one():
     # GCM commits to no key (Grubbs, Lu, Ristenpart 2017): choose one block so that both tags agree.
     salt = bytes(16)
-    (key1, nonce1, commitment1), (key2, nonce2, _) = (sealing._derive(key, salt) for key in (KEY, OTHER))
+    (key1, nonce1, commitment1), (key2, nonce2, _) = (bodies._derive(key, salt) for key in (KEY, OTHER))
 
     def block(key, data):
         return int.from_bytes(Cipher(AES(key), ECB()).encryptor().update(data), "big")

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 from support.wire import serve
 
 from consent.api.app import create_app
@@ -121,7 +122,7 @@ def test_the_mac_depends_on_everything_that_it_binds():
 # --- the counters
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(st.lists(st.integers(1, 3 * WINDOW), max_size=60), st.data())
 def test_a_counter_is_let_through_once_and_not_after_its_window(counters, data):
     """Against the plain rule: not seen before, and less than a window behind the newest."""

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from crypto.bodies import unwrap_key
 from crypto.errors import ProofError, SealError, SignatureError
 from crypto.keys import PublicKey, RecipientKey
 from crypto.merkle import (
@@ -32,7 +33,7 @@ from crypto.merkle import (
     verify_inclusion,
 )
 from crypto.notes import Checkpoint, Verifier, open_note
-from crypto.sealing import unseal_from, unwrap_key
+from crypto.sealing import unseal_from
 
 VECTORS = Path(__file__).with_name("vectors")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from support.effort import effort
 from support.logs import ORIGIN
 from support.witnesses import LOG_KEY, TRUNK, VERIFIER, forked, proof_between
 
@@ -319,4 +320,4 @@ class AdversarialLog(RuleBasedStateMachine):
 
 
 TestAdversarialLog = AdversarialLog.TestCase
-TestAdversarialLog.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+TestAdversarialLog.settings = settings(max_examples=effort(120, 40), stateful_step_count=25, deadline=None)

@@ -186,3 +186,10 @@ def test_what_cannot_be_followed_is_refused(content):
 def test_an_entry_that_is_not_there_is_named():
     with pytest.raises(LookupError, match=r"clients\.app"):
         reachable(["clients.app"], {}.get)
+
+
+def test_what_is_made_of_a_release_or_kept_for_subjects_is_not_signed(signed):
+    """Nodes answer what is asked and seal to recipients; models come out of sums elsewhere."""
+    for module in ("credit/cutting.py", "credit/boosting.py", "credit/quality.py", "crypto/bodies.py"):
+        assert (ROOT / module).is_file()
+        assert module not in signed

@@ -12,11 +12,12 @@ import pandas as pd
 from support.world import schema_of
 
 from credit.binning import Binning, FeatureBins
+from credit.boosting import levels_of
 from credit.embedding import Embedding
 from credit.features import FeatureSchema
 from credit.grid import Grid
 from credit.models import KNOTS, CreditModel
-from credit.pairs import PairTerm, levels_of
+from credit.pairs import PairTerm
 from credit.values import numbers
 from lending.law.features import LawOfDay
 
