@@ -133,7 +133,8 @@ def test_numbers_out_of_range_are_refused_before_anything_is_made(tmp_path, opti
     assert not (tmp_path / "w").exists()
 
 
-def test_a_port_that_somebody_else_took_is_named_with_what_to_do(down):
+def test_a_port_that_somebody_else_took_is_named_with_what_to_do(down, monkeypatch):
+    monkeypatch.setattr("demo.deployment.RELEASE_S", 0.5)
     at = json.loads((down / "registry" / "serve.json").read_text(encoding="utf-8"))["port"]
     with socket.create_server(("127.0.0.1", at)), pytest.raises(DemoError, match=rf"port {at}.*looks for registry"):
         up_again(down, {}, Silent())

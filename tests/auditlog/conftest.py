@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
-from support.house import House
+from support.house import Ground, House
+
+
+def use(house: House) -> None:
+    house.activate()
+    for lender in house.borrowers:
+        for release in (0, 1):
+            house.open_gate(release, lender)
 
 
 @pytest.fixture
-def used(active: House) -> House:
+def used(ground_after: Callable[..., Ground], tmp_path: Path) -> Iterator[House]:
     """Two releases in which every lender has committed a roster."""
-    for lender in active.borrowers:
-        for release in (0, 1):
-            active.open_gate(release, lender)
-    return active
+    with ground_after(use).copy(tmp_path / "house").opened() as opened:
+        yield opened

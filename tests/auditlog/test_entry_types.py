@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 from support.audits import some_report
+from support.house import Ground
 from support.incidents import make_incident
 
 from auditlog.audit import verify_log
@@ -71,6 +72,18 @@ def written() -> dict[str, str]:
             elif not isinstance(said, ast.Constant):
                 PASSED_ON.add(str(path.relative_to(ROOT)))
     return found | dict.fromkeys(REQUEST_TYPES.values(), "consent/commands/request_steps.py")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """An audit verifies the whole log: with ten people at each lender it is short."""
+    return Ground.decided(tmp_path_factory.mktemp("few") / "house", people=10)
+
+
+@pytest.fixture
+def house(few, tmp_path):
+    with few.copy(tmp_path / "house").opened() as opened:
+        yield opened
 
 
 def audit(house):
@@ -318,11 +331,6 @@ def test_an_amendment_that_the_registry_did_not_sign_fails(house):
 
 
 # --- model cards
-
-
-@pytest.fixture(scope="module")
-def after_release(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
 
 
 @pytest.fixture

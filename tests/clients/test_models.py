@@ -17,15 +17,10 @@ from protocol.errors import ConsentError
 from protocol.schema import now
 
 
-@pytest.fixture(scope="module")
-def at_rest(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
-
-
 @pytest.fixture
-def released(at_rest, tmp_path):
+def released(after_release, tmp_path):
     """A house whose campaign has released its model."""
-    with at_rest.copy(tmp_path / "released").opened() as house:
+    with after_release.copy(tmp_path / "released").opened() as house:
         yield house
 
 

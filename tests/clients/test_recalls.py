@@ -17,14 +17,9 @@ from protocol.schema import now
 REASON = "It approves hardly anybody under 25, and nobody knows why."
 
 
-@pytest.fixture(scope="module")
-def at_rest(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
-
-
 @pytest.fixture
-def released(at_rest, tmp_path):
-    with at_rest.copy(tmp_path / "released").opened() as house:
+def released(after_release, tmp_path):
+    with after_release.copy(tmp_path / "released").opened() as house:
         yield house
 
 

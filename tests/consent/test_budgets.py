@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 from support.market import open_market
 from support.plans import DELTA, small_plan
 from support.world import pseudonym
@@ -40,7 +41,7 @@ def ledgers(draw):
     return people, spendings, caps
 
 
-@settings(max_examples=200)
+@settings(max_examples=effort(200, 60))
 @given(ledgers())
 def test_a_person_pays_for_every_campaign_at_whichever_lender(ledger):
     people, spendings, caps = ledger

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from support.house import House, build
+from support.house import Ground, House, build
 
 from consent.commands.check_consents import decide
 from consent.load import Answered, Directly, Loader, OverHttp, Progress
@@ -22,9 +22,15 @@ from protocol.snapshots import REASONS
 from protocol.terms import TRAINING_PURPOSE
 
 
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    with build(tmp_path_factory.mktemp("enrolled") / "house", people=12) as built:
+        return Ground(built.founded, built.notice, built.borrowers, built.domain)
+
+
 @pytest.fixture
-def undecided(tmp_path: Path) -> Iterator[House]:
-    with build(tmp_path / "house", people=12) as house:
+def undecided(enrolled: Ground, tmp_path: Path) -> Iterator[House]:
+    with enrolled.copy(tmp_path / "house").opened() as house:
         yield house
 
 

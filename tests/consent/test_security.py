@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from support.effort import EFFORT
 from support.identity import Site
 from support.market import shown
 from support.observed import statements
@@ -153,8 +154,8 @@ def test_what_is_put_into_any_path_query_or_header_is_refused(any_site, written)
         "..%2f..%2fx",
         "%ff",
     )
-    for one in declarations(site.app):
-        for poison in encoded:
+    for number, one in enumerate(declarations(site.app)):
+        for poison in encoded if EFFORT >= 1 else encoded[number % 2 :: 2]:
             path = re.sub(r"\{[^}]*\}", poison, one.path)
             for target in (path, f"{path}?cursor={poison}&purpose={poison}&challenge={poison}&limit={poison}"):
                 for caller in ("aspen", "coordinator"):

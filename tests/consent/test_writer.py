@@ -154,7 +154,7 @@ def test_a_writer_that_ends_in_order_refuses_nobody(site):
     with site.serve("--workers", 2) as served:
         served.ready().begun(2)
         with Load(site, served.url) as load:
-            for _ in range(2):
+            for _ in range(effort(2, 1)):
                 before, writer = len(load.acknowledged), served.writer()
                 served.until(lambda before=before: len(load.acknowledged) > before + 20, "the load went on")
                 os.kill(writer, signal.SIGTERM)

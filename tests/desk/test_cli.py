@@ -26,11 +26,12 @@ from tahini import main
 
 
 @pytest.fixture(scope="module")
-def made(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, SigningKey, str]]:
+def made(
+    after_release: Ground, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Path, SigningKey, str]]:
     """A node with a released model, beside which desks are made."""
     root = tmp_path_factory.mktemp("made")
-    trained = ground.released(root / "trained")
-    with trained.copy(root / "house").opened() as house:
+    with after_release.copy(root / "house").opened() as house:
         assert house.campaign is not None
         node = house.node()
         KeptModel.fetch(house.client(), house.campaign.sha256).write(node.home / MODELS_FOLDER / house.campaign.sha256)

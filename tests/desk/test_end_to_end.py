@@ -33,14 +33,9 @@ from lending.policy.document import CreditPolicy, PolicyDocument
 from tahini import main
 
 
-@pytest.fixture(scope="module")
-def trained(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return ground.released(tmp_path_factory.mktemp("trained") / "house")
-
-
 @pytest.fixture
-def lender(trained: Ground, tmp_path: Path) -> Iterator[LendingHouse]:
-    with lending_house(trained, tmp_path) as opened:
+def lender(after_release: Ground, tmp_path: Path) -> Iterator[LendingHouse]:
+    with lending_house(after_release, tmp_path) as opened:
         yield opened
 
 

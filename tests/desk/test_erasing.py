@@ -150,13 +150,8 @@ def test_nobody_is_renamed_who_is_not_erased(either: Counter, name: str):
 # --- with the registry
 
 
-@pytest.fixture(scope="module")
-def trained(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return ground.released(tmp_path_factory.mktemp("trained") / "house")
-
-
-def test_the_registry_hears_of_it_when_the_desk_has_erased(trained: Ground, tmp_path: Path):
-    with lending_house(trained, tmp_path) as lender:
+def test_the_registry_hears_of_it_when_the_desk_has_erased(after_release: Ground, tmp_path: Path):
+    with lending_house(after_release, tmp_path) as lender:
         person, house = lender.people[0], lender.house
         lender.knows(person)
         assert lender.asks(person).status_code == 201

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from support.counter import BAD, GOOD, MIDDLING, Counter, PlainRules, counter
+from support.effort import effort
 from support.world import pseudonym, schema_of
 
 from clients.data.book import open_source
@@ -202,7 +203,7 @@ def test_a_book_without_loans_stands_too(desk: Counter):
     assert vintage_triangle(standing).startswith("<svg") and arrears(standing).startswith("<svg")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=effort(200, 60), deadline=None)
 @given(st.lists(days, min_size=1, max_size=3), st.booleans(), st.integers(0, 2**31))
 def test_what_somebody_does_with_a_loan_is_in_order_and_ends(gaps: list[int], bad: bool, seed: int):
     dues, day = [], FIRST

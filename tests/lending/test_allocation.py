@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 
 from lending.account.allocation import BUCKETS, COMPONENTS, STANDARD, STEPS, OpenClaim, Order, allocate
 from lending.errors import AccountError
@@ -73,7 +74,7 @@ claims = st.lists(
 orders = st.builds(Order, st.permutations(STEPS).map(tuple), st.booleans(), st.booleans())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=effort(100, 50), deadline=None)
 @given(st.integers(0, 9_999), claims, orders)
 def test_every_fen_meets_a_claim_or_is_left(amount, claims, order):
     met, left = allocate(amount, claims, order)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 from torch import nn
 
 from privacy.charges import LARGEST_CLIP, LEAST_CLIP
@@ -217,7 +218,7 @@ shapes = st.sampled_from([(1, 1), (2, 1), (3, 4, 1), (2, 5, 3, 1)])
 clips = st.one_of(st.floats(LEAST_CLIP, 100.0), st.sampled_from([LEAST_CLIP, 2.0**-9, 0.5, 1.0, 64.0, LARGEST_CLIP]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(shapes, clips, st.sampled_from(["tanh", "relu"]), st.booleans(), st.floats(-5, 5), st.data())
 def test_removing_one_person_changes_the_sum_by_no_more_than_the_clip(widths, clip, activation, bias, offset, data):
     count = data.draw(st.integers(1, 5))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import effort
 
 from privacy import onehot
 from privacy.clipping import root
@@ -200,7 +201,7 @@ entries = st.one_of(
 clips = st.one_of(st.floats(1e-3, 100.0), st.sampled_from([2.0**-5, 1.0, 4.0]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(st.integers(1, 5), clips, st.floats(-20, 20), st.data())
 def test_one_person_changes_a_gradient_by_no_more_than_the_clip(directions, clip, offset, data):
     def drawn(*shape):
@@ -214,7 +215,7 @@ def test_one_person_changes_a_gradient_by_no_more_than_the_clip(directions, clip
     assert squared_norm(moved) <= (1 / Fraction(GRADIENT_UNIT)) ** 2
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(150, 50))
 @given(clips, st.data())
 def test_one_person_changes_the_moments_by_no_more_than_the_squared_clip(clip, data):
     def drawn(*shape):

@@ -43,15 +43,10 @@ def spare(house):
     return house
 
 
-@pytest.fixture(scope="module")
-def at_rest(ground, tmp_path_factory):
-    return ground.released(tmp_path_factory.mktemp("released") / "house")
-
-
 @pytest.fixture
-def finished(at_rest, tmp_path):
+def finished(after_release, tmp_path):
     """A campaign that has ended and released its model."""
-    with at_rest.copy(tmp_path / "finished").opened() as house:
+    with after_release.copy(tmp_path / "finished").opened() as house:
         yield house
 
 

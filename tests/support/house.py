@@ -59,6 +59,7 @@ from protocol.client.base import RegistryClient
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
 from protocol.errors import ConsentError
+from protocol.log_client import trusted_authorities
 from protocol.notices import Notice
 from protocol.schema import now
 from protocol.snapshots import Places, packed
@@ -310,11 +311,13 @@ class Ground:
     """Where its services answer: the signed policy holds the witnesses' addresses."""
     campaign: Campaign | None = None
     """The newest one, if there is any."""
+    campaign_token: str = ""
+    assessment: ImpactAssessment | None = None
 
     @classmethod
-    def decided(cls, root: Path) -> Ground:
-        """A house of the usual size in which everybody decided."""
-        with build(root) as built:
+    def decided(cls, root: Path, people: int = PEOPLE) -> Ground:
+        """A house in which everybody decided."""
+        with build(root, people) as built:
             built.decide_first()
         return cls(built.founded, built.notice, built.borrowers, built.domain)
 
@@ -322,16 +325,24 @@ class Ground:
         shutil.copytree(self.founded.root, root)
         return replace(self, founded=replace(self.founded, root=root))
 
+    def after(self, root: Path, happens: Callable[[House], object]) -> Ground:
+        """A copy in which this happened."""
+        copy = self.copy(root)
+        with copy.opened() as house:
+            happens(house)
+            made = house.__dict__.get("assessment")
+            return replace(copy, campaign=house.campaign, campaign_token=house.campaign_token, assessment=made)
+
     def released(self, root: Path) -> Ground:
         """A copy in which the usual campaign has ended and released its model with its card."""
         from server.fleet_app import release_card  # imports what only servers need
 
-        copy = self.copy(root)
-        with copy.opened() as house:
+        def happens(house: House) -> None:
             coordinator, campaign = house.coordinator(), house.activate()
             run = CampaignRun(coordinator, campaign, InMemoryFleet(house), lambda _: None, lambda _: None)
             release_card(coordinator, campaign, run.execute())
-        return replace(copy, campaign=campaign)
+
+        return self.after(root, happens)
 
     @contextmanager
     def opened(self, http: bool = False) -> Iterator[House]:
@@ -353,8 +364,11 @@ class Ground:
             url = serving.enter_context(serve(app) if http else within(app, f"registry.{self.domain}"))
             if http:
                 founded.connect(url, f"http://naming.{self.domain}")
-            until(lambda: httpx.get(f"{url}/readyz").is_success, "the registry was ready")
+            until(lambda: httpx.get(f"{url}/readyz", verify=trusted_authorities()).is_success, "the registry was ready")
             house = House(founded, registry, url, self.notice, self.borrowers, clock, self.domain, self.campaign)
+            house.campaign_token = self.campaign_token
+            if self.assessment is not None:
+                house.__dict__["assessment"] = self.assessment
             house.serving = serving
             try:
                 yield house

@@ -28,6 +28,7 @@ from crypto.keys import load_signing_key
 from ops.processes import free_port
 from protocol.client.lenders import LenderClient
 from protocol.errors import ConsentError
+from protocol.log_client import trusted_authorities
 
 ORIGIN = "audit.example.com/workers"
 
@@ -50,7 +51,7 @@ class Served:
     def answers(self, path: str) -> int:
         """Status of the answer; 0 where there is none."""
         try:
-            return httpx.get(self.url + path, timeout=5).status_code
+            return httpx.get(self.url + path, timeout=5, verify=trusted_authorities()).status_code
         except httpx.TransportError:
             return 0
 
