@@ -32,6 +32,7 @@ LONGEST = (
     "test_demo",
     "test_run",
     "test_workers",
+    "test_writer",
     "test_gate",
     "test_campaign_commands",
     "test_learning",
@@ -46,6 +47,9 @@ LONGEST = (
     "test_load",
     "test_security",
     "test_operation",
+    "test_killing",
+    "test_openapi",
+    "test_end_to_end",
     "test_attack_through_sources",
 )
 """Files that go first, so that processes that share the tests end together."""
