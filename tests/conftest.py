@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import alembic.command
@@ -19,6 +19,7 @@ from support.house import Ground, House
 from auditlog.database import Database
 from benchmarks.postgresql import postgresql_server
 from consent.storage.migrating import migrate
+from protocol.schema import now
 
 settings.register_profile(
     "house", max_examples=effort(100, 50), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -26,7 +27,7 @@ settings.register_profile(
 settings.load_profile("house")
 
 
-YOUNG_S = 600
+YOUNG = timedelta(minutes=10)
 """Until then a house at rest is as good as new."""
 LONGEST = (
     "test_demo",
@@ -111,12 +112,12 @@ def listening(ground: Ground, tmp_path: Path) -> Iterator[House]:
 @pytest.fixture(scope="session")
 def ground_after(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ground]:
     """The house at rest after something happened in it; anew once it is old, because campaigns expire in an hour."""
-    made: dict[Callable[[House], object], tuple[float, Ground]] = {}
+    made: dict[Callable[[House], object], tuple[datetime, Ground]] = {}
 
     def after(happens: Callable[[House], object]) -> Ground:
-        if happens not in made or time.monotonic() - made[happens][0] > YOUNG_S:
+        if happens not in made or now() - made[happens][0] > YOUNG:
             found = ground.after(tmp_path_factory.mktemp("after") / "house", happens)
-            made[happens] = time.monotonic(), found
+            made[happens] = now(), found
         return made[happens][1]
 
     return after
