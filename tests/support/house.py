@@ -330,6 +330,7 @@ class Ground:
         copy = self.copy(root)
         with copy.opened() as house:
             happens(house)
+            house.registry.ledger.catch_up()  # or every copy would begin with entries that are still integrated
             made = house.__dict__.get("assessment")
             return replace(copy, campaign=house.campaign, campaign_token=house.campaign_token, assessment=made)
 
