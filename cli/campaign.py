@@ -17,7 +17,6 @@ from credit.kinds import Kind
 from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
 from protocol.schema import now
-from server.assessments import assessed
 from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
@@ -123,6 +122,7 @@ def propose(
     from credit.validation import load_schema  # with pandas, which only this needs
     from fleet.bundle import build_bundle, bundle_sha256
     from fleet.code import installed_code
+    from server.assessments import assessed
 
     coordinator = Coordinator.open(home)
     given = {

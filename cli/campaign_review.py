@@ -7,33 +7,40 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.assessment import lines_of
 from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from cli.staff import As, acting
-from clients.home import Node, approve, campaign_cost
 from crypto.keys import replace_file
-from fleet.bundle import Change, changes, files_of
-from fleet.code import installed_files
-from protocol.assessments import ImpactAssessment, uncovered
 from protocol.campaigns import Campaign, Rejection
-from protocol.client.filing import fetch_assessment
-from protocol.client.lenders import LenderClient
 from protocol.errors import Conflict, ConsentError, NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
+
+if TYPE_CHECKING:
+    from clients.home import Node
+    from fleet.bundle import Change
+    from protocol.assessments import ImpactAssessment
+    from protocol.client.lenders import LenderClient
 
 app = Noun("Review campaigns.")
 CODE_FILE = "approved-code.zip"
 """What the operator signed last: every file of a node's rooms as it was then."""
 
 
+def _registry(node: Node) -> LenderClient:
+    """The lender at the registry. What only lenders need is loaded here and below: the
+    coordinator's commands have no use for it."""
+    from protocol.client.lenders import LenderClient
+
+    return node.connected(LenderClient)
+
+
 def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
     """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
-    with node.connected(LenderClient) as client:
+    with _registry(node) as client:
         found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
         return found.campaign, found.token
 
@@ -45,11 +52,14 @@ def _assessment(node: Node, campaign: Campaign) -> tuple[ImpactAssessment, str]:
         ConsentError: the campaign names none, it cannot be had, or it does not cover the campaign:
             what an operator has not seen is not approved.
     """
+    from protocol.assessments import uncovered
+    from protocol.client.filing import fetch_assessment
+
     if campaign.assessment_sha256 is None:
         raise ConsentError(
             f"campaign {campaign.id!r} names no impact assessment; nothing was signed"
         )
-    with node.connected(LenderClient) as client:
+    with _registry(node) as client:
         assessment, token = fetch_assessment(client, campaign.assessment_sha256)
     reason = uncovered(campaign, assessment, now())
     if reason is not None:
@@ -60,6 +70,9 @@ def _assessment(node: Node, campaign: Campaign) -> tuple[ImpactAssessment, str]:
 def changed_code(node: Node) -> list[Change]:
     """What is other in the installed code than in what this operator signed last; everything, the
     first time."""
+    from fleet.bundle import changes, files_of
+    from fleet.code import installed_files
+
     path = node.home / CODE_FILE
     before = files_of(path.read_bytes()) if path.exists() else {}
     return changes(before, installed_files())
@@ -67,6 +80,8 @@ def changed_code(node: Node) -> list[Change]:
 
 def remember_code(node: Node) -> None:
     """Keep what was signed, for the next review."""
+    from fleet.code import installed_files
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(installed_files().items()):
@@ -90,6 +105,9 @@ def approve_(
 ) -> None:
     """Show what a campaign would do and what code changed since the last approval; sign it if you
     agree."""
+    from cli.assessment import lines_of
+    from clients.home import approve
+
     node = opened_node(home)
     operator = acting(staff, node.consortium)
     proposed, token = _campaign(node, campaign)
@@ -108,7 +126,7 @@ def approve_(
     remember_code(node)
     folder = node.home / "approved"
     replace_file(folder / f"{assessment.sha256}.assessment.jws", assessment_token.encode())
-    with node.connected(LenderClient) as client:
+    with _registry(node) as client:
         active = client.approve(approval, node.key)
     if as_json:
         say(
@@ -125,6 +143,8 @@ def approve_(
 
 
 def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
+    from clients.home import campaign_cost
+
     mechanism = campaign.mechanism
     features = campaign.features["features"]
     lines = [
@@ -232,7 +252,7 @@ def reject(
     )
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
     try:
-        with node.connected(LenderClient) as client:
+        with _registry(node) as client:
             client.reject(rejection, node.key)
     except ConsentError as error:
         if error.status != Conflict.status:  # it knew already: an answer was lost
@@ -255,7 +275,7 @@ def _approved(node: Node) -> dict[str, str]:
 def offered(home: NodeHome, as_json: AsJson = False) -> None:
     """Every campaign that was proposed to this lender, the newest last, and what it answered."""
     node = opened_node(home)
-    with node.connected(LenderClient) as client:
+    with _registry(node) as client:
         known = [client.proposed(sha256) for sha256 in client.campaigns()]
     found = [
         {

@@ -15,7 +15,6 @@ from crypto.keys import b64
 from crypto.sentences import one_sentence
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import ConsentError, LogHeld
-from protocol.legal import LegalTerms
 from protocol.parties import Consortium, Role
 from protocol.schema import StaffId
 
@@ -37,6 +36,8 @@ def acting(given: str | None, consortium: Consortium) -> str | None:
         ConsentError: it is none, or the consortium asks for one and none was given.
     """
     if given is None:
+        from protocol.legal import LegalTerms
+
         if LegalTerms.of(consortium).staff_ids:
             raise ConsentError(
                 f"the consortium {consortium.name!r} wants to know who runs this: give your staff "

@@ -26,7 +26,7 @@ from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
-from demo.population import ask_everybody, categories_of, import_books
+from demo.population import ask_everybody, await_log, categories_of, import_books
 from demo.processes import (
     START_TIMEOUT_S,
     Process,
@@ -128,6 +128,7 @@ def up(
         started: list[Process] = []
         try:
             _start_all(root, _services(root, names), started)
+            await_log(founded, url)
             view.end(url)
             view.begin("Name the borrowers and import the loan books")
             people = import_books(founded, parts, loans.schema, view)

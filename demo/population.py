@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,11 +16,13 @@ from credit.features import FeatureSchema
 from demo.borrowers import DemoBorrower, consent_counts, make_borrowers, make_notice
 from demo.consortium import Founded
 from demo.loans import IDENTITY, Split
+from demo.processes import START_TIMEOUT_S
 from demo.result import ProgressView
 from law.categories import DataCategory
 from naming.client import Names
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
+from protocol.errors import ConsentError, NotFound
 from protocol.notices import Notice
 
 BATCH = 1000
@@ -30,6 +33,23 @@ U = TypeVar("U")
 def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def await_log(founded: Founded, url: str) -> None:
+    """Return once witnesses have cosigned the beginning of the log: until then nobody who holds the
+    registry to it, as the naming service does, can be answered. Raises ConsentError after
+    ``START_TIMEOUT_S``."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with founded.auditor(url) as auditor:
+        while True:
+            try:
+                auditor.inclusion(0, wait=True)
+            except ConsentError as error:
+                if error.status != NotFound.status or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 def import_books(

@@ -13,7 +13,7 @@ from demo.coordinator import coordinator_process
 from demo.evaluation import audit_log, compare
 from demo.lending import is_lendable, lend
 from demo.loans import split
-from demo.population import ask_everybody, categories_of, import_books
+from demo.population import ask_everybody, await_log, categories_of, import_books
 from demo.portal import Portal, trusted_issuer
 from demo.processes import Process, running, wait_until_ready
 from demo.result import Loop, Outcome, ProgressView, Scenario, Settings
@@ -84,6 +84,7 @@ def run(
         view.begin("Start the consent registry and the naming service")
         for what, service in started.items():
             wait_until_ready(root, service, what)
+        await_log(founded, url)
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
         people = import_books(founded, parts, settings.loans.schema, view)
@@ -91,9 +92,8 @@ def run(
 
         categories = categories_of(settings.loans.schema)
         notice, borrowers = ask_everybody(founded, url, people, settings.seed, categories, view)
-        auditor = founded.auditor(url)
-        auditor.inclusion(0, wait=True)
-        first_checkpoint = auditor.checkpoint_note()
+        with founded.auditor(url) as auditor:
+            first_checkpoint = auditor.checkpoint_note()
         (root / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")
 
         campaign = propose(founded, settings, view)

@@ -12,10 +12,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -28,6 +27,10 @@ from protocol.heads import HeadStore
 from protocol.log_client import http_client
 from protocol.parties import Consortium, Role
 from server.errors import CoordinatorError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"
 MAX_ATTEMPTS = 100
@@ -167,6 +170,8 @@ def save_release(
     folder: Path, number: int, total: NDArray[np.int64], lenders: Sequence[str]
 ) -> None:
     """Keep one release, whole or not at all, durable when this returns."""
+    import numpy as np  # which to show a campaign takes nobody
+
     buffer = io.BytesIO()
     np.savez(buffer, total=total, lenders=np.array(lenders, dtype=np.str_))
     replace_file(folder / f"release-{number:03d}.npz", buffer.getvalue())
@@ -178,6 +183,8 @@ def load_release(folder: Path, number: int) -> KeptRelease | None:
     path = folder / f"release-{number:03d}.npz"
     if not path.exists():
         return None
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as file:
             total = np.asarray(file["total"], dtype=np.int64)
