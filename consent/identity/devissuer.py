@@ -3,9 +3,9 @@ machine only.
 
 It starts where ``TAHINI_ENVIRONMENT`` is ``development`` and nowhere else; unset means production.
 Its key is made at each start, and nothing is stored. A browser logs in as with a real issuer:
-authorization code with PKCE, a page that asks who one is, ``prompt=none`` where it was asked within
-the hour. ``POST /authorize`` gives an ID token to whoever asks, for programs. The subject travels in
-bodies, never in a URL.
+authorization code with PKCE, a page that asks who one is, ``prompt=none`` where that was asked
+within the hour. ``POST /authorize`` gives an ID token to whoever asks, for programs. The subject
+travels in bodies, never in a URL.
 """
 
 import secrets
