@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,11 @@ from support.world import Person
 
 from auditlog.entries import public_time
 from consent.commands import read_consents
+from consent.commands.release_model import release_model
 from crypto.errors import SealError
+from crypto.keys import b64
+from protocol.cards import ModelCard
+from protocol.recalls import ModelRecall
 from protocol.terms import TRAINING_PURPOSE
 
 
@@ -147,6 +152,46 @@ def test_a_release_is_told_in_fields(market, person):
     assert use["campaign"] == {"sha256": campaign.sha256, "id": campaign.id, "title": "Test", "model": None}
     assert (use["what"], use["release"], use["attempt"], use["purpose"]) == ("release", 0, 1, TRAINING_PURPOSE)
     assert use["most_epsilon"] == campaign.mechanism.epsilon
+
+
+def release(market: Market, campaign: Any) -> ModelCard:
+    model = b"safetensors, as far as this is concerned"
+    card = ModelCard(
+        campaign_sha256=campaign.sha256, campaign_title="Test", model="scorecard",
+        model_sha256=hashlib.sha256(model).hexdigest(), features=("late",), purpose=TRAINING_PURPOSE,
+        legal_basis="consent", lenders=campaign.lenders, epsilon=1.0, epsilon_spent=0.5, delta=1e-6, mechanism={},
+        releases=1, population_released=10.0, base_rate_released=0.1, released_at=market.clock(),
+    )  # fmt: skip
+    token = card.sign(market.keys["coordinator"])
+    release_model(market.registry, market.party("coordinator"), campaign.sha256, card.sha256, token, b64(model))
+    return card
+
+
+def test_who_borrows_at_a_lender_of_a_campaign_reads_its_models_card(market, person):
+    market.says(person, "give")
+    campaign = market.campaign(("aspen", "birch"))
+    market.clock.move(seconds=1)
+    market.commit(campaign)
+    target = f"/v1/me/models/{campaign.sha256}"
+    assert market.call(person.pseudonym, "GET", target).status_code == 404
+    card = release(market, campaign)
+    assert items(market, person, "/v1/me/uses")[0]["campaign"]["model"] == target
+    told = market.call(person.pseudonym, "GET", target).json()
+    assert ModelCard.verify(told["card"], market.party("coordinator").key) == card
+    assert told["recalls"] == []
+    said = {"campaign_sha256": campaign.sha256, "card_sha256": card.sha256, "party": "aspen"}
+    recall = ModelRecall(**said, reason="It is wrong about the young.", recalled_at=market.clock(), operator="staff-7")
+    body = {"token": recall.sign(market.keys["aspen"])}
+    assert market.call("aspen", "POST", f"/v1/campaigns/{campaign.sha256}/model/recalls", body).status_code == 201
+    told = market.call(person.pseudonym, "GET", target)
+    assert told.json()["recalls"] == [{"party": "aspen", "recalled_at": market.clock().isoformat()}]
+    assert "staff-7" not in told.text
+    [elsewhere] = market.enrol("cedar")
+    theirs, nobodys = (
+        market.call(elsewhere.pseudonym, "GET", f"/v1/me/models/{sha256}") for sha256 in (campaign.sha256, "0" * 64)
+    )
+    assert theirs.status_code == nobodys.status_code == 404
+    assert theirs.json() == nobodys.json()
 
 
 # --- one consent's history, and who acknowledged
