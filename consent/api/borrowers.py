@@ -18,12 +18,19 @@ from consent.api.shared import (
     Link,
     Page,
     TheRegistry,
+    Token,
     links,
     page,
     problems,
     sent,
 )
-from consent.commands import forget_subject, read_consents, read_history, read_notices
+from consent.commands import (
+    forget_subject,
+    read_consents,
+    read_history,
+    read_notices,
+    register_keys,
+)
 from consent.commands.export_consents import export_all, read_successions
 from consent.commands.record_decisions import (
     MAX_BATCH,
@@ -243,6 +250,31 @@ def my_uses(
     """Who used my data and when, as far as the registry can know it, oldest first: releases of
     campaigns that may have used them, and what my lender logged about me."""
     return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/keys", responses=problems())
+def my_keys(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """The keys that may sign for me, who named each, and those that have ended."""
+    return Page(**page(register_keys.list_keys(registry, caller.subjects), cursor, limit))
+
+
+@router.post("/v1/me/keys", status_code=201, responses=problems(409))
+def add_key(registry: TheRegistry, body: Token, caller: Subject, command: Commanded) -> Response:
+    """Add a key of my own, at one lender: a ``tahini-borrower-key`` document signed with it, within
+    two minutes of logging in."""
+    return command.run(caller, lambda: register_keys.add_key(registry, caller, body.token))
+
+
+@router.delete("/v1/me/keys/{thumbprint}", status_code=204, responses=problems(404))
+def end_key(
+    registry: TheRegistry,
+    thumbprint: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{43}$")],
+    caller: Subject,
+) -> None:
+    """End a key, the one that my lender named among them: nothing that it signs counts any more."""
+    register_keys.end_key(registry, caller, thumbprint)
 
 
 @router.get("/v1/me/export", responses=problems())

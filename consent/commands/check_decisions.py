@@ -66,14 +66,12 @@ def claimed_or_nobody(token: str) -> str:
         return ""
 
 
-def verified(token: str, subject: Subject | None, where: str) -> Stated:
-    """The decision and who made it. Whether the subject is unknown or the signature wrong is not
-    told apart."""
+def verified(token: str, key: PublicKey | None, where: str) -> Stated:
+    """The decision and who made it. Whether the subject is unknown, and has no key, or the
+    signature is wrong is not told apart."""
     try:
-        if subject is not None and subject.public_key:
-            return Stated(
-                ConsentDecision.verify(token, PublicKey.from_text(subject.public_key)), token=token
-            )
+        if key is not None:
+            return Stated(ConsentDecision.verify(token, key), token=token)
     except SignatureError as error:
         raise NotAuthenticated(f"{where} is not signed by an enrolled borrower") from error
     raise NotAuthenticated(f"{where} is not signed by an enrolled borrower")

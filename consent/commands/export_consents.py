@@ -27,6 +27,7 @@ from consent.commands.read_consents import (
 from consent.commands.read_evidence import prove_imports
 from consent.commands.read_history import revocations_of
 from consent.commands.read_requests import list_own_requests, read_own_request
+from consent.commands.register_keys import keys_of
 from consent.commands.report_incidents import read_my_incidents
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
@@ -153,7 +154,7 @@ def _account(view: Transaction, subject: Subject, lives: _Lives) -> dict[str, An
         "pii_principal_id": subject.pseudonym,
         "lender": subject.lender,
         "number_on_roll": subject.number,
-        "signing_key": subject.public_key,
+        "signing_keys": keys_of(view, subject),
         "sealed_ledger_name": row.ledger_pseudonym,
         "former_names": sorted(session.scalars(former)),
         "data_key": {"name": key.key_id, "group": key.group_id},

@@ -17,6 +17,7 @@ from consent.commands.read_evidence import decision_in, opened, prove_imports, r
 from consent.commands.record_decisions import Recorded
 from consent.registry import Registry
 from consent.storage.consents import ConsentKey, load_presents
+from consent.storage.own_keys import live_key
 from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import (
     AssignmentRow,
@@ -41,18 +42,21 @@ from protocol.uses import UseStatement
 logger = logging.getLogger("tahini.registry")
 
 
-def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
+def subject_key(registry: Registry, pseudonym: str, kid: str | None) -> tuple[str, PublicKey]:
     """What the subject of this name, or former name, is called now, and the key that signs their
-    requests. Whose data key is gone has none: not even in an older copy of the database.
+    requests: the one that they registered under ``kid``, else that of their enrolment. Whose data
+    key is gone has none: not even in an older copy of the database.
 
     Raises:
         NotFound: no such subject, or it has no key of its own. KeysUnavailable.
     """
     with reading(registry) as view:
         subject = find_subjects(view, [pseudonym]).get(pseudonym)
-    if subject is None or not subject.public_key:
+        named = pseudonym if subject is None else subject.pseudonym
+        registered = live_key(view.session, named, kid)
+    if subject is None or not (registered or subject.public_key):
         raise NotFound("no such subject")
-    return subject.pseudonym, PublicKey.from_text(subject.public_key)
+    return subject.pseudonym, registered or PublicKey.from_text(subject.public_key)
 
 
 def own_consents(

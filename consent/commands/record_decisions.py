@@ -52,11 +52,13 @@ from consent.storage.consents import (
     young_of,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
+from consent.storage.own_keys import live_keys, signing_key
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
 from consent.storage.tables import DecisionRow
 from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
+from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.consents import ConsentDecision, decision_commitment
@@ -175,6 +177,7 @@ class DecisionBatch:
             transaction.session, ids, scopes
         )
         self._stored = set(self._presents)
+        self._keys = live_keys(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -225,13 +228,13 @@ class DecisionBatch:
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
-            verified(
-                token,
-                self._subjects.get(claimed_subject(token)),
-                f"decision {number} of {len(tokens)}",
-            )
+            verified(token, self._key(token), f"decision {number} of {len(tokens)}")
             for number, token in enumerate(tokens, 1)
         ]
+
+    def _key(self, token: str) -> PublicKey | None:
+        subject = self._subjects.get(claimed_subject(token))
+        return None if subject is None else signing_key(subject, self._keys, token)
 
     def _stated(self, request: Request) -> Sequence[Stated]:
         """What the caller decides. Their nonces are drawn here and now: such a decision cannot have
