@@ -13,7 +13,7 @@ from auditlog.group_commit import JobQueue
 from consent.commands.record_decisions import Done
 from consent.commands.record_decisions import Request as Decisions
 from consent.identity.callers import CallingBorrower
-from consent.refusals import MISFIT, REASONS
+from consent.refusals import MISFIT
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once
 from consent.transaction import act_once
@@ -49,9 +49,8 @@ class ProblemDetails(BaseModel):
     )
     reason: str | None = Field(
         default=None,
-        description="What ``detail`` says, by a stable name, to be said in another language.",
+        description="What ``detail`` says, by a stable name (``consent.refusals``).",
         examples=["cannot-change"],
-        json_schema_extra={"enum": [*sorted(REASONS), MISFIT]},
     )
     parameters: dict[str, Any] | None = Field(
         default=None,

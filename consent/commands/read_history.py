@@ -52,7 +52,7 @@ def read_history(registry: Registry, pseudonyms: Sequence[str], named: str) -> l
             raise NotFound("no such consent record")
         found = _events(view, person, key)
         ended = present.at(view.moment) is ConsentStatus.EXPIRED and present.expiry_time
-        if ended and found[-1]["event_type"] != Event.EXPIRE:
+        if ended and [one["event_type"] for one in found[-1:]] != [Event.EXPIRE]:
             found.append(_Happened(Event.EXPIRE, ended, present.notice).told(view))
     return found
 
