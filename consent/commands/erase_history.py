@@ -40,6 +40,7 @@ from crypto.sealing import new_data_key
 from protocol.changes import CLOCK_SKEW
 from protocol.states import TRANSITIONS, Event
 
+_NAMES_AND_KEYS = (FormerNameRow, OwnKeyRow)
 DECISION_USED = "decision"
 """Kind under which a decision of an erased person stands among what acts once."""
 
@@ -69,14 +70,7 @@ def erase_history(transaction: Transaction, row: SubjectRow) -> int:
     _order(transaction, row)
     _bury(transaction, row)
     _blank_evidence(transaction, row.id)
-    for table in (
-        ConsentRow,
-        ConsentEventRow,
-        DecisionRow,
-        SubjectEntryRow,
-        FormerNameRow,
-        OwnKeyRow,
-    ):
+    for table in (ConsentRow, ConsentEventRow, DecisionRow, SubjectEntryRow, *_NAMES_AND_KEYS):
         session.execute(delete(table).where(table.subject_id == row.id))
     mine = RevocationRow.subject_id == row.id
     reached = newest_acknowledged(session, row.lender)

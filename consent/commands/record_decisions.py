@@ -37,7 +37,7 @@ from consent.commands.check_decisions import (
 from consent.commands.erase_history import DECISION_USED
 from consent.commands.read_evidence import languages_shown
 from consent.commands.state_decisions import Answering
-from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
+from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll, require_match
 from consent.identity.single_use import acted
 from consent.registry import Registry
 from consent.storage.consents import (
@@ -62,7 +62,7 @@ from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.consents import ConsentDecision, decision_commitment
-from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
+from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated
 from protocol.states import Event
 
 MAX_BATCH = 2_000
@@ -191,12 +191,8 @@ class DecisionBatch:
         stated = [*signed, *self._stated(request)]
         if request.if_match is not None:
             mine = {self._subjects[name].id for name in request.subjects if name in self._subjects}
-            if request.if_match != tag_of(
-                [present for key, present in self._presents.items() if key[1] in mine]
-            ):
-                raise PreconditionFailed(
-                    "the consents have changed since they were read; read them again"
-                ).because("changed-since")
+            own = [present for key, present in self._presents.items() if key[1] in mine]
+            require_match(request.if_match, tag_of(own))
         self._refuse_replays([one.decision.sha256 for one in signed])
         draft = _Draft(ChainMap({}, self._presents))
         for at, one in enumerate(stated):
