@@ -222,6 +222,8 @@ FORMS: Mapping[str, Form] = {
     "subjects.enrolled": Form(LENDER),
     "subjects.renamed": Form(LENDER, also="root"),
     "subject.forgotten": Form(REGISTRY, "key"),
+    "key.added": Form(REGISTRY, reader="subject"),
+    "key.ended": Form(REGISTRY, reader="subject"),
     "login.linked": Form(REGISTRY, reader="subject"),
     "login.unlinked": Form(REGISTRY, reader="subject"),
     "hold.opened": Form(REGISTRY),

@@ -16,7 +16,7 @@ from typing import Any
 
 from auditlog.authority import AuditState
 from crypto.documents import canonical_json
-from crypto.errors import CryptoError, ProofError
+from crypto.errors import CryptoError, ProofError, SignatureError
 from crypto.keys import PublicKey
 from crypto.merkle import leaf_hash, verify_inclusion
 from law.categories import Sensitivity
@@ -184,9 +184,7 @@ class AnswerProofs:
         """A decision: signed by the borrower's key, or stated in a login, as the log commits to."""
         index, held = event["entry_index"], event["decided"]
         if "token" in held:
-            decision = ConsentDecision.verify(
-                held["token"], PublicKey.from_text(person["public_key"])
-            )
+            decision = _signed(held["token"], person["public_keys"])
         else:
             decision = ConsentDecision.model_validate(held["decision"])
         committed = decision_commitment(held["salt"], decision.sha256, held["states"])
@@ -242,3 +240,14 @@ class AnswerProofs:
             age="under-14" if authority.age_band == "under-14" else "adult",
             guardian=authority.guardian_entity_id is not None,
         )
+
+
+def _signed(token: str, keys: Sequence[str]) -> ConsentDecision:
+    """The decision, if one of the person's keys signed it; raises SignatureError."""
+    refused = SignatureError("the person has no key that could have signed this decision")
+    for key in keys:
+        try:
+            return ConsentDecision.verify(token, PublicKey.from_text(key))
+        except SignatureError as error:
+            refused = error
+    raise refused

@@ -18,12 +18,19 @@ from consent.api.shared import (
     Link,
     Page,
     TheRegistry,
+    Token,
     links,
     page,
     problems,
     sent,
 )
-from consent.commands import forget_subject, read_consents
+from consent.commands import (
+    forget_subject,
+    read_consents,
+    read_history,
+    read_notices,
+    register_keys,
+)
 from consent.commands.export_consents import export_all, read_successions
 from consent.commands.record_decisions import (
     MAX_BATCH,
@@ -38,6 +45,7 @@ from consent.languages import accepted, chosen
 from consent.person_page import POLICY, person_page
 from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
+from protocol.cursors import cursor_of, position
 from protocol.errors import NotWitnessed
 from protocol.records import ConsentRecord
 
@@ -85,8 +93,9 @@ Person = Annotated[CallingBorrower, access.only(Caller.SUBJECT, linked=False)]
 def my_notices(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """The notices that ask me something: what is unanswered, and what must be confirmed again."""
-    return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
+    """The notices that ask me something: each question by itself, how I answered it, and why it is
+    open, if it is."""
+    return Page(**page(read_notices.read_notices(registry, caller.subjects), cursor, limit))
 
 
 @router.get("/v1/me/successions", responses=problems())
@@ -121,6 +130,30 @@ def my_consent(
     record = read_consents.read_record(registry, caller.subjects, record_id)
     response.headers["ETag"] = record.etag
     return record
+
+
+@router.get("/v1/me/consents/{record_id}/history", responses=problems(404))
+def my_history(
+    registry: TheRegistry,
+    record_id: RecordPath,
+    caller: Subject,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[dict[str, Any]]:
+    """All that happened to one of my consents, oldest first: by whose word, in answer to which
+    text, with its receipt; and of what I took back, whether my lender has acknowledged it."""
+    found = read_history.read_history(registry, caller.subjects, record_id)
+    return Page(**page(found, cursor, limit))
+
+
+@router.get("/v1/me/revocations", responses=problems())
+def my_revocations(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """What my lenders had to be told, newest first: until when each must have acknowledged it, and
+    the log entry under which it has."""
+    found = read_history.read_revocations_of(registry, caller.subjects)
+    return Page(**page(found, cursor, limit))
 
 
 @router.post(
@@ -187,8 +220,11 @@ async def withdraw_all(
 def my_receipts(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """My decisions, newest first."""
-    return Page(**page(read_consents.list_receipts(registry, caller.subjects), cursor, limit))
+    """My decisions, newest first: what I decided, when, by which way, in answer to which text."""
+    found, following = read_consents.list_receipts(
+        registry, caller.subjects, position(cursor), limit
+    )
+    return Page(items=found, next=None if following is None else cursor_of(following))
 
 
 @router.get(
@@ -211,8 +247,34 @@ def my_imports(
 def my_uses(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """Who used my data and when, as far as the registry can know it, oldest first."""
+    """Who used my data and when, as far as the registry can know it, oldest first: releases of
+    campaigns that may have used them, and what my lender logged about me."""
     return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
+
+
+@router.get("/v1/me/keys", responses=problems())
+def my_keys(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """The keys that may sign for me, who named each, and those that have ended."""
+    return Page(**page(register_keys.list_keys(registry, caller.subjects), cursor, limit))
+
+
+@router.post("/v1/me/keys", status_code=201, responses=problems(409))
+def add_key(registry: TheRegistry, body: Token, caller: Subject, command: Commanded) -> Response:
+    """Add a key of my own, at one lender: a ``tahini-borrower-key`` document signed with it, within
+    two minutes of logging in."""
+    return command.run(caller, lambda: register_keys.add_key(registry, caller, body.token))
+
+
+@router.delete("/v1/me/keys/{thumbprint}", status_code=204, responses=problems(404))
+def end_key(
+    registry: TheRegistry,
+    thumbprint: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{43}$")],
+    caller: Subject,
+) -> None:
+    """End a key, the one that my lender named among them: nothing that it signs counts any more."""
+    register_keys.end_key(registry, caller, thumbprint)
 
 
 @router.get("/v1/me/export", responses=problems())

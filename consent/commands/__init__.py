@@ -1,7 +1,9 @@
 """What the registry does, one file per action. Each runs one transaction: the change, and its log
 entry.
 
-- ``publish_notice``     a version of a notice; ``read_consents`` what a borrower sees of their own
+- ``publish_notice``     a version of a notice; ``read_notices`` what each asks a borrower,
+                         ``read_consents`` what they see of their own, ``read_history`` what
+                         happened to it, and whether lenders acknowledged it
 - ``export_consents``    everything about one person, as one document
 - ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
                          ``prove_names`` shows which name became which, ``forget_subject`` for good
@@ -29,6 +31,7 @@ entry.
 - ``place_people``       at which lender a person counts
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it, ``recall_model`` so that nobody uses it any more
+- ``register_keys``      keys that borrowers sign with, added and ended by themselves
 - ``append_entries``     a party's own log entries; ``log_uses`` what lenders do to score somebody
 - ``open_evidence``      what shows the consents of sampled people, for the auditor
 - ``succeed_auditor``    what was sealed to one auditor, taken over by the next

@@ -18,6 +18,7 @@ from consent.keys.enclosures import enclose
 from consent.storage.consents import load_presents, newest_acknowledged, newest_revocation
 from consent.storage.enrolment import mark_erased
 from consent.storage.erasure_tables import ErasureOrderRow
+from consent.storage.own_keys import OwnKeyRow
 from consent.storage.subjects import day_of, find_subjects
 from consent.storage.tables import (
     ConsentEventRow,
@@ -39,6 +40,7 @@ from crypto.pseudonyms import version_of
 from protocol.changes import CLOCK_SKEW
 from protocol.states import TRANSITIONS, Event
 
+_NAMES_AND_KEYS = (FormerNameRow, OwnKeyRow)
 DECISION_USED = "decision"
 """Kind under which a decision of an erased person stands among what acts once."""
 
@@ -68,7 +70,7 @@ def erase_history(transaction: Transaction, row: SubjectRow) -> int:
     _order(transaction, row)
     _bury(transaction, row)
     _blank_evidence(transaction, row.id)
-    for table in (ConsentRow, ConsentEventRow, DecisionRow, SubjectEntryRow, FormerNameRow):
+    for table in (ConsentRow, ConsentEventRow, DecisionRow, SubjectEntryRow, *_NAMES_AND_KEYS):
         session.execute(delete(table).where(table.subject_id == row.id))
     mine = RevocationRow.subject_id == row.id
     reached = newest_acknowledged(session, row.lender)

@@ -24,6 +24,7 @@ from consent.keys.enclosures import disclose, enclose
 from consent.notice_text import HELD_DAYS
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
+from consent.storage.own_keys import all_keys
 from consent.storage.subjects import Subject
 from consent.storage.tables import DecisionRow, SubjectRow
 from consent.storage.tombstones import Tombstones
@@ -63,7 +64,7 @@ def hold_evidence(transaction: Transaction, subject: Subject) -> None:
     body = {
         "pii_principal_id": subject.pseudonym,
         "lender": subject.lender,
-        "public_key": subject.public_key,
+        "public_keys": all_keys(session, subject),
         "decisions": decisions,
         "imports": imports,
         "held_from": transaction.moment.isoformat(),

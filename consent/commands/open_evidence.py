@@ -27,6 +27,7 @@ from consent.commands.read_evidence import opened, prove_imports
 from consent.commands.request_marks import objections
 from consent.registry import Registry
 from consent.storage.filing_tables import SampleOpeningRow
+from consent.storage.own_keys import all_keys
 from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import (
     CommitmentRow,
@@ -224,7 +225,7 @@ def _person(
     }
     notices = transaction.notices.notices
     return {
-        "public_key": subject.public_key,
+        "public_keys": all_keys(session, subject),
         "number": subject.number,
         "renamed": prove_names(session, subject),
         "objections": objections(session, subject, before),

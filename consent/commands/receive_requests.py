@@ -19,11 +19,12 @@ from sqlalchemy import or_, select
 from consent.commands.check_decisions import MAX_AGE, claimed_subject
 from consent.commands.request_steps import OpenRequest, new_salt, write_step
 from consent.registry import Registry
+from consent.storage.own_keys import live_keys, signing_key
 from consent.storage.request_tables import RequestMarkRow, RightsRequestRow
 from consent.storage.subjects import Subject, find_subjects
 from consent.transaction import Transaction, writing
 from crypto.errors import SignatureError
-from crypto.keys import PublicKey, RecipientPublicKey
+from crypto.keys import RecipientPublicKey
 from law.deadlines import Due, first_due
 from protocol.changes import CLOCK_SKEW
 from protocol.errors import Conflict, Malformed, NotAllowed, NotAuthenticated, NotFound
@@ -103,10 +104,13 @@ def take_signed_request(
     unsigned = NotAuthenticated("the request is not signed by the borrower who hands it in")
     with writing(registry) as transaction:
         subject = find_subjects(transaction, [claimed_subject(token)]).get(claimed_subject(token))
-        if subject is None or subject.pseudonym not in pseudonyms or not subject.public_key:
+        if subject is None or subject.pseudonym not in pseudonyms:
+            raise unsigned
+        key = signing_key(subject, live_keys(transaction.session, [subject.id]), token)
+        if key is None:
             raise unsigned
         try:
-            request = RightsRequest.verify(token, PublicKey.from_text(subject.public_key))
+            request = RightsRequest.verify(token, key)
         except SignatureError as error:
             raise unsigned from error
         if request.recipient != subject.lender:

@@ -37,7 +37,7 @@ from consent.commands.check_decisions import (
 from consent.commands.erase_history import DECISION_USED
 from consent.commands.read_evidence import languages_shown
 from consent.commands.state_decisions import Answering
-from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
+from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll, require_match
 from consent.identity.single_use import acted
 from consent.registry import Registry
 from consent.storage.consents import (
@@ -52,15 +52,17 @@ from consent.storage.consents import (
     young_of,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
+from consent.storage.own_keys import live_keys, signing_key
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
 from consent.storage.tables import DecisionRow
 from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
+from crypto.keys import PublicKey
 from crypto.sentences import one_sentence
 from protocol.changes import Answer, CurrentConsent, apply_answer, heard_at, latest_expiry
 from protocol.consents import ConsentDecision, decision_commitment
-from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated, PreconditionFailed
+from protocol.errors import Conflict, ConsentError, Malformed, NotAuthenticated
 from protocol.states import Event
 
 MAX_BATCH = 2_000
@@ -175,6 +177,7 @@ class DecisionBatch:
             transaction.session, ids, scopes
         )
         self._stored = set(self._presents)
+        self._keys = live_keys(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -188,12 +191,8 @@ class DecisionBatch:
         stated = [*signed, *self._stated(request)]
         if request.if_match is not None:
             mine = {self._subjects[name].id for name in request.subjects if name in self._subjects}
-            if request.if_match != tag_of(
-                [present for key, present in self._presents.items() if key[1] in mine]
-            ):
-                raise PreconditionFailed(
-                    "the consents have changed since they were read; read them again"
-                )
+            own = [present for key, present in self._presents.items() if key[1] in mine]
+            require_match(request.if_match, tag_of(own))
         self._refuse_replays([one.decision.sha256 for one in signed])
         draft = _Draft(ChainMap({}, self._presents))
         for at, one in enumerate(stated):
@@ -225,13 +224,13 @@ class DecisionBatch:
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
-            verified(
-                token,
-                self._subjects.get(claimed_subject(token)),
-                f"decision {number} of {len(tokens)}",
-            )
+            verified(token, self._key(token), f"decision {number} of {len(tokens)}")
             for number, token in enumerate(tokens, 1)
         ]
+
+    def _key(self, token: str) -> PublicKey | None:
+        subject = self._subjects.get(claimed_subject(token))
+        return None if subject is None else signing_key(subject, self._keys, token)
 
     def _stated(self, request: Request) -> Sequence[Stated]:
         """What the caller decides. Their nonces are drawn here and now: such a decision cannot have
@@ -253,7 +252,7 @@ class DecisionBatch:
     def _refuse_replays(self, hashes: Sequence[str]) -> None:
         """A decision acts once: in this request, in this transaction, and ever."""
         if len(set(hashes)) != len(hashes):
-            raise Conflict("the same decision stands twice in one request")
+            raise Conflict("the same decision stands twice in one request").because("twice")
         known = not self._decisions.keys().isdisjoint(hashes)
         for start in range(0, len(hashes), IN_CHUNK):
             recorded = select(DecisionRow.sha256).where(
@@ -263,7 +262,7 @@ class DecisionBatch:
         if known or acted(self._transaction.session, DECISION_USED, hashes):
             raise Conflict(
                 "a decision of this request was recorded before; a signed decision acts once"
-            )
+            ).because("recorded-before")
 
     def _record(self, draft: _Draft, stated: Stated, subject: Subject) -> None:
         """Add one decision, and its log entry, to the draft."""

@@ -12,7 +12,7 @@ an application's routes.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -108,7 +108,7 @@ class Access:
                 raise NotAllowed(
                     "this login is not linked to a pseudonym yet; hand in a ticket of your lender "
                     "first"
-                )
+                ).because("not-linked")
         except ConsentError as error:
             path = getattr(request.scope.get("route"), "path", "")
             logger.info("refused: %s %s: %s", request.method, path, error.code)
@@ -148,7 +148,8 @@ class Access:
         login = token.login
         if login is not None:
             subjects = await self.links.remembered(login, token.pseudonym)
-            return CallingBorrower(subjects, login, token.evidence)
+            at = datetime.fromtimestamp(token.iat, UTC)
+            return CallingBorrower(subjects, login, token.evidence, at)
         try:
             party = self._registry.consortium.party(token.sub)
         except SignatureError as error:
@@ -165,7 +166,9 @@ class Access:
         try:
             issuer = SignedRequest.claimed(credentials).iss
             if issuer.startswith("v") and "." in issuer:
-                name, key = await run_in_threadpool(_borrowers_key, registry, issuer)
+                name, key = await run_in_threadpool(
+                    _borrowers_key, registry, issuer, peek_kid(credentials)
+                )
                 who: Party | CallingBorrower = CallingBorrower((name,))
             else:
                 who = registry.consortium.party(issuer)
@@ -186,11 +189,11 @@ NOBODYS = SigningKey.generate().public
 """Of which nobody has the secret half."""
 
 
-def _borrowers_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
+def _borrowers_key(registry: Registry, pseudonym: str, kid: str | None) -> tuple[str, PublicKey]:
     """As :func:`subject_key`. Whoever is unknown has a key that signed nothing: who asks with a
     wrong key is not told whether a name is enrolled."""
     try:
-        return subject_key(registry, pseudonym)
+        return subject_key(registry, pseudonym, kid)
     except NotFound:
         return pseudonym, NOBODYS
 

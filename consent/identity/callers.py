@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from protocol.parties import Role
@@ -45,9 +46,10 @@ class CallingBorrower:
 
     ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request
     is signed with the borrower's own key. ``evidence``: SHA-256 of the ID token that the login
-    began with, hex; empty without a login.
+    began with, hex; empty without a login. ``logged_in_at``: when that login got its access token.
     """
 
     subjects: tuple[str, ...]
     login: Login | None = None
     evidence: str = ""
+    logged_in_at: datetime | None = None

@@ -6,6 +6,7 @@ together.
 - ``migrating``    the schema's migrations, with Alembic
 - ``erasure_tables`` what is left of erased people; ``tombstones`` by which they are known again
 - ``subjects``     borrowers with their data keys; ``enrolment`` a lender's list of them
+- ``own_keys``     keys that borrowers registered themselves
 - ``consents``     how each consent stands, its events, revocations
 - ``idempotency``  commands that act once, and what they were answered
 """

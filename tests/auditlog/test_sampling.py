@@ -315,7 +315,7 @@ def test_evidence_that_is_not_what_the_log_holds_is_found(used, what):
             case "salt":
                 event["decided"]["salt"] = "0" * 43
             case "key":
-                person["public_key"] = SigningKey.generate().public.text
+                person["public_keys"] = [SigningKey.generate().public.text]
             case "event":
                 event["event"] = "refuse"
             case "index":

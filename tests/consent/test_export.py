@@ -18,7 +18,7 @@ IN_EXPORT = {
     "assignments": "place", "consents": "consents", "consent_events": "events", "decisions": "decisions",
     "subject_entries": "log_entries", "revocations": "revocations", "tombstones": "hashes_of_names",
     "legal_holds": "what_was_signed_is_held_until", "idempotency": "kept_answers",
-    "rights_requests": "requests", "incident_people": "incidents",
+    "rights_requests": "requests", "incident_people": "incidents", "own_keys": "signing_keys",
 }  # fmt: skip
 """Tables that name a borrower, and under which name the export has what they hold."""
 
@@ -110,7 +110,9 @@ def test_every_value_of_the_persons_rows_is_in_the_export(told):
 def test_what_the_export_says_is_so(told):
     market, first, _other, campaign, export, _ = told
     (account,) = export["accounts"]
-    assert (account["signing_key"], account["number_on_roll"]) == (first.key.public.text, first.number)
+    (key,) = account["signing_keys"]
+    assert (key["public_key"], key["named_by"], key["ended_at"]) == (first.key.public.text, "lender", None)
+    assert account["number_on_roll"] == first.number
     assert account["place"] == "here"
     assert [one["number_on_roll"] for one in account["erased_before"]] == [0]
     assert len(account["erased_before"][0]["what_was_signed_is_held_until"]) == 1

@@ -4,7 +4,7 @@ from alembic import context
 
 from auditlog import tables as log_tables  # noqa: F401  # so that the metadata is whole
 from auditlog.column_types import Base
-from consent.storage import erasure_tables, filing_tables  # noqa: F401
+from consent.storage import erasure_tables, filing_tables, own_keys  # noqa: F401
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:
