@@ -96,7 +96,9 @@ def test_nobody_is_erased_while_their_request_is_open(asked_for):
     assert over(market) == set()
 
 
-@pytest.mark.parametrize(("kind", "stays"), [("erase", False), ("object", False), ("review", False), ("restrict", True)])
+@pytest.mark.parametrize(
+    ("kind", "stays"), [("erase", False), ("object", False), ("review", False), ("restrict", True)]
+)
 def test_an_answer_that_lasts_keeps_nobody_but_who_asked_to_be_kept(asked_for, kind, stays):
     """Whoever was told that all is deleted was kept for ever: only they could close what they had asked."""
     market = asked_for
