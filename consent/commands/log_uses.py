@@ -23,6 +23,7 @@ from sqlalchemy import and_, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from auditlog.entries import Entry, entry_for_subject
+from consent.authorising import called_otherwise
 from consent.commands.check_consents import decide_in
 from consent.commands.request_marks import standing_refusals
 from consent.registry import Registry
@@ -36,7 +37,7 @@ from crypto.errors import SignatureError
 from law.categories import Sensitivity, consent_for
 from protocol.changes import CLOCK_SKEW
 from protocol.notices import Notice
-from protocol.parties import Party
+from protocol.parties import Consortium, Party
 from protocol.records import record_id
 from protocol.rights import RequestKind
 from protocol.snapshots import REASONS, Reason
@@ -117,6 +118,7 @@ class _Standing:
     notices: Mapping[tuple[str, Sensitivity], Notice]
     """What each answered last."""
     want_person: frozenset[str]
+    consortium: Consortium
 
     @classmethod
     def of(
@@ -136,7 +138,7 @@ class _Standing:
             for kind in one.kinds if one.pii_principal_id in people else ():
                 asked.setdefault(kind, set()).add(one.pii_principal_id)
         if scope is None or not asked:
-            return cls({}, {}, want_person)
+            return cls({}, {}, want_person, transaction.registry.consortium)
         reasons: dict[tuple[str, Sensitivity], Reason] = {}
         for kind, names in asked.items():
             now = [people[name].pseudonym for name in sorted(names)]
@@ -151,7 +153,7 @@ class _Standing:
             for (name, kind), reason in reasons.items()
             if reason is Reason.GIVEN
         }
-        return cls(reasons, notices, want_person)
+        return cls(reasons, notices, want_person, transaction.registry.consortium)
 
     def require(self, name: str, consent: ConsentNamed, automated: bool) -> Notice:
         """The notice that this consent answers, where it stands and covers what it is named for.
@@ -166,6 +168,8 @@ class _Standing:
             raise _Refused(
                 f"the consent to {consent.sensitivity} data answers another notice than is named"
             )
+        if renamed := called_otherwise(notice, self.consortium):
+            raise _Refused(renamed)
         needed = consent.sensitivity
         for category in consent.categories:
             if category not in notice.terms.categories:
