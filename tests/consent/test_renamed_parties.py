@@ -1,4 +1,5 @@
-"""Who is somebody else now was given nothing under the name of before (PIPL 22, 23): no training, no score."""
+"""Who is somebody else now was given nothing under the name of before (PIPL 22, 23): nothing is scored then. That
+nothing is authorised stands in ``test_authorising``."""
 
 from __future__ import annotations
 
@@ -48,11 +49,3 @@ def test_nothing_is_scored_for_a_lender_that_is_called_otherwise_now(market, ame
     amended("aspen", name=name)
     (taken,) = market.call("aspen", "POST", "/v1/uses", body).json()["items"]
     assert taken["refused"] is None
-
-
-def test_nothing_is_authorised_for_a_party_that_is_called_otherwise_now(market, amended):
-    campaign = market.campaign(lenders=("aspen", "birch"))
-    assert market.authorise(campaign).status_code == 201
-    amended("auditor", name="Data Broker (Cayman) Ltd")
-    refused = market.authorise(campaign)
-    assert refused.status_code == 403 and "calls 'auditor'" in refused.text
