@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, insert, or_, select
 from sqlalchemy.orm import aliased
@@ -45,6 +45,10 @@ from protocol.states import Event
 from protocol.uses import SCORING_PURPOSE, STEPS, ConsentNamed, UseStatement, UseStep
 
 MAX_STATEMENTS = 256
+FOLLOWED_FOR = timedelta(days=365)
+MOST_FOLLOWING = 16
+"""So long after an application, and so often, it is read again for its review and verification, as
+part of its one use. Policy."""
 Key = tuple[str, UseStep]
 """An application, by the lender's commitment to it, and a step of it."""
 
@@ -277,6 +281,7 @@ class _Batch:
             return
         given = self._given(subject, kind)
         if follows is not None and self.stated[follows, "use.read"].at >= given:
+            self._require_near(follows)
             return
         frequency = limits.frequency
         if limits.fetch_type == "one-time" or frequency is None:
@@ -287,6 +292,19 @@ class _Batch:
         here = sum(one is None or self.stated[one, "use.read"].at < given for _, one in begun)
         if self._uses(subject, since, given) + here >= most:
             raise _Refused(f"the consent to {kind} data is used up")
+
+    def _require_near(self, follows: str) -> None:
+        """Whoever reads somebody again and again is not reviewing one application. Raises
+        _Refused."""
+        mine = UseRow.lender == self.lender.id, UseRow.step == "use.read", UseRow.follows == follows
+        before = self.transaction.session.scalar(select(func.count()).where(*mine)) or 0
+        now = sum(one == follows for _, one in self.reads)
+        late = self.transaction.moment - self.stated[follows, "use.read"].at > FOLLOWED_FOR
+        if late or before + now >= MOST_FOLLOWING:
+            raise _Refused(
+                f"what follows an application does so within {FOLLOWED_FOR.days} days, "
+                f"{MOST_FOLLOWING} times at most; this is another application"
+            )
 
     def _given(self, subject: Subject, kind: Sensitivity) -> datetime:
         """When this consent was given last."""
