@@ -92,6 +92,8 @@ class AuditState:
         """Hash of the archive that each auditor took over, by the auditor."""
         self.steps: dict[tuple[str, str], str] = {}
         """The last step of each application, by lender and what the lender's entries call it."""
+        self.erasures: Counter[str] = Counter()
+        """How many people the registry erased on each day."""
         self.by_type: Counter[str] = Counter()
         self.index, self.latest = 0, ""
 

@@ -53,6 +53,10 @@ def notice(know: AuditState, leaf: Mapping[str, Any]) -> None:
         know.notices[know.index] = said
 
 
+def forgotten(know: AuditState, leaf: Mapping[str, Any]) -> None:
+    know.erasures[day_of(leaf)] += 1
+
+
 def acknowledged(know: AuditState, leaf: Mapping[str, Any]) -> None:
     if said := know.document(leaf, Acknowledgement, leaf["actor"]):
         know.require(said.recipient == leaf["actor"], "the acknowledgement is another lender's")
@@ -221,7 +225,7 @@ FORMS: Mapping[str, Form] = {
     "notice.published": Form(REGISTRY, "notice notice_version texts", notice),
     "subjects.enrolled": Form(LENDER),
     "subjects.renamed": Form(LENDER, also="root"),
-    "subject.forgotten": Form(REGISTRY, "key"),
+    "subject.forgotten": Form(REGISTRY, "key", forgotten),
     "key.added": Form(REGISTRY, reader="subject"),
     "key.ended": Form(REGISTRY, reader="subject"),
     "login.linked": Form(REGISTRY, reader="subject"),

@@ -188,6 +188,8 @@ COMPARED_WHOLE = rf"{_CAMPAIGN}/(evaluation|bom\.cdx)\.json"
 def check_contents(part: PackPart) -> None:
     """Raises AuditFailed: a file says what no such file can say, or names somebody."""
     for path in sorted(part.manifest.files):
+        if _PSEUDONYM.search(path):
+            raise AuditFailed(f"{part.maker}: the name of a file in it is somebody's pseudonym")
         if path.startswith("log/entries/") or path.endswith(".gz"):
             continue
         file = part.folder / path

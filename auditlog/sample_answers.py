@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,15 @@ from crypto.merkle import leaf_hash, verify_inclusion
 from law.categories import Sensitivity
 from protocol.campaigns import Campaign
 from protocol.changes import YES
-from protocol.consents import Action, AgeBand, Authority, ConsentDecision, decision_commitment
+from protocol.consents import (
+    Action,
+    AgeBand,
+    Authority,
+    Channel,
+    ConsentDecision,
+    Presentation,
+    decision_commitment,
+)
 from protocol.errors import ConsentError
 from protocol.snapshots import ConsentSnapshot
 
@@ -54,6 +62,12 @@ class ProvedAnswer:
     age: AgeBand
     guardian: bool
     """Whether somebody else decided in the person's place, and showed by what right."""
+    channel: Channel
+    shown: Presentation | None = None
+    in_a_login: bool = False
+    """Stated by whoever was logged in, rather than signed or handed in."""
+    resumed_by: Channel | None = None
+    """Over which the person said last that it goes on."""
 
 
 def last_yes(given: Sequence[ProvedAnswer], kind: Sensitivity) -> ProvedAnswer:
@@ -69,7 +83,7 @@ def last_yes(given: Sequence[ProvedAnswer], kind: Sensitivity) -> ProvedAnswer:
     yes = next((one for one in reversed(answers) if one.event == "give"), None)
     if yes is None:
         raise Unproved("given", "there is a resumption, and no yes before it")
-    return yes
+    return yes if answers[-1].event == "give" else replace(yes, resumed_by=answers[-1].channel)
 
 
 def is_young(answers: Sequence[ProvedAnswer]) -> bool:
@@ -120,8 +134,8 @@ class AnswerProofs:
         return sorted(found, key=lambda one: one.sequence)
 
     def objects(self, person: Mapping[str, Any], snapshot: ConsentSnapshot) -> bool:
-        """Whether an objection that is shown of the person was in the log before the snapshot, and
-        its end was not.
+        """Whether an objection that is shown of the person, or an erasure that the lender granted,
+        was in the log before the snapshot, and its end was not.
 
         Raises:
             Unproved: what is shown is no objection in the log.
@@ -129,7 +143,7 @@ class AnswerProofs:
         head = self._know.bodies.client.trust.open(snapshot.checkpoint)
         try:
             for begun, ended in person["objections"]:
-                self._leaf(begun, "request.received")
+                self._leaf(begun, "request.received", "request.answered")
                 if ended is not None:
                     self._leaf(ended, "request.closed")
                 if begun < head.size and (ended is None or ended >= head.size):
@@ -156,10 +170,10 @@ class AnswerProofs:
             raise ProofError("the renamings that are shown are of somebody else")
         return tuple(names) or (name,)
 
-    def _leaf(self, index: int, kind: str) -> dict[str, Any]:
+    def _leaf(self, index: int, *kinds: str) -> dict[str, Any]:
         leaf: dict[str, Any] = json.loads(self._leaves[index])
-        if leaf["type"] != kind:
-            raise ProofError(f"entry {index} is no {kind}")
+        if leaf["type"] not in kinds:
+            raise ProofError(f"entry {index} is no {' or '.join(kinds)}")
         return leaf
 
     def _under_root(self, proof: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -211,6 +225,9 @@ class AnswerProofs:
             wished=decision.expiry_time,
             age=decision.authority.age_band,
             guardian=decision.authority.guardian_entity_id is not None,
+            channel=decision.channel,
+            shown=decision.presentation,
+            in_a_login="token" not in held,
         )
 
     def _imported(
@@ -239,6 +256,7 @@ class AnswerProofs:
             # that somebody is older a lender cannot say for them
             age="under-14" if authority.age_band == "under-14" else "adult",
             guardian=authority.guardian_entity_id is not None,
+            channel=record["channel"],
         )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any
 
 from auditlog.audit import Audit
 from auditlog.authority import LoggedCommitment
+from auditlog.entries import day_of
 from auditlog.sample_answers import Unproved
 from auditlog.sampling import (
     Broken,
-    Further,
     Judge,
+    NoticeRules,
     Verdicts,
     too_few_masked,
     who_stands_in,
@@ -92,19 +94,19 @@ def judged(
     asked: Mapping[str, Draw],
     opened: Mapping[str, OpenedSample],
     evidence: Mapping[str, Mapping[str, Any]],
-    further: Further,
+    rules: NoticeRules,
 ) -> Verdicts:
     """Everybody in a drawn cell of every lender, judged. A cell that its lender did not open, or
     that is none of the committed roster, counts as one bad member.
 
     Args:
         opened: by lender, signature verified. evidence: what the registry opened of the same.
-        further: see :class:`auditlog.sampling.Judge`.
+        rules: see :class:`auditlog.sampling.Judge`.
 
     Raises:
         AuditFailed: the registry says of more people than the log shows that they were erased.
     """
-    found, erased = Verdicts(), 0
+    found, erased, first = Verdicts(), 0, ""
     for lender, draw in sorted(asked.items()):
         rosters = {
             (one.release, one.attempt): commitment
@@ -118,20 +120,29 @@ def judged(
             for cell in roster.cells
             if answered is not None and answered.draw_sha256 == draw.sha256
         }
-        judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}), further)
+        judge = Judge(audit.know, audit.leaves, lender, evidence.get(lender, {}), rules)
         most = 0
         for roster in draw.rosters:
-            one = _roster(judge, rosters[roster.release, roster.attempt], roster, shown)
+            commitment = rosters[roster.release, roster.attempt]
+            one = _roster(judge, commitment, roster, shown)
             found += one
+            drawn_on = day_of(commitment.leaf)
+            first = min(first or drawn_on, drawn_on)
             most = max(most, one.forgotten)  # everybody stands in a roster once
         erased += most
-    if erased > audit.know.by_type["subject.forgotten"]:
+    since = sum(count for day, count in audit.know.erasures.items() if day >= _before(first))
+    if erased > since:
         raise AuditFailed(
             f"the registry says that {erased} of the drawn people were erased, and the log shows "
-            f"{audit.know.by_type['subject.forgotten']} erasures: verify the log anew, and ask the "
-            "registry if it says so again"
+            f"{since} erasures since they were used: verify the log anew, and ask the registry if "
+            "it says so again"
         )
     return found
+
+
+def _before(day: str) -> str:
+    """The day before, on which a state can have been served from which a roster was drawn."""
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat() if day else day
 
 
 def _roster(

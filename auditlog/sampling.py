@@ -5,8 +5,9 @@ committed roster, with everybody who stands in it. For each of them, in this ord
 enrolled, and not erased before; each answer that is shown stands in the log, and is the borrower's
 own, or the record that a lender handed in; no objection of theirs was open when the state was
 served; the last answer about ordinary data that the state knew was a yes, to this purpose,
-recipient and notice, made before, and not over when the roster was committed; no later version that
-the log held by then reached further than that notice; and the notice allows such a use at all. In
+recipient and notice, in the form that the notice asks for, made before, and not over when the
+roster was committed; no later version that the log held by then reached further than that notice;
+and the notice allows such a use at all. In
 the same way, of each further consent that
 the campaign's features need: what is not covered, the gate had to mask. In how many rows of a
 roster it masked something, its commitment says; fewer than the sample bears out, and none of them
@@ -34,12 +35,20 @@ from protocol.notices import Notice, Terms
 from protocol.samples import OpenedCellOfRoster
 from protocol.snapshots import ConsentSnapshot
 
-Further = Callable[[Notice, Notice], Sequence[str]]
-"""In what a later version of a notice goes beyond an earlier one, in words; nothing if it does
-not."""
 CONFIDENCE = 0.95
 FALSE_ALARM = 1e-6
 """How often an honest lender's sample would show as few masked rows as are not believed."""
+
+
+@dataclass(frozen=True)
+class NoticeRules:
+    """What is asked of a notice that somebody answered, whatever the registry says of it
+    (``consent.auditing``)."""
+
+    further: Callable[[Notice, Notice], Sequence[str]]
+    """In what a later version goes beyond an earlier one, in words; nothing if it does not."""
+    ill_given: Callable[[Notice, ProvedAnswer], str | None]
+    """In what a yes was not given as the notice asks, in words."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +130,8 @@ class Judge:
 
     Args:
         know: what the log says. leaves: all of it, as served and verified.
-        evidence: what the registry opened of this lender's drawn people. further: which version of
-            a notice reaches further than another: the registry's word is not taken for it.
+        evidence: what the registry opened of this lender's drawn people. rules: of notices: the
+            registry's word is not taken for them.
     """
 
     def __init__(
@@ -131,9 +140,9 @@ class Judge:
         leaves: Sequence[bytes],
         lender: str,
         evidence: Mapping[str, Any],
-        further: Further,
+        rules: NoticeRules,
     ) -> None:
-        self._know, self.lender, self._further = know, lender, further
+        self._know, self.lender, self._rules = know, lender, rules
         self._proofs = AnswerProofs(know, leaves, lender)
         self._people: Mapping[str, Any] = evidence.get("people", {})
         self._notices = {(one.id, one.version): one for one in know.notices.values()}
@@ -195,6 +204,8 @@ class Judge:
         shown = {notice.text_sha256(one) for one in languages if one in notice.texts}
         if yes.notice_sha256 not in shown:
             raise Unproved("notice", "the text that was answered is not the one published")
+        if ill := self._rules.ill_given(notice, yes):
+            raise Unproved("form", ill)
         if notice.purpose != campaign.purpose or self.lender not in notice.recipients:
             raise Unproved("purpose", "the notice is of another purpose or recipient")
         asked = [one for one in snapshot.notices.values() if (one.id, one.version) == yes.notice]
@@ -217,7 +228,7 @@ class Judge:
         ]
         newest = max(later, key=lambda one: one.version, default=notice)
         gone = self.lender not in newest.recipients
-        return gone or any(self._further(notice, one) for one in later)
+        return gone or any(self._rules.further(notice, one) for one in later)
 
     def _covering(
         self, campaign: Campaign, answers: Sequence[ProvedAnswer], snapshot: ConsentSnapshot

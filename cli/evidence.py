@@ -184,7 +184,7 @@ def _judged(
     client: AuditorClient, auditor: Path, folder: Folder, audit: Audit, asked: dict[str, Draw]
 ) -> Verdicts:
     from auditlog.sample_draws import judged
-    from consent.notice_changes import further
+    from consent.auditing import NOTICE_RULES
     from crypto.sealing import unpad, unseal_from
     from protocol.samples import EVIDENCE_CONTEXT, OPENED_CONTEXT, OpenedSample
 
@@ -203,7 +203,7 @@ def _judged(
             replace_file(kept, client.open_evidence(draw.entry_index, token))
         answer = ask(kept.read_bytes, f"what the registry answered about {lender}, {kept}")
         evidence[lender] = json.loads(unpad(unseal_from(key, answer, EVIDENCE_CONTEXT)))
-    return judged(audit, asked, opened, evidence, further)
+    return judged(audit, asked, opened, evidence, NOTICE_RULES)
 
 
 def _say_erased(folder: Folder, audit: Audit) -> None:

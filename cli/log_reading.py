@@ -255,6 +255,8 @@ def verify(
     fetched the first time and kept beside the checkpoint; either way it must be signed with
     --registry-key.
     """
+    from consent import auditing
+
     if proof is not None:
         if leaf is None or policy is None:
             raise ProofError("an offline proof is checked with --proof, --leaf and --policy")
@@ -292,6 +294,17 @@ def verify(
         )
         client.accept_head(audit.note)
         unlawful = broken(Constitution(client.consortium, now().date()))
+        notices = list(audit.know.notices.values())
+        unfit = [
+            {"notice": one.id, "version": one.version, "rule": found.rule, "reason": found.reason}
+            for one, found in auditing.unfit(notices, client.consortium)
+        ]
+    for one in unfit:
+        typer.echo(
+            "tahini: the log is whole, but version {version} of notice {notice!r}, to which a yes "
+            "counts, could not be published today: {reason} ({rule})".format(**one),
+            err=True,
+        )
     for name, reason in unlawful:
         typer.echo(f"tahini: the log is whole, but {reason} ({name})", err=True)
     found = {
@@ -301,6 +314,7 @@ def verify(
         "by_type": audit.by_type,
         "checkpoint": None if kept is None else str(kept),
         "unlawful": [{"rule": name, "reason": reason} for name, reason in unlawful],
+        "unfit_notices": unfit,
     }
     what = "what was verified is kept, for the next time to extend, in"
     told = f"verified {audit.entries:,} entries" + ("" if kept is None else f"\n{what} {kept}")

@@ -91,8 +91,11 @@ def reseal(
 ) -> None:
     """The outgoing auditor opens everything, and seals it to its successor; signs how much it was.
 
-    Destroy your key only after the successor has it in the log (tahini log succeed).
+    Destroy your key only after the successor has it in the log (tahini log succeed), and the last
+    legal hold from your time is over: what erased people had signed opens with your key alone.
     """
+    from consent.notice_text import HELD_DAYS
+
     following = load_consortium(consortium, PublicKey.from_text(key_of(registry_key)))
     to = RecipientPublicKey.from_text(following.one(Role.AUDITOR).recipient_key or "")
     key = load_recipient_key(auditor / "auditor.recipient.key")
@@ -107,7 +110,8 @@ def reseal(
     replace_file(out / HANDOVER_FILE, token.encode())
     typer.echo(
         f"sealed {handover.envelopes:,} envelopes and {handover.bodies:,} bodies to "
-        f"{handover.successor!r}, in {out}"
+        f"{handover.successor!r}, in {out}; keep auditor.recipient.key for {HELD_DAYS:,} days "
+        "more: what is held of people who were erased until now opens with it alone"
     )
 
 

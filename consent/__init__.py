@@ -9,6 +9,7 @@ log they stand in.
 - ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
                    ``notice_changes`` what a later version adds; ``claims`` what nobody may
                    claim (all pure)
+- ``auditing``     what an auditor asks of an answered notice (pure)
 - ``dating``       that documents are handed in on their day
 - ``arrangement``  who answers for what, and who succeeded whom, for people to read (pure)
 - ``authorising``  when a node may use data: rules (pure); ``budgets`` what campaigns cost each

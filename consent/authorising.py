@@ -111,12 +111,21 @@ def within_the_notice(now: Situation) -> str | None:
 
 def calls_them_by_their_names(now: Situation) -> str | None:
     """Who is somebody else now was given nothing under the name of before (PIPL 22, 23)."""
-    names = {party.id: party.name for party in now.consortium.parties}
+    known = {party.id for party in now.consortium.parties}
     for one in () if now.notice is None else now.notice.terms.recipients:
-        if names.get(one.id) != one.name:
+        if one.id not in known:
+            return f"the live notice names {one.id!r}, who is not of the consortium any more"
+    return None if now.notice is None else called_otherwise(now.notice, now.consortium)
+
+
+def called_otherwise(notice: Notice, consortium: Consortium) -> str | None:
+    """In words, which party is called otherwise in a notice than it is called now."""
+    names = {party.id: party.name for party in consortium.parties}
+    for one in notice.terms.recipients:
+        if names.get(one.id, one.name) != one.name:
             return (
-                f"the live notice calls {one.id!r} {one.name!r}, which the consortium does not; "
-                "publish a version that does, and ask again"
+                f"the notice calls {one.id!r} {one.name!r}, which the consortium does not; publish "
+                "a version that does, and ask again"
             )
     return None
 

@@ -48,7 +48,7 @@ CLAIMS: Mapping[str, str] = {
 """By pattern, what is true instead."""
 _NO = r"\bif you (refuse|say no|decline|withdraw|do ?n[o']t agree|take (it|your yes) back)\b"
 _ENDED = (
-    r"\b(loan|credit|contract|account)s?\b[^.]{0,40}"
+    r"\b(loan|credit|contract|account)s?\b(?:(?!\b(not|never|no)\b|n[o'’]t\b)[^.]){0,40}"
     r"\b(called (in|back)|ends?|ended|closed|cancell?ed|terminated|due)\b"
 )
 OF_NOTICES: Mapping[str, str] = {
@@ -58,9 +58,10 @@ OF_NOTICES: Mapping[str, str] = {
     rf"{_NO}[^.]{{0,60}}{_ENDED}|{_ENDED}[^.]{{0,40}}{_NO}": (
         "a no changes nothing in the contract (PIPL 16)"
     ),
-    r"(不同意|拒绝|撤回)[^。]{0,30}(收回|提前到期|终止合同|解除合同|立即还款)": (
-        "a no changes nothing in the contract (PIPL 16)"
-    ),
+    (
+        r"(不同意|拒绝|撤回)[^。]{0,30}(?<!不)(?<!不[会得因])(?<!不会被)(?<!不会[导因][致此])(?<!不会[导因][致此]被)"
+        r"(收回|提前到期|终止合同|解除合同|立即还款)"
+    ): ("a no changes nothing in the contract (PIPL 16)"),
     (
         r"\b(nothing|none)\b[^.]{0,30}\b(above|below|before)\b[^.]{0,30}\b(appl|count|hold|bind)"
         r"|\b(terms|rights|particulars|text|above|below)\b[^.]{0,40}\bnot apply\b"

@@ -7,6 +7,7 @@ it; whether it is said well, counsel must see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,21 @@ from protocol.rules import Rule, rule_name
 from protocol.uses import SCORING_PURPOSE
 
 MIN_WORDS = 10
-"""Characters that an explanation has at least."""
+"""Characters that an explanation has at least, half of them different letters or digits."""
+
+
+def _says_something(text: str) -> bool:
+    signs = {one for one in text if one.isalnum()}
+    return len(text.strip()) >= MIN_WORDS and 2 * len(signs) >= MIN_WORDS
+
+
+_OF_NAMES = "A-Za-z0-9_@-"
+
+
+def _gives(text: str, way: str) -> bool:
+    """Whether a text names this contact, and not a longer one in which it stands."""
+    alone = rf"(?<![.+{_OF_NAMES}]){re.escape(way)}(?![{_OF_NAMES}]|\.[{_OF_NAMES}])"
+    return re.search(alone, text) is not None
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Draft:
     def lacking(self, said: Words) -> list[str]:
         """The languages of the texts in which people read too little of this."""
         read = printed(said)
-        tags = {language for language, text in read.items() if len(text.strip()) >= MIN_WORDS}
+        tags = {language for language, text in read.items() if _says_something(text)}
         return sorted(tag for tag in self.notice.texts if spoken(tag) not in tags)
 
     @property
@@ -113,7 +128,7 @@ def names_officers(draft: Draft) -> str | None:
             continue
         ways = officer.contact.model_dump(exclude_none=True).values()
         said = one.officer or ""
-        if officer.name not in said or not any(way in said for way in ways):
+        if officer.name not in said or not any(_gives(said, way) for way in ways):
             return f"it does not name the officer of {one.id!r}, {officer.name}, with a contact"
     return None
 
@@ -170,7 +185,7 @@ def describes_them_as_they_are(draft: Draft) -> str | None:
         role = stated.role_for(draft.notice.purpose)
         if one.name != party.name:
             return f"it calls {one.id!r} {one.name!r}, and the consortium {party.name!r}"
-        if ways and not any(way in one.contact for way in ways):
+        if ways and not any(_gives(one.contact, way) for way in ways):
             return f"it gives no contact of {one.id!r} that the consortium document states"
         if role is not None and role.value in CAPACITIES and role.value != one.capacity:
             return f"it calls {one.id!r} a {one.capacity}, and the consortium a {role.value}"

@@ -29,6 +29,8 @@ from protocol.errors import Conflict, NotAuthenticated
 from protocol.notices import Notice
 
 MAX_AGE = timedelta(days=7)
+OFF_SCREEN = frozenset({"branch", "phone", "paper"})
+"""Channels over which nothing is shown on a screen."""
 _YES = frozenset({Action.GIVE, Action.RESUME})
 _PSEUDONYM = re.compile(r"v[0-9]{1,3}\.[A-Za-z0-9_-]{43}")
 
@@ -150,23 +152,24 @@ def check_published(notice: Notice, event_time: datetime) -> None:
         ).because("older-than-notice", notice=notice.id, version=notice.version)
 
 
-def check_answer(decision: ConsentDecision, notice: Notice) -> None:
+def check_answer(decision: ConsentDecision, notice: Notice, *, in_a_login: bool) -> None:
     """That the decision answers this text, and that a yes came after it, as it was shown; a no is
     always heard. Raises Conflict."""
     check_notice(notice, decision.notice_language, decision.notice_sha256)
     if any(one.action in _YES for one in decision.choices):
         check_published(notice, decision.event_time)
-        check_shown(notice, decision.channel, decision.presentation)
+        on_screen = in_a_login or decision.channel not in OFF_SCREEN
+        check_shown(notice, decision.presentation, on_screen=on_screen)
 
 
-def check_shown(notice: Notice, channel: Channel, shown: Presentation | None) -> None:
-    """That a yes on a screen was given after the notice was shown as it asks to be. Raises
-    Conflict.
+def check_shown(notice: Notice, shown: Presentation | None, *, on_screen: bool) -> None:
+    """That a yes on a screen was given after the notice was shown as it asks to be. Whoever is
+    logged in has one before them, whatever channel is said. Raises Conflict.
 
     Source: 征信业管理条例 article 19.
     """
     least = notice.terms.reading_seconds
-    if least is None or channel not in {"app", "web"}:
+    if least is None or not on_screen:
         return
     if shown is None or not shown.to_the_end or not shown.own_controls or shown.seconds < least:
         raise Conflict(

@@ -14,12 +14,14 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
+from consent.commands.answer_requests import SILENCE
 from consent.commands.forget_subject import forget_person
 from consent.registry import Registry
 from consent.storage.request_tables import RightsRequestRow
 from consent.storage.tables import ConsentRow, SubjectRow
 from consent.transaction import Transaction, reading
 from protocol.errors import NotFound
+from protocol.rights import UNANSWERED, RequestKind
 from protocol.states import ConsentStatus
 
 MOST_AT_ONCE = 100
@@ -29,7 +31,8 @@ _LASTING = (ConsentStatus.GIVEN, ConsentStatus.SUSPENDED)
 
 def outlived(view: Transaction, most: int = MOST_AT_ONCE) -> list[str]:
     """Pseudonyms of people whose every consent ended longer ago than its notice lets answers be
-    kept, and who have asked nothing that is still open."""
+    kept, and who wait for no answer, have had one too lately to close it, or asked that what is
+    stored stays (``restrict``). Whom a lender says it erased, nothing keeps here."""
     row = ConsentRow
     kept = []
     for number, notice in view.notices.notices.items():
@@ -45,7 +48,15 @@ def outlived(view: Transaction, most: int = MOST_AT_ONCE) -> list[str]:
         .having(func.max(case((or_(*kept), 1), else_=0)) == 0)
     )
     found = select(SubjectRow.pseudonym).where(or_(SubjectRow.id.in_(over), *_silent(view)))
-    asking = select(RightsRequestRow.subject_id).where(RightsRequestRow.closed_at.is_(None))
+    request = RightsRequestRow
+    asking = select(request.subject_id).where(
+        request.closed_at.is_(None),
+        or_(
+            request.status.in_(UNANSWERED),
+            request.kind == RequestKind.RESTRICT,
+            request.answered_at > view.moment - SILENCE,
+        ),
+    )
     found = found.where(SubjectRow.id.not_in(asking), SubjectRow.erased_at.is_(None))
     return list(view.session.scalars(found.order_by(SubjectRow.id).limit(most)))
 

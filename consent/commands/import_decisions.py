@@ -30,6 +30,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from consent.commands.check_decisions import (
+    OFF_SCREEN,
     check_form,
     check_notice,
     check_published,
@@ -225,7 +226,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
                     check_yes(record.sensitivity, notice)
                     check_form(notice, asked.channel)
                     check_published(notice, record.event_time)
-                    check_shown(notice, asked.channel, None)
+                    check_shown(notice, None, on_screen=asked.channel not in OFF_SCREEN)
                     refuse_alone(record.action, subject in young, record.authority, notice)
                 except Conflict as refused:
                     raise refused.at("records", position) from None

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from auditlog.entries import Entry, entry_for_subject
+from consent.authorising import called_otherwise
 from consent.commands.check_consents import decide_in
 from consent.commands.request_marks import standing_refusals
 from consent.registry import Registry
@@ -36,7 +37,7 @@ from crypto.errors import SignatureError
 from law.categories import Sensitivity, consent_for
 from protocol.changes import CLOCK_SKEW
 from protocol.notices import Notice
-from protocol.parties import Party
+from protocol.parties import Consortium, Party
 from protocol.records import record_id
 from protocol.rights import RequestKind
 from protocol.snapshots import REASONS, Reason
@@ -44,6 +45,10 @@ from protocol.states import Event
 from protocol.uses import SCORING_PURPOSE, STEPS, ConsentNamed, UseStatement, UseStep
 
 MAX_STATEMENTS = 256
+FOLLOWED_FOR = timedelta(days=365)
+MOST_FOLLOWING = 16
+"""So long after an application, and so often, it is read again for its review and verification, as
+part of its one use. Policy."""
 Key = tuple[str, UseStep]
 """An application, by the lender's commitment to it, and a step of it."""
 
@@ -117,6 +122,7 @@ class _Standing:
     notices: Mapping[tuple[str, Sensitivity], Notice]
     """What each answered last."""
     want_person: frozenset[str]
+    consortium: Consortium
 
     @classmethod
     def of(
@@ -136,7 +142,7 @@ class _Standing:
             for kind in one.kinds if one.pii_principal_id in people else ():
                 asked.setdefault(kind, set()).add(one.pii_principal_id)
         if scope is None or not asked:
-            return cls({}, {}, want_person)
+            return cls({}, {}, want_person, transaction.registry.consortium)
         reasons: dict[tuple[str, Sensitivity], Reason] = {}
         for kind, names in asked.items():
             now = [people[name].pseudonym for name in sorted(names)]
@@ -151,7 +157,7 @@ class _Standing:
             for (name, kind), reason in reasons.items()
             if reason is Reason.GIVEN
         }
-        return cls(reasons, notices, want_person)
+        return cls(reasons, notices, want_person, transaction.registry.consortium)
 
     def require(self, name: str, consent: ConsentNamed, automated: bool) -> Notice:
         """The notice that this consent answers, where it stands and covers what it is named for.
@@ -166,6 +172,8 @@ class _Standing:
             raise _Refused(
                 f"the consent to {consent.sensitivity} data answers another notice than is named"
             )
+        if renamed := called_otherwise(notice, self.consortium):
+            raise _Refused(renamed)
         needed = consent.sensitivity
         for category in consent.categories:
             if category not in notice.terms.categories:
@@ -273,6 +281,7 @@ class _Batch:
             return
         given = self._given(subject, kind)
         if follows is not None and self.stated[follows, "use.read"].at >= given:
+            self._require_near(follows)
             return
         frequency = limits.frequency
         if limits.fetch_type == "one-time" or frequency is None:
@@ -283,6 +292,19 @@ class _Batch:
         here = sum(one is None or self.stated[one, "use.read"].at < given for _, one in begun)
         if self._uses(subject, since, given) + here >= most:
             raise _Refused(f"the consent to {kind} data is used up")
+
+    def _require_near(self, follows: str) -> None:
+        """Whoever reads somebody again and again is not reviewing one application. Raises
+        _Refused."""
+        mine = UseRow.lender == self.lender.id, UseRow.step == "use.read", UseRow.follows == follows
+        before = self.transaction.session.scalar(select(func.count()).where(*mine)) or 0
+        now = sum(one == follows for _, one in self.reads)
+        late = self.transaction.moment - self.stated[follows, "use.read"].at > FOLLOWED_FOR
+        if late or before + now >= MOST_FOLLOWING:
+            raise _Refused(
+                f"what follows an application does so within {FOLLOWED_FOR.days} days, "
+                f"{MOST_FOLLOWING} times at most; this is another application"
+            )
 
     def _given(self, subject: Subject, kind: Sensitivity) -> datetime:
         """When this consent was given last."""

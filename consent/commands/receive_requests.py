@@ -32,7 +32,9 @@ from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.rights import (
     OBJECTIONS,
+    OPEN,
     UNANSWERED,
+    WHOLE_PERSON,
     RequestContent,
     RequestEvent,
     RequestStatus,
@@ -167,7 +169,7 @@ def _record(transaction: Transaction, made: Made) -> dict[str, Any]:
     known = select(RightsRequestRow.id).where(RightsRequestRow.sha256 == request.sha256)
     if session.scalar(known) is not None:
         raise Conflict("this request was recorded before; a signed request acts once")
-    if not request.asked.marks:  # whoever objects is heard
+    if not _marks_everything_anew(transaction, made):  # whoever objects is heard
         _check_limits(transaction, made)
     late = due_date(transaction, request, made.received_at)
     row = RightsRequestRow(
@@ -215,13 +217,31 @@ def _check_reply_key(asked: RequestContent) -> None:
         raise Malformed("reply_key is no recipient key that something can be sealed to") from error
 
 
+def _marks_everything_anew(transaction: Transaction, made: Made) -> bool:
+    """Whether it is an objection to everything, and none of this person's is open."""
+    open_ones = (
+        select(RequestMarkRow.request_id)
+        .join(RightsRequestRow, RightsRequestRow.id == RequestMarkRow.request_id)
+        .where(
+            RightsRequestRow.subject_id == made.subject.id,
+            RightsRequestRow.status.in_(OPEN),
+            RequestMarkRow.feature == WHOLE_PERSON,
+        )
+    )
+    everything = WHOLE_PERSON in made.request.asked.marks
+    return everything and transaction.session.scalar(open_ones.limit(1)) is None
+
+
 def _check_limits(transaction: Transaction, made: Made) -> None:
-    """What a lender hands in is counted apart, so that it uses up nobody's own requests; objections
-    are not counted. Raises TooManyRequestsOpen."""
+    """What a lender hands in is counted apart, so that it uses up nobody's own requests, and so are
+    objections: each waits for an answer, and a late one stops the lender. Raises
+    TooManyRequestsOpen."""
     day = transaction.moment - timedelta(days=1)
+    kinds = RightsRequestRow.kind.in_(OBJECTIONS)
+    objects = made.request.asked.kind in OBJECTIONS
     counted = select(RightsRequestRow).where(
         RightsRequestRow.subject_id == made.subject.id,
-        RightsRequestRow.kind.not_in(OBJECTIONS),
+        kinds if objects else ~kinds,
         or_(RightsRequestRow.status.in_(UNANSWERED), RightsRequestRow.received_at > day),
     )
     alike = [
@@ -234,8 +254,8 @@ def _check_limits(transaction: Transaction, made: Made) -> None:
     if waiting >= MAX_UNANSWERED or lately >= MAX_A_DAY:
         raise TooManyRequestsOpen(
             f"at most {MAX_A_DAY} requests a day of one lender, and {MAX_UNANSWERED} that wait for "
-            "an answer; close one that waits, or complain as the notice says. An objection is "
-            "always taken"
+            "an answer; close one that waits, or complain as the notice says. An objection to "
+            "everything (name no feature) is always taken where none is open"
         )
 
 

@@ -285,7 +285,7 @@ class DecisionBatch:
         check_time(decision.event_time, decision.expiry_time, moment)
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
-        check_answer(decision, notice)
+        check_answer(decision, notice, in_a_login=stated.token is None)
         states: dict[str, str] = {}
         young = self._young(draft, subject.id, decision)
         for choice in decision.choices:

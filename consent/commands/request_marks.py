@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from consent.authorising import Unanswered
@@ -70,15 +70,21 @@ def marks_of(view: Transaction, lender: str, numbers: Numbers | None = None) -> 
 
 def objections(session: Session, subject: Subject, before: int) -> list[list[int | None]]:
     """Of each objection of a person at their lender that the log held before an entry: the entries
-    by which it was received and, if that was before, closed. Nothing of what it says, or about."""
+    by which it was received and, if that was before, closed; and of each erasure that the lender
+    granted, by which it was answered. Nothing of what it says, or about."""
+    kind = RightsRequestRow.kind
     rows = session.execute(
         select(RequestStepRow.request_id, RequestStepRow.event, RequestStepRow.entry_index)
         .join(RightsRequestRow, RightsRequestRow.id == RequestStepRow.request_id)
         .where(
             RightsRequestRow.subject_id == subject.id,
             RightsRequestRow.lender == subject.lender,
-            RightsRequestRow.kind.in_(OBJECTIONS),
-            RequestStepRow.event.in_([RequestEvent.RECEIVE, RequestEvent.CLOSE]),
+            RequestStepRow.request_id.in_(select(RequestMarkRow.request_id)),
+            or_(
+                RequestStepRow.event == RequestEvent.CLOSE,
+                (RequestStepRow.event == RequestEvent.ANSWER) & (kind == RequestKind.ERASE),
+                (RequestStepRow.event == RequestEvent.RECEIVE) & (kind != RequestKind.ERASE),
+            ),
             RequestStepRow.entry_index < before,
         )
         .order_by(RequestStepRow.request_id, RequestStepRow.number)
@@ -86,7 +92,7 @@ def objections(session: Session, subject: Subject, before: int) -> list[list[int
     found: dict[int, list[int | None]] = {}
     for request, event, index in rows:
         found.setdefault(request, [None, None])[event is RequestEvent.CLOSE] = index
-    return list(found.values())
+    return [one for one in found.values() if one[0] is not None]
 
 
 def standing_refusals(view: Transaction, lender: str) -> dict[RequestKind, Numbers]:

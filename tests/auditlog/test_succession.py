@@ -13,6 +13,7 @@ from support.house import House
 
 from auditlog.archives import ResealedArchive, Sealed
 from consent.home import open_registry
+from consent.notice_text import HELD_DAYS
 from consent.succession import appoint_auditor, earlier_consortiums
 from crypto.errors import SealError
 from crypto.keys import RecipientKey, SigningKey, save_recipient_key, save_signing_key
@@ -95,7 +96,9 @@ class Succession:
         sealed, folder = self.root / "sealed.json", self.root / f"from-{outgoing.name}"
         done("log", "sealed", *self.known(house, following), "--out", sealed)
         known = self.known(house, outgoing, url=False)
-        done("log", "reseal", *known, "--name", outgoing.name, "--sealed", sealed, "--out", folder)
+        said = done("log", "reseal", *known, "--name", outgoing.name, "--sealed", sealed, "--out", folder)
+        page = Path(__file__).parents[2] / "docs/auditor.md"
+        assert f"{HELD_DAYS:,} days more" in said and f"{HELD_DAYS:,} days after" in page.read_text(encoding="utf-8")
         return folder
 
     def verify(self, house: House, auditor: Auditor):

@@ -69,6 +69,17 @@ def test_a_pseudonym_in_a_file_is_refused_and_not_repeated(handed_in, pack, esca
     assert "review.json: it names somebody" in answer and name not in answer
 
 
+def test_a_pseudonym_as_the_name_of_a_file_is_refused_and_not_repeated(handed_in, pack):
+    house, folder = handed_in
+    name = pseudonym()
+    earlier = pack / "registry/parties/earlier"
+    earlier.mkdir(exist_ok=True)
+    (earlier / f"{name}.jws").write_bytes((pack / "registry/parties/consortium.jws").read_bytes())
+    signed_again(house, pack, "registry")
+    answer = refused(*verifying(folder, pack))
+    assert "registry: the name of a file" in answer and name not in answer
+
+
 def test_a_pseudonym_in_a_signed_document_is_refused(handed_in, pack):
     house, folder = handed_in
     path = pack / f"coordinator/campaigns/{campaign_of(pack)}/who-sees-what.jws"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.desk import asked
+from support.desk import answers, asked
 from support.observed import entries
 
 from consent.commands.end_of_term import erase_outlived, outlived
@@ -94,6 +94,22 @@ def test_nobody_is_erased_while_their_request_is_open(asked_for):
     asked(market, person)
     days(market, DAYS + 1)
     assert over(market) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stays"), [("erase", False), ("object", False), ("review", False), ("restrict", True)]
+)
+def test_an_answer_that_lasts_keeps_nobody_but_who_asked_to_be_kept(asked_for, kind, stays):
+    """Whoever was told that all is deleted was kept for ever: only they could close what they had asked."""
+    market = asked_for
+    (person,) = market.enrol("aspen")
+    market.says(person, "refuse")
+    days(market, DAYS + 1)
+    assert answers(market, asked(market, person, kind)).status_code == 201
+    days(market, 14.9)
+    assert over(market) == set(), "they read the answer first"
+    days(market, 0.2)
+    assert over(market) == (set() if stays else {person.pseudonym})
 
 
 def test_the_service_does_it_by_itself_once_a_day(asked_for):

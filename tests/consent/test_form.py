@@ -49,7 +49,7 @@ def test_no_yes_is_older_than_the_notice_that_it_answers(market):
     assert market.hands_in("give", "ordinary", number=1).status_code == 201
 
 
-@pytest.mark.parametrize("channel", ["web", "app"])
+@pytest.mark.parametrize("channel", ["web", "app", "api"])
 def test_what_was_shown_on_a_screen_is_not_handed_in_where_it_must_be_shown_for_long(market, channel):
     """Traced: an import over "web" said nothing of how the notice was shown, and counted, income too."""
     market.publish(2, reading_seconds=60)

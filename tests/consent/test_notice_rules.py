@@ -97,6 +97,49 @@ def with_particulars_where(rule: str) -> Notice:
     return one if rule == "SaysItsTerms" else with_particulars(one)
 
 
+@pytest.mark.parametrize("said", ["-" * 20, ". . . . . . . .", "xxxxxxxxxxxxxxxx", "一一一一一一一一一一一一"])
+def test_signs_explain_nothing(said):
+    """Traced: ten dashes were where to complain, and how a yes is taken back."""
+    for name, rule in (("complaint", "TellsWhereToComplain"), ("withdrawal_method", "TellsHowToWithdraw")):
+        assert rule in broken(notice(**{name: {"en": said, "zh": said}}))
+
+
+def test_a_contact_in_which_the_stated_one_only_stands_is_another():
+    """Traced: "xdpo@aspen.example.evil.com" passed for dpo@aspen.example."""
+    stated = {"contact": {"email": "help@aspen.example"}}
+    parties = [
+        one.model_copy(update={"legal": (one.legal or {}) | stated}) if one.id == "aspen" else one
+        for one in CONSORTIUM.parties
+    ]
+    consortium = CONSORTIUM.model_copy(update={"parties": tuple(parties)})
+    others = [one for one in NAMED if one.id != "aspen"]
+    for contact, right in {
+        "help@aspen.example": True, "电邮help@aspen.example，电话010-1234567": True, "Mail help@aspen.example.": True,
+        "xhelp@aspen.example": False, "help@aspen.example.evil.com": False, "help@aspen.example@evil.com": False,
+    }.items():  # fmt: skip
+        one = notice(recipients=(*others, ASPEN.model_copy(update={"contact": contact})))
+        found = [finding.rule for finding in lint(Draft(one, consortium))]
+        assert ("DescribesThemAsTheyAre" in found) is not right, contact
+
+
+HONEST = (
+    "If you refuse, your loan does not end.", "If you say no, your loan is not called in.",
+    "Your account isn't closed if you withdraw.", "如果您拒绝，不会收回贷款。",
+    "拒绝不会导致提前到期。", "拒绝的，贷款不会因此被收回。",
+)  # fmt: skip
+THREATS = (
+    "If you refuse, your loan is called in.", "Your credit ends if you decline.", "若拒绝，将收回贷款。",
+    "拒绝不会影响评分，但将收回贷款。",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", [*HONEST, *THREATS])
+def test_a_threat_is_refused_and_that_nothing_happens_may_be_said(said):
+    language = "en" if said.isascii() else "zh"
+    refused = "ClaimsNothingUntrue" in broken(notice(texts=TEXTS | {language: said}))
+    assert refused is (said in THREATS)
+
+
 def test_a_short_yes_or_no_asks_for_nothing():
     """'ok?' gave full consent, sensitive data included."""
     assert "NamesCategories" in broken(notice(texts={"en": "ok?"}, categories=()).model_copy(update={"terms": Terms()}))

@@ -53,6 +53,17 @@ def test_on_paper_nothing_is_shown_on_a_screen(attentive):
     assert attentive.says(person, "give", channel="paper").status_code == 201
 
 
+@pytest.mark.parametrize("channel", ["paper", "branch", "api", "web"])
+def test_whoever_is_logged_in_has_a_screen_before_them(attentive, channel):
+    """Traced: a portal that called its page "paper" need not have shown anything."""
+    (person,) = attentive.enrol("aspen")
+    headers = attentive.login(person)
+    said = attentive.statement([("aspen", "ordinary", "give")], channel=channel)
+    refused = attentive.call(headers, "POST", "/v1/me/consents", said)
+    assert refused.status_code == 409 and "shown for 10 seconds" in refused.text
+    assert attentive.call(headers, "POST", "/v1/me/consents", said | {"presentation": SHOWN}).status_code == 201
+
+
 def test_the_notice_says_it_and_without_it_nothing_is_asked(market):
     (person,) = market.enrol("aspen")
     assert market.says(person, "give").status_code == 201
@@ -60,10 +71,11 @@ def test_the_notice_says_it_and_without_it_nothing_is_asked(market):
 
 
 @given(
-    seconds=st.integers(0, 30), end=st.booleans(), own=st.booleans(), action=st.sampled_from(sorted(Action)),
+    seconds=st.integers(0, 30), end=st.booleans(), own=st.booleans(), login=st.booleans(),
+    action=st.sampled_from(sorted(Action)),
     channel=st.sampled_from(["app", "web", "branch", "phone", "paper", "api"]), least=st.sampled_from([None, 1, LEAST]),
 )  # fmt: skip
-def test_the_rule_against_its_definition(seconds, end, own, action, channel, least):
+def test_the_rule_against_its_definition(seconds, end, own, login, action, channel, least):
     notice = NOTICE.model_copy(update={"terms": NOTICE.terms.model_copy(update={"reading_seconds": least})})
     about = {"notice_language": "en", "notice_sha256": NOTICE.text_sha256("en"), "event_time": NOTICE.published_at}
     shown = Presentation(layout_sha256="a" * 64, seconds=seconds, to_the_end=end, own_controls=own)
@@ -71,9 +83,9 @@ def test_the_rule_against_its_definition(seconds, end, own, action, channel, lea
         choices=(Choice(purpose="x", recipient="aspen", sensitivity="ordinary", action=action),), channel=channel,
         presentation=shown, **about,
     )  # fmt: skip
-    asked = least is not None and action in {"give", "resume"} and channel in {"app", "web"}
+    asked = least is not None and action in {"give", "resume"} and (login or channel in {"app", "web", "api"})
     if asked and not (end and own and seconds >= (least or 0)):
         with pytest.raises(Conflict):
-            check_answer(decision, notice)
+            check_answer(decision, notice, in_a_login=login)
     else:
-        check_answer(decision, notice)
+        check_answer(decision, notice, in_a_login=login)

@@ -136,6 +136,22 @@ def test_nobody_asks_without_end(market, monkeypatch):
     assert asks(market, person.pseudonym, "explain").status_code == 409, "twenty wait for an answer"
 
 
+def test_nobody_objects_without_end_and_everybody_is_heard(market):
+    """A thousand objections, each due, would have stopped a lender until it had answered every one of them."""
+    (person,) = market.enrol("aspen")
+    for number in range(receive_requests.MAX_A_DAY):
+        assert asks(market, person.pseudonym, "correct", features=[f"f{number}"], text="No.").status_code == 201
+    refused = asks(market, person.pseudonym, "object", features=["late"])
+    assert (refused.status_code, "name no feature" in refused.text) == (409, True)
+    everything = asks(market, person.pseudonym, "restrict")
+    assert everything.status_code == 201, "an objection to everything is taken"
+    assert asks(market, person.pseudonym, "object").status_code == 409, "everything is marked already"
+    assert asks(market, person.pseudonym, "access").status_code == 201, "and takes no other request's place"
+    closing = f"{MINE}/{everything.json()['request_sha256']}/closings"
+    assert market.call(person.pseudonym, "POST", closing).status_code == 201
+    assert asks(market, person.pseudonym, "object").status_code == 201, "and again where none is open"
+
+
 def test_access_is_had_far_oftener_than_twice_a_year_and_costs_nothing(market):
     """征信业管理条例 17: two free reports a year. There is no fee anywhere in the protocol, and no yearly limit."""
     (person,) = market.enrol("aspen")

@@ -323,6 +323,24 @@ def test_the_review_of_an_application_is_part_of_its_use(fresh_market, tmp_path)
     assert "used up" in refusal(market, reading(desk, person, Blinding.of("another")))
 
 
+def test_nobody_is_looked_at_for_ever_as_the_review_of_one_application(fresh_market, tmp_path):
+    """Traced: under a yes to one application a lender read somebody every month, each time as its review."""
+    market = fresh_market
+    desk, person = limited(market, tmp_path, **ONCE)
+    first, _, _ = desk.reads(person)
+    for month in range(2):
+        market.clock.move(days=30)
+        statements = [following(desk, person, first, f"again-{month}-{number}") for number in range(8)]
+        assert None not in [one["index"] for one in handed_in(market, *statements)]
+    assert "16 times at most" in refusal(market, following(desk, person, first, "once-more"))
+    market.says(person, "withdraw")
+    market.says(person, "give")
+    market.clock.move(minutes=3)
+    later, _, _ = desk.reads(person, "a-2")
+    market.clock.move(days=366)
+    assert "within 365 days" in refusal(market, following(desk, person, later, "years-after"))
+
+
 def test_no_machine_decides_in_what_follows_an_application(market, desk):
     [person] = market.consenting("aspen")
     first, permission, _ = desk.reads(person)

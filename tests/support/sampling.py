@@ -14,7 +14,7 @@ from auditlog.sample_draws import draws, judged
 from clients.consents import HeldSnapshot, Usable
 from clients.gate import Gate
 from clients.sampling import open_sample, verified_draw
-from consent.notice_changes import further
+from consent.auditing import NOTICE_RULES
 from crypto.sealing import unpad, unseal_from
 from protocol.samples import EVIDENCE_CONTEXT, OPENED_CONTEXT, OpenedSample, SampleRequest
 from protocol.schema import now
@@ -64,7 +64,9 @@ class Sampling:
     def verdicts(self, without: str = ""):
         told = {lender: self.opened(lender) for lender in self.draws if lender != without}
         evidence = {lender: self.evidence(token) for lender, (token, _) in told.items()}
-        return judged(self.audit, self.draws, {name: sample for name, (_, sample) in told.items()}, evidence, further)
+        return judged(
+            self.audit, self.draws, {name: sample for name, (_, sample) in told.items()}, evidence, NOTICE_RULES
+        )
 
 
 def smuggled(house, monkeypatch, lender: str = "cedar") -> str:
@@ -98,7 +100,7 @@ def resigned(opened: OpenedSample, change) -> OpenedSample:
 
 def judged_alone(sampling, opened, evidence):
     told = ({"cedar": sampling.draws["cedar"]}, {"cedar": opened}, {"cedar": evidence})
-    return judged(sampling.audit, *told, further)
+    return judged(sampling.audit, *told, NOTICE_RULES)
 
 
 def changed(draw, **fields):
