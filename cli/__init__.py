@@ -23,7 +23,8 @@ Everybody
 Lender
 
 - ``node``         the node: made, joined, served, its data checked
-- ``book``         a lender's people named, and renamed
+- ``book``         a lender's people named, and renamed; ``book_retention`` what may not stay in a
+                   loan book deleted
 - ``borrowers``    those people enrolled at the registry
 - ``consents``     who said yes
 - ``requests``     what they ask, and what it answers

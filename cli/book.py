@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cli import book_retention
 from cli.shared import AsJson, NodeHome, Noun, opened_node, progress, say
 from clients.errors import SourceError
 from clients.naming import naming_client
@@ -191,3 +192,6 @@ def rename(
         else f"{done.book:,} people in the book have names of version {new}; see {out}",
         as_json,
     )
+
+
+app.registered_commands += book_retention.app.registered_commands

@@ -51,7 +51,9 @@ def sync(
     if as_json:
         say({**told, **counts}, as_json)
         return
-    waits = "" if whole else "; a desk has somebody to erase first: tahini desk erase"
+    waits = (
+        "" if whole else "; somebody is to be erased first: tahini desk erase, tahini book retain"
+    )
     typer.echo(
         f"{snapshot.state.people:,} people on the roll; {told['acknowledged']} revocations "
         f"acknowledged{waits}"

@@ -71,7 +71,9 @@ def erase(home: DeskHome, as_json: AsJson = False) -> None:
         found = erase_ordered(desk, erasure_orders(node, desk.at_rest))
         whole = obey(node, client, client.revocations())
     told = asdict(found) | {"acknowledged": whole}
-    waits = "" if whole else "; another desk has to erase before it can be confirmed"
+    waits = (
+        "" if whole else "; another desk, or the loan book (tahini book retain), is to erase first"
+    )
     said = (
         f"{found.people} people erased: {found.applications} applications forgotten, "
         f"{found.kept} kept by law, {found.loans} loans stay{waits}"

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.book_retention import book_orders
 from cli.legal_form import LegalFile, legal_of
 from cli.shared import AsJson, MetricsHost, MetricsPort, NewHome, NodeHome, Noun, progress, say
 from clients.home import CA_FILE, KEY_FILE, Node, NodeSettings, create_home, join
@@ -147,7 +148,9 @@ def serve(
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )
-    NodeService(Node.open(home)).check()
+    node = Node.open(home)
+    NodeService(node).check()
+    book_orders(node)
     os.environ[HOME_VARIABLE] = str(home.resolve())
     # A process of its own, in which nothing of the command line is loaded: what forks tasks is code
     # that the operator signed. It is found by the same arguments.

@@ -57,7 +57,7 @@ class Inbox:
         with self.node.registry() as client:
             done = act_on(self.node, client, revoked)
         if done < numbers[0]:
-            raise NodeError("a lending desk has not erased somebody yet: tahini desk erase")
+            raise NodeError("somebody is to be erased: tahini desk erase, tahini book retain")
         told = Acknowledgement(recipient=self.node.lender, number=done, acknowledged_at=now())
         return told.sign(self.node.key)
 

@@ -10,6 +10,7 @@
 - ``people``       each person's one row, whatever the order and the chunks they come in
 - ``mapped``       all of it together: a source as its description says
 - ``profiling``    whether the data can be used, for its own operator; ``findings`` what it is told
+- ``retaining``    what may not stay in them: found, deleted, shown to be gone
 - ``separation``   which feature predicts too well
 - ``identities``   identity numbers, before anybody has a name
 

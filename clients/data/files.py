@@ -78,7 +78,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
                 yield pd.DataFrame(
                     {
-                        name: pd.arrays.ArrowExtensionArray(pa.chunked_array([_plain(batch[name])]))
+                        name: pd.arrays.ArrowExtensionArray(pa.chunked_array([plain(batch[name])]))
                         for name in wanted
                     }
                 )
@@ -86,7 +86,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         raise _unread(path, error) from None
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def plain(column: pa.Array) -> pa.Array:
     """A column in one of the types that every look at a value knows, by its declared type alone:
     what an extension type (JSON, say) stores, and views of text as text, whose bytes nobody
     checks."""
