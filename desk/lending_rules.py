@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.errors import RulesMissing
-from desk.retention import kept, kept_by_policy
+from desk.retention import kept, kept_by_policies
 from law.categories import DataCategory
 from lending.account.balances import Account
 from lending.account.events import Restructured
@@ -84,8 +84,9 @@ class LendingRules(Protocol):
         """All of it, by hash: whatever versions may be named, so that it can be kept."""
         ...
 
-    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        """These, but for what has been known for longer than it may be used."""
+    def kept(self, facts: Mapping[str, Fact], product: str, day: date) -> dict[str, Fact]:
+        """These, but for what has been known for longer than it may be used where somebody applies
+        for this product."""
         ...
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
@@ -288,18 +289,19 @@ class ReleasedRules:
                 found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
         return found
 
-    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        read = frozenset[str]()
+    def kept(self, facts: Mapping[str, Fact], product: str, day: date) -> dict[str, Fact]:
+        """The rest than what the model reads by the policy that decides, whatever others say."""
         found = dict(facts)
         if self.model is not None:
-            read = frozenset(self.model.schema.names)
             found = kept(found, self.model.schema, day)
-        for policy in self.policies:
-            if policy.out_of_force(day) is None:
-                document = policy.document
-                own = {name: fact for name, fact in document.facts.items() if name not in read}
-                found = kept_by_policy(found, own, document.jurisdiction, day)
-        return found
+        deciding = self._newest(product, day)
+        others = (one for one in self.policies if one.out_of_force(day) is None)
+        policies = [one.document for one in (deciding, *others) if one is not None]
+        return kept_by_policies(found, policies, self._scored_by, day)
+
+    @property
+    def _scored_by(self) -> tuple[str, ...]:
+        return () if self.model is None else self.model.schema.names
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         return None if self.model is None else self.model.scorer.score_facts(facts)
@@ -309,8 +311,10 @@ class ReleasedRules:
         return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
 
     def silently(self, case: Case, challenger: str) -> Decision:
-        policy = self._lawful(self._of(case, challenger), case.now.date())
-        return decide_silently(case, policy, self.pricing, self._reasons)
+        day = case.now.date()
+        policy = self._lawful(self._of(case, challenger), day)
+        facts = kept_by_policies(case.facts, [policy.document], self._scored_by, day)
+        return decide_silently(replace(case, facts=facts), policy, self.pricing, self._reasons)
 
     def _of(self, case: Case, policy: str) -> CreditPolicy:
         """The policy of this hash, beside the model, the law and the release of the case."""
