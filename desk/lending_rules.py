@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache, partial
@@ -19,14 +19,15 @@ from crypto.documents import canonical_json
 from desk.errors import RulesMissing
 from desk.retention import kept, kept_by_policies
 from law.categories import DataCategory
+from law.packs import Jurisdiction
 from lending.account.balances import Account
 from lending.account.events import Restructured
 from lending.account.extension import ExtensionAnswer
-from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored
 from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
-from lending.policy.decide import decide, decide_silently, known_facts
+from lending.policy.decide import decide, decide_silently, price_by_hand
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
@@ -161,8 +162,7 @@ class ReleasedRules:
     consortium trained, if there is one.
 
     Args:
-        policies: all that were ever in force here or tried, so that old decisions can be made
-            again.
+        policies: all that are or were in force here, or tried.
         exploration_key: the lender's secret (``CreditPolicy.explores``).
     """
 
@@ -170,6 +170,8 @@ class ReleasedRules:
     pricing: ProductPricing
     model: ScoreRules | None
     exploration_key: bytes = field(default=b"", repr=False)
+    held: Mapping[str, Collection[DataCategory]] = field(default_factory=dict)
+    """Of which kinds of data the facts are made, by the sources that answer for them."""
 
     @cached_property
     def _by_hash(self) -> dict[str, CreditPolicy]:
@@ -219,8 +221,20 @@ class ReleasedRules:
         try:
             if self.model is not None:
                 self.model.scorer.require(day)
+                return self._source_barred(self._scored_by, self.model.schema.jurisdictions, day)
         except (ScoreError, LawSilent) as error:
             return str(error)
+        return None
+
+    def _source_barred(
+        self, names: Iterable[str], places: Collection[Jurisdiction], day: date
+    ) -> str | None:
+        """Why one of these facts may not be used, whatever it is called: what it is made of."""
+        laws = self.pricing.laws
+        for name in names:
+            kinds = self.held.get(name, ())
+            if kinds and (found := barred_features.objection(places, day, kinds, laws=laws)):
+                return f"{name!r} comes from a source that {found.why}"
         return None
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
@@ -235,7 +249,10 @@ class ReleasedRules:
         """Asked of the law once a day. Raises RulesMissing."""
         about = policy.hash, day
         if about not in self._asked:
-            self._asked[about] = unlawful(policy.document, feature_law(self.pricing.laws), day)
+            said = policy.document
+            self._asked[about] = unlawful(
+                said, feature_law(self.pricing.laws), day
+            ) or self._source_barred(said.facts, (said.jurisdiction,), day)
         if why := self._asked[about]:
             raise RulesMissing(f"{why}; nothing is decided by it")
         return policy
@@ -340,7 +357,7 @@ class ReleasedRules:
         room = amount if most is None else most - case.outstanding
         if amount > room or choices.floor(amount) != amount or term_days not in choices.terms:
             return None
-        price = _price(policy, case, terms)
+        price = price_by_hand(policy, case, terms)
         found = None if price is None else self.pricing.lawful_price(terms, price[0])
         if price is None or found is None or found[0] < price[1] or not found[1].within:
             return None
@@ -381,20 +398,3 @@ class ReleasedRules:
             for name, kinds in held.items()
             if barred_features.objection(sorted(places), day, tuple(kinds), name, laws=laws)
         )
-
-
-def _price(policy: CreditPolicy, case: Case, terms: LoanTerms) -> tuple[int, int] | None:
-    """Rate and floor of a loan that a person approves: those of the tier that the score leads to;
-    where it leads to none, of the dearest tier. None where the pricing cannot be told, because
-    something that it reads is not known."""
-    known: dict[str, Value] = known_facts(case, policy) | {
-        "amount": terms.amount,
-        "term_days": terms.term_days,
-        "exposure": case.outstanding + terms.amount,
-    }
-    row = policy.tables["tiers"].look(known).row
-    tier = None if row is None else row.then.get("tier")
-    tiers = policy.document.tiers if tier is None else (str(tier),)
-    rows = [policy.tables["pricing"].look({**known, "tier": one}).row for one in tiers]
-    prices = [(int(one.then["rate"]), int(one.then.get("floor", 0))) for one in rows if one]  # type: ignore[arg-type]
-    return max(prices) if prices else None

@@ -16,6 +16,7 @@ from support.world import pseudonym
 from crypto.keys import write_secret
 from desk.commands.apply import LoanWanted, apply
 from desk.commands.challenge import replay_silent
+from desk.errors import RulesMissing
 from desk.home import DATABASE_FILE, KEY_FILE
 from desk.lending_rules import ReleasedRules, feature_law
 from desk.records import StoredDecision
@@ -87,3 +88,17 @@ def test_what_another_policy_says_of_a_fact_changes_no_decision(lender: Counter,
         kept = Rulebook(lender.desk.transactions.database, lender.desk.at_rest)
         found = replay_silent(lender.desk.transactions.database, lender.desk.at_rest, kept)
         assert (found.same, found.differs) == (1, [])
+
+
+# --- what a fact is made of
+
+
+@pytest.mark.parametrize(("name", "by"), [("open_loans", "policy"), ("grade", "model")])
+def test_a_fact_that_its_source_makes_of_sex_decides_nothing_whatever_it_is_called(lender: Counter, name, by):
+    rules = rules_of(lender)
+    lender.desk.lending = replace(rules, held={name: frozenset({DataCategory.BUREAU, DataCategory.SEX})})
+    with pytest.raises(RulesMissing, match=rf"'{name}' comes from a source that is about sex.*nothing is"):
+        decided(lender)
+    assert lender.log.entries == [], "nobody was read"
+    lender.desk.lending = replace(rules, held={name: frozenset({DataCategory.BUREAU})})
+    assert decided(lender).decision.outcome == "approve", by

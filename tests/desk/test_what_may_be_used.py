@@ -123,9 +123,7 @@ def test_what_is_too_old_for_the_law_counts_at_the_desk_as_in_training(desk: Cou
     schema = schema_of(
         {"name": "late", "kind": "integer", "category": "repayment", "adverse": True, "ended_by": "day", "clean": 0}
     )
-    monkeypatch.setattr(
-        type(desk.rules), "kept", lambda _, found, __, day: kept(found, schema, day), raising=False
-    )
+    monkeypatch.setattr(type(desk.rules), "kept", lambda _, found, __, day: kept(found, schema, day), raising=False)
     object.__setattr__(desk.book, "ask", lambda _: {"late": Reading(5, date(2001, 1, 1))})
     said = desk.asks().json()
     assert (facts(desk, said["id"])["late"].value, said["status"]) == (0, "offered")
@@ -189,9 +187,7 @@ def test_a_policys_rule_is_asked_of_what_no_model_reads():
     assert rules.kept({"arrears_days": old}, "monthly-12", TODAY)["arrears_days"].value == 0
     model = SimpleNamespace(schema=schema_of({"name": "arrears_days", "kind": "integer", "category": "bureau"}))
     ours = replace(rules, model=model)
-    assert ours.kept({"arrears_days": old}, "monthly-12", TODAY)["arrears_days"].value == 90, (
-        "the model says"
-    )
+    assert ours.kept({"arrears_days": old}, "monthly-12", TODAY)["arrears_days"].value == 90, "the model says"
     assert rules.kept({"arrears_days": old}, "monthly-12", date(2040, 1, 1))["arrears_days"].value == 90, "not in force"
 
 
