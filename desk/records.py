@@ -174,14 +174,13 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
     """The decision, its offer, what a challenger said; its statement goes into the outbox in the
     same transaction."""
     decision, named = made.decision, made.blinding.application
-    versions = zip(("model_hash", "policy_hash", "law_hash"), made.versions, strict=True)
     hand.add(
         decisions,
         id=named,
         number=number,
         by=made.by,
         sealed=made.sealed(key),
-        **decision_columns(made.case, decision) | dict(versions),
+        **decision_columns(made.case, decision) | version_columns(made),
     )
     if decision.offer is not None:
         hand.add(offers, decision=named, **_offer_row(decision.offer))
@@ -193,6 +192,11 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
             outcome=silent.outcome,
             sealed=silent.sealed(key),
         )
+
+
+def version_columns(made: StoredDecision) -> dict[str, str]:
+    """By what it was decided."""
+    return dict(zip(("model_hash", "policy_hash", "law_hash"), made.versions, strict=True))
 
 
 def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:

@@ -125,9 +125,13 @@ def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
             f"the offer was good until {offer.valid_until:%Y-%m-%d %H:%M} UTC; apply again"
         )
     of_it = disclosures.c.decision == said.decision
-    shown_at = hand.connection.scalar(select(disclosures.c.shown_at).where(of_it))
-    if shown_at is None or hand.moment - shown_at < desk.ways.reading:
+    shown = hand.connection.execute(select(disclosures).where(of_it)).one_or_none()
+    if shown is None or hand.moment - shown.shown_at < desk.ways.reading:
         raise NotReadYet(
             "the table of what this loan costs is shown first, for "
             f"{desk.ways.reading.total_seconds():.0f} seconds at least; then it can be accepted"
+        )
+    if shown.disclosure_sha256 != said.disclosure_sha256:
+        raise Conflict(
+            "the product has changed since the table of what this loan costs was shown: apply again"
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, insert, select, update
 
 from crypto.keys import replace_file
 from desk.office import Desk, InHand
@@ -78,8 +78,11 @@ def _order(path: Path) -> Revocation:
 def _erase(desk: Desk, hand: InHand, asked: Sequence[Revocation]) -> ErasedHere:
     names = {one.pii_principal_id for one in asked}
     for one in asked:
-        row = {"pseudonym": one.pii_principal_id, "ordered_at": one.event_time}
-        hand.connection.execute(delete(erasures).where(erasures.c.pseudonym == row["pseudonym"]))
+        mine = erasures.c.pseudonym == one.pii_principal_id
+        before = hand.connection.scalar(select(erasures.c.ordered_at).where(mine))
+        latest = one.event_time if before is None else max(before, one.event_time)
+        hand.connection.execute(delete(erasures).where(mine))
+        row = {"pseudonym": one.pii_principal_id, "ordered_at": latest}
         hand.connection.execute(insert(erasures).values(row))
     lent = hand.connection.execute(select(loans.c.id).where(loans.c.pseudonym.in_(names))).all()
     forgotten, kept = erase_due(desk, hand)
@@ -111,6 +114,18 @@ def erase_due(desk: Desk, hand: InHand) -> tuple[int, int]:
         if not waits and order.ordered_at < hand.moment - timedelta(days=1):
             hand.connection.execute(delete(erasures).where(erasures.c.pseudonym == order.pseudonym))
     return forgotten, kept
+
+
+def usable_key() -> ColumnElement[bytes | None]:
+    """Of a row of ``applications``, its key; null of one whose person was ordered to be erased
+    since, so that what a law still has kept of it is used for nothing."""
+    ordered = exists(
+        select(erasures.c.pseudonym).where(
+            erasures.c.pseudonym == applications.c.pseudonym,
+            applications.c.received_at <= erasures.c.ordered_at,
+        )
+    )
+    return case((~ordered, applications.c.wrapped_key), else_=None).label("wrapped_key")
 
 
 def _kept_no_more(desk: Desk, hand: InHand, row: Row[Any], before: Any) -> bool:

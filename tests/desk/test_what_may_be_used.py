@@ -284,7 +284,7 @@ def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
     under = LawOfDay(schema.jurisdictions, turn - timedelta(days=1), laws)
     scorer = Scorer.of(scorecards.model(), "0" * 64, under)
     glossary = SimpleNamespace(families={})
-    model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary)
+    model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary, schema=schema)
     names = POLICY.document.products
     pricing = SimpleNamespace(laws=LAWS, products={}, product=lambda _: SimpleNamespace(hash="f" * 64))
     rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
