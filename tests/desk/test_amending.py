@@ -311,3 +311,13 @@ def test_no_amendment_resets_the_clock_or_loses_a_fen(desk: Counter, steps):
         today = desk.desk.day(desk.clock())
         if sum(money.values()) - back < first["principal"] and today > matures:
             assert found["days_past_due"]["contractual"] == (today - matures).days
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9000-01-01"])
+def test_nothing_is_put_off_to_where_no_calendar_goes(desk: Counter, day: str):
+    """Grace on it, or more time, would have no day: an error within, on each later look at the loan."""
+    loan = desk.lent()["id"]
+    assert kinds(posts(desk, loan, "graces", "g-1", on=on(desk), until=day)) == (409, "conflict")
+    schedule = [{"due": day, "principal": 500_000, "interest": 0}]
+    assert kinds(posts(desk, loan, "restructurings", "r-1", on=on(desk), schedule=schedule)) == (409, "conflict")
+    assert posts(desk, loan, "graces", "g-1", on=on(desk), until="8999-12-31").status_code == 201
