@@ -63,6 +63,11 @@ def keep_rules(desk: Desk, case: Case) -> None:
     keep(desk, set(named(case).values()))
 
 
+def is_at_hand(desk: Desk, case: Case) -> bool:
+    """Whether this process is known to decide by what a case names."""
+    return set(named(case).values()) <= desk.kept_rules
+
+
 def keep(desk: Desk, wanted: Set[str]) -> None:
     """As :func:`keep_rules`, of documents by their hashes."""
     if wanted <= desk.kept_rules:

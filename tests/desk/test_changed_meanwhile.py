@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.counter import BAD, MIDDLING, Counter, PlainRules, StandInSource, counter
 from support.lending_house import PROFILES, USUAL, home_day, released
-from support.world import pseudonym
+from support.world import features, pseudonym
 
 from crypto.keys import write_secret
 from desk.commands.apply import LoanWanted, apply
@@ -27,6 +27,7 @@ from desk.verifying import Verification
 from law.categories import DataCategory
 from lending.law.rows import LAWS
 from lending.policy.document import CreditPolicy, policy_from
+from lending.score.glossary import Glossary
 
 
 @dataclass
@@ -252,3 +253,28 @@ def test_what_stands_beside_a_challengers_word_is_what_it_said(lender: Counter):
     altered(lender, "UPDATE silent_decisions SET outcome = 'failed'")
     found = replay_silent(database, at_rest, Rulebook(database, at_rest))
     assert (found.same, found.differs) == (0, [made.case.application.id])
+
+
+# --- words about a decision that another model has followed
+
+
+def test_a_letter_tells_what_would_have_changed_it_by_the_model_that_decided(lender: Counter, tmp_path: Path):
+    def worded(rules: ReleasedRules) -> None:
+        lender.desk.lending = rules
+        glossary = Glossary.of(features(), {"changeable": {"late": "down"}})
+        lender.desk.wording = replace(
+            lender.desk.wording, glossary=glossary, scorer=rules.model.scorer, cut_off=rules.model.reference.cut_off
+        )
+
+    first, then = rules_of(lender), released(tmp_path, tilt=1.5)
+    worded(first)
+    lender.desk.sources.sources[1].values["late"] = 6
+    declined = [decided(lender).case.application.id for _ in range(2)]
+    told = [lender.call("origination", "GET", f"/v1/applications/{declined[0]}/letter").json()]
+    assert "instead" in told[0]["en"]
+    worded(replace(then, model=replace(then.model, reference=replace(then.model.reference, cut_off=940))))
+    lender.desk.kept_rules.clear()
+    told.append(lender.call("origination", "GET", f"/v1/applications/{declined[1]}/letter").json())
+    for tongue in ("en", "zh"):
+        one, other = (said[tongue].splitlines() for said in told)
+        assert [line for line in one if line not in other] == [one[1], one[-1]], "but for its number and place"
