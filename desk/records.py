@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, exists, select, update
 
 from desk.challenging import SilentDecision
 from desk.consents import Permission
@@ -16,7 +16,7 @@ from desk.sealing import ApplicationKey
 from desk.sources import Sources
 from desk.statements import decision_payload
 from desk.states import ApplicationEvent, ApplicationStatus, following
-from desk.storage.tables import applications, decisions, offers, outbox, silent_decisions
+from desk.storage.tables import applications, decisions, erasures, offers, outbox, silent_decisions
 from law.categories import DataCategory
 from lending.cases import Case, Decision, LoanOffer
 from lending.records import case_from, case_json, decision_from, decision_json
@@ -120,6 +120,18 @@ def opened_record(row: Row[Any], key: ApplicationKey) -> dict[str, Any]:
 def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
     """What the machine's decision of an application rested on; raises SealError."""
     return case_from(key.open(REST, sealed)["case"])
+
+
+def usable_key() -> ColumnElement[bytes | None]:
+    """Of a row of ``applications``, its key; null of one whose person was ordered to be erased
+    since, so that what a law still has kept of it is used for nothing."""
+    ordered = exists(
+        select(erasures.c.pseudonym).where(
+            erasures.c.pseudonym == applications.c.pseudonym,
+            applications.c.received_at <= erasures.c.ordered_at,
+        )
+    )
+    return case((~ordered, applications.c.wrapped_key), else_=None).label("wrapped_key")
 
 
 def blinding_json(blinding: Blinding) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from crypto.keys import replace_file
 from desk.office import Desk, InHand
@@ -114,18 +114,6 @@ def erase_due(desk: Desk, hand: InHand) -> tuple[int, int]:
         if not waits and order.ordered_at < hand.moment - timedelta(days=1):
             hand.connection.execute(delete(erasures).where(erasures.c.pseudonym == order.pseudonym))
     return forgotten, kept
-
-
-def usable_key() -> ColumnElement[bytes | None]:
-    """Of a row of ``applications``, its key; null of one whose person was ordered to be erased
-    since, so that what a law still has kept of it is used for nothing."""
-    ordered = exists(
-        select(erasures.c.pseudonym).where(
-            erasures.c.pseudonym == applications.c.pseudonym,
-            applications.c.received_at <= erasures.c.ordered_at,
-        )
-    )
-    return case((~ordered, applications.c.wrapped_key), else_=None).label("wrapped_key")
 
 
 def _kept_no_more(desk: Desk, hand: InHand, row: Row[Any], before: Any) -> bool:

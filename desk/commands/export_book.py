@@ -24,9 +24,8 @@ from sqlalchemy import select
 from credit.features import FeatureSchema, date_columns
 from crypto.errors import SealError
 from desk.accounts import account_of
-from desk.commands.erase import usable_key
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from lending.account.default import Definition
 from lending.portfolio.labels import OPENED, BookLoan, Cell, LoanBook, mature_book

@@ -18,9 +18,8 @@ from sqlalchemy import Row, select
 
 from crypto.errors import SealError
 from desk.accounts import account_of
-from desk.commands.erase import usable_key
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from law.categories import DataCategory
 from lending.account.default import Definition, label

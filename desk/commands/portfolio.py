@@ -15,9 +15,8 @@ from sqlalchemy import select
 
 from crypto.errors import SealError
 from desk.accounts import account_of
-from desk.commands.erase import usable_key
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from lending.account.balances import Account
 from lending.account.default import INDETERMINATE_DPD, Definition, label
