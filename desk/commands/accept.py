@@ -62,7 +62,11 @@ def accept(
             return
         found = held(hand.connection, application)
         found.require(if_match)
-        _offered(desk, hand, found, said)
+        if _offered(desk, hand, found, said) != said.disclosure_sha256:
+            raise Conflict(
+                "the product has changed since the table of what this loan costs was shown: apply "
+                "again"
+            )
         move(hand, found, ApplicationEvent.ACCEPT)
         hand.connection.execute(
             insert(acceptances).values(
@@ -113,8 +117,8 @@ def still_agreed(desk: Desk, found: Held) -> None:
         )
 
 
-def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
-    """Raises what :func:`accept` raises, but for consents."""
+def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> str:
+    """The hash of the table that was shown. Raises what :func:`accept` raises, but for consents."""
     require_effect(found)
     following(found.status, ApplicationEvent.ACCEPT)
     if found.decision.id != said.decision:
@@ -131,7 +135,4 @@ def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
             "the table of what this loan costs is shown first, for "
             f"{desk.ways.reading.total_seconds():.0f} seconds at least; then it can be accepted"
         )
-    if shown.disclosure_sha256 != said.disclosure_sha256:
-        raise Conflict(
-            "the product has changed since the table of what this loan costs was shown: apply again"
-        )
+    return str(shown.disclosure_sha256)
