@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -151,7 +152,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         return Desk(
             transactions=Transactions(database, clock),
             at_rest=at_rest,
-            lending=rules,
+            lending=replace(rules, held=sources.kinds),
             wording=wording,
             sources=sources,
             permits=ScoringConsents(node.consents, client, rules.declared_sensitive, clock=clock),

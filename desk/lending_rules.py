@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Protocol
@@ -17,16 +17,17 @@ from typing import Any, Literal, Protocol
 from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.errors import RulesMissing
-from desk.retention import kept, kept_by_policy
+from desk.retention import kept, kept_by_policies
 from law.categories import DataCategory
+from law.packs import Jurisdiction
 from lending.account.balances import Account
 from lending.account.events import Restructured
 from lending.account.extension import ExtensionAnswer
-from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored, Value
+from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored
 from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
-from lending.policy.decide import decide, decide_silently, known_facts
+from lending.policy.decide import decide, decide_silently, price_by_hand
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import Agreed, Extending, ProductPricing
@@ -84,8 +85,9 @@ class LendingRules(Protocol):
         """All of it, by hash: whatever versions may be named, so that it can be kept."""
         ...
 
-    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        """These, but for what has been known for longer than it may be used."""
+    def kept(self, facts: Mapping[str, Fact], product: str, day: date) -> dict[str, Fact]:
+        """These, but for what has been known for longer than it may be used where somebody applies
+        for this product."""
         ...
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
@@ -160,8 +162,7 @@ class ReleasedRules:
     consortium trained, if there is one.
 
     Args:
-        policies: all that were ever in force here or tried, so that old decisions can be made
-            again.
+        policies: all that are or were in force here, or tried.
         exploration_key: the lender's secret (``CreditPolicy.explores``).
     """
 
@@ -169,6 +170,8 @@ class ReleasedRules:
     pricing: ProductPricing
     model: ScoreRules | None
     exploration_key: bytes = field(default=b"", repr=False)
+    held: Mapping[str, Collection[DataCategory]] = field(default_factory=dict)
+    """Of which kinds of data the facts are made, by the sources that answer for them."""
 
     @cached_property
     def _by_hash(self) -> dict[str, CreditPolicy]:
@@ -218,8 +221,20 @@ class ReleasedRules:
         try:
             if self.model is not None:
                 self.model.scorer.require(day)
+                return self._source_barred(self._scored_by, self.model.schema.jurisdictions, day)
         except (ScoreError, LawSilent) as error:
             return str(error)
+        return None
+
+    def _source_barred(
+        self, names: Iterable[str], places: Collection[Jurisdiction], day: date
+    ) -> str | None:
+        """Why one of these facts may not be used, whatever it is called: what it is made of."""
+        laws = self.pricing.laws
+        for name in names:
+            kinds = self.held.get(name, ())
+            if kinds and (found := barred_features.objection(places, day, kinds, laws=laws)):
+                return f"{name!r} comes from a source that {found.why}"
         return None
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
@@ -234,7 +249,10 @@ class ReleasedRules:
         """Asked of the law once a day. Raises RulesMissing."""
         about = policy.hash, day
         if about not in self._asked:
-            self._asked[about] = unlawful(policy.document, feature_law(self.pricing.laws), day)
+            said = policy.document
+            self._asked[about] = unlawful(
+                said, feature_law(self.pricing.laws), day
+            ) or self._source_barred(said.facts, (said.jurisdiction,), day)
         if why := self._asked[about]:
             raise RulesMissing(f"{why}; nothing is decided by it")
         return policy
@@ -288,18 +306,19 @@ class ReleasedRules:
                 found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
         return found
 
-    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
-        read = frozenset[str]()
+    def kept(self, facts: Mapping[str, Fact], product: str, day: date) -> dict[str, Fact]:
+        """The rest than what the model reads by the policy that decides, whatever others say."""
         found = dict(facts)
         if self.model is not None:
-            read = frozenset(self.model.schema.names)
             found = kept(found, self.model.schema, day)
-        for policy in self.policies:
-            if policy.out_of_force(day) is None:
-                document = policy.document
-                own = {name: fact for name, fact in document.facts.items() if name not in read}
-                found = kept_by_policy(found, own, document.jurisdiction, day)
-        return found
+        deciding = self._newest(product, day)
+        others = (one for one in self.policies if one.out_of_force(day) is None)
+        policies = [one.document for one in (deciding, *others) if one is not None]
+        return kept_by_policies(found, policies, self._scored_by, day)
+
+    @property
+    def _scored_by(self) -> tuple[str, ...]:
+        return () if self.model is None else self.model.schema.names
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:
         return None if self.model is None else self.model.scorer.score_facts(facts)
@@ -309,8 +328,10 @@ class ReleasedRules:
         return decide(case, policy, self.pricing, self._reasons, self.exploration_key)
 
     def silently(self, case: Case, challenger: str) -> Decision:
-        policy = self._lawful(self._of(case, challenger), case.now.date())
-        return decide_silently(case, policy, self.pricing, self._reasons)
+        day = case.now.date()
+        policy = self._lawful(self._of(case, challenger), day)
+        facts = kept_by_policies(case.facts, [policy.document], self._scored_by, day)
+        return decide_silently(replace(case, facts=facts), policy, self.pricing, self._reasons)
 
     def _of(self, case: Case, policy: str) -> CreditPolicy:
         """The policy of this hash, beside the model, the law and the release of the case."""
@@ -336,7 +357,7 @@ class ReleasedRules:
         room = amount if most is None else most - case.outstanding
         if amount > room or choices.floor(amount) != amount or term_days not in choices.terms:
             return None
-        price = _price(policy, case, terms)
+        price = price_by_hand(policy, case, terms)
         found = None if price is None else self.pricing.lawful_price(terms, price[0])
         if price is None or found is None or found[0] < price[1] or not found[1].within:
             return None
@@ -377,20 +398,3 @@ class ReleasedRules:
             for name, kinds in held.items()
             if barred_features.objection(sorted(places), day, tuple(kinds), name, laws=laws)
         )
-
-
-def _price(policy: CreditPolicy, case: Case, terms: LoanTerms) -> tuple[int, int] | None:
-    """Rate and floor of a loan that a person approves: those of the tier that the score leads to;
-    where it leads to none, of the dearest tier. None where the pricing cannot be told, because
-    something that it reads is not known."""
-    known: dict[str, Value] = known_facts(case, policy) | {
-        "amount": terms.amount,
-        "term_days": terms.term_days,
-        "exposure": case.outstanding + terms.amount,
-    }
-    row = policy.tables["tiers"].look(known).row
-    tier = None if row is None else row.then.get("tier")
-    tiers = policy.document.tiers if tier is None else (str(tier),)
-    rows = [policy.tables["pricing"].look({**known, "tier": one}).row for one in tiers]
-    prices = [(int(one.then["rate"]), int(one.then.get("floor", 0))) for one in rows if one]  # type: ignore[arg-type]
-    return max(prices) if prices else None

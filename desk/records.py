@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, exists, select, update
 
 from desk.challenging import SilentDecision
 from desk.consents import Permission
@@ -16,7 +16,7 @@ from desk.sealing import ApplicationKey
 from desk.sources import Sources
 from desk.statements import decision_payload
 from desk.states import ApplicationEvent, ApplicationStatus, following
-from desk.storage.tables import applications, decisions, offers, outbox, silent_decisions
+from desk.storage.tables import applications, decisions, erasures, offers, outbox, silent_decisions
 from law.categories import DataCategory
 from lending.cases import Case, Decision, LoanOffer
 from lending.records import case_from, case_json, decision_from, decision_json
@@ -122,6 +122,18 @@ def opened_case(sealed: bytes, key: ApplicationKey) -> Case:
     return case_from(key.open(REST, sealed)["case"])
 
 
+def usable_key() -> ColumnElement[bytes | None]:
+    """Of a row of ``applications``, its key; null of one whose person was ordered to be erased
+    since, so that what a law still has kept of it is used for nothing."""
+    ordered = exists(
+        select(erasures.c.pseudonym).where(
+            erasures.c.pseudonym == applications.c.pseudonym,
+            applications.c.received_at <= erasures.c.ordered_at,
+        )
+    )
+    return case((~ordered, applications.c.wrapped_key), else_=None).label("wrapped_key")
+
+
 def blinding_json(blinding: Blinding) -> dict[str, Any]:
     """Beside its own id, which is kept with it: the salts of it and of what it follows."""
     said: dict[str, Any] = {"salt": blinding.salt}
@@ -174,14 +186,13 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
     """The decision, its offer, what a challenger said; its statement goes into the outbox in the
     same transaction."""
     decision, named = made.decision, made.blinding.application
-    versions = zip(("model_hash", "policy_hash", "law_hash"), made.versions, strict=True)
     hand.add(
         decisions,
         id=named,
         number=number,
         by=made.by,
         sealed=made.sealed(key),
-        **decision_columns(made.case, decision) | dict(versions),
+        **decision_columns(made.case, decision) | version_columns(made),
     )
     if decision.offer is not None:
         hand.add(offers, decision=named, **_offer_row(decision.offer))
@@ -193,6 +204,11 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
             outcome=silent.outcome,
             sealed=silent.sealed(key),
         )
+
+
+def version_columns(made: StoredDecision) -> dict[str, str]:
+    """By what it was decided."""
+    return dict(zip(("model_hash", "policy_hash", "law_hash"), made.versions, strict=True))
 
 
 def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:

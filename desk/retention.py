@@ -7,7 +7,7 @@ the law allows (征信业管理条例 16), whether people are taught with or dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -15,6 +15,7 @@ from credit.features import RETENTION_DAYS, Feature, FeatureSchema
 from law.packs import Jurisdiction, adverse_days
 from lending.cases import Fact
 from lending.policy.conditions import DeclaredFact
+from lending.policy.document import PolicyDocument
 
 
 def kept(facts: Mapping[str, Fact], schema: FeatureSchema, today: date) -> dict[str, Fact]:
@@ -52,6 +53,27 @@ def kept_by_policy(
         fact = found.get(name)
         if fact is not None and fact.status == "present":
             found[name] = _by_rule(fact, rule, limit, today)
+    return found
+
+
+def kept_by_policies(
+    facts: Mapping[str, Fact],
+    policies: Sequence[PolicyDocument],
+    scored_by: Collection[str],
+    today: date,
+) -> dict[str, Fact]:
+    """These facts, but for what is too old by the first of these policies, which decides, whatever
+    the others say of what it reads; what only they read, by them.
+
+    Args:
+        scored_by: what a model reads, of which no policy has a word to say.
+    """
+    found, told = dict(facts), set(scored_by)
+    for at, policy in enumerate(policies):
+        own = {name: fact for name, fact in policy.facts.items() if name not in told}
+        found = kept_by_policy(found, own, policy.jurisdiction, today)
+        if at == 0:
+            told.update(own)
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -60,7 +60,16 @@ def named(case: Case) -> dict[RuleKind, str]:
 def keep_rules(desk: Desk, case: Case) -> None:
     """See to it that what a case names is kept, durably, before anything is decided by it. Raises
     RulesMissing: the desk does not have it."""
-    wanted = set(named(case).values())
+    keep(desk, set(named(case).values()))
+
+
+def is_at_hand(desk: Desk, case: Case) -> bool:
+    """Whether this process is known to decide by what a case names."""
+    return set(named(case).values()) <= desk.kept_rules
+
+
+def keep(desk: Desk, wanted: Set[str]) -> None:
+    """As :func:`keep_rules`, of documents by their hashes."""
     if wanted <= desk.kept_rules:
         return
     documents = desk.lending.documents()

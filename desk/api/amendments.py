@@ -17,7 +17,9 @@ from desk.commands.restructure import Plan, restructure
 from lending.account.events import ContractDue
 
 router = APIRouter(tags=["loans"])
-MOST_DUES = 360
+MOST_DUES = 120
+"""Ten years of months, as the longest product has: what a plan costs is worked out while nobody
+else can write."""
 NoneOrFen = Annotated[int, Field(strict=True, ge=0, le=10**13)]
 Booked = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/instead)?$")]
 """The id of an event, or of what a correction put in place."""

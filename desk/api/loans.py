@@ -44,11 +44,13 @@ AsOf = Annotated[date | None, Query(description="At the end of which day; today 
 
 
 class NewPayment(DeskBody):
-    """``payment``: the lender's id of the transfer. ``amount``: what the borrower received."""
+    """``payment``: the lender's id of the transfer. ``amount``: what the borrower received.
+    ``reason``: why its value date is longer ago than ten days."""
 
     payment: EventId
     amount: Fen
     on: date
+    reason: BackReason | None = None
 
 
 class NewRepayment(DeskBody):
@@ -107,7 +109,7 @@ def post_disbursement(
     application: DeskId, body: NewPayment, desk: TheDesk, caller: Servicing, command: Commanded
 ) -> Response:
     """Pay out, exactly once: the same payment again is answered with the loan that is there."""
-    payment = Payment(body.payment, body.amount, body.on)
+    payment = Payment(body.payment, body.amount, body.on, body.reason)
     loan, again = disburse(desk, application, payment, caller.name, command.once(caller))
     return loan_shown(desk, loan, (201, again))
 

@@ -62,7 +62,11 @@ def accept(
             return
         found = held(hand.connection, application)
         found.require(if_match)
-        _offered(desk, hand, found, said)
+        if _offered(desk, hand, found, said) != said.disclosure_sha256:
+            raise Conflict(
+                "the product has changed since the table of what this loan costs was shown: apply "
+                "again"
+            )
         move(hand, found, ApplicationEvent.ACCEPT)
         hand.connection.execute(
             insert(acceptances).values(
@@ -113,8 +117,8 @@ def still_agreed(desk: Desk, found: Held) -> None:
         )
 
 
-def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
-    """Raises what :func:`accept` raises, but for consents."""
+def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> str:
+    """The hash of the table that was shown. Raises what :func:`accept` raises, but for consents."""
     require_effect(found)
     following(found.status, ApplicationEvent.ACCEPT)
     if found.decision.id != said.decision:
@@ -125,9 +129,10 @@ def _offered(desk: Desk, hand: InHand, found: Held, said: Acceptance) -> None:
             f"the offer was good until {offer.valid_until:%Y-%m-%d %H:%M} UTC; apply again"
         )
     of_it = disclosures.c.decision == said.decision
-    shown_at = hand.connection.scalar(select(disclosures.c.shown_at).where(of_it))
-    if shown_at is None or hand.moment - shown_at < desk.ways.reading:
+    shown = hand.connection.execute(select(disclosures).where(of_it)).one_or_none()
+    if shown is None or hand.moment - shown.shown_at < desk.ways.reading:
         raise NotReadYet(
             "the table of what this loan costs is shown first, for "
             f"{desk.ways.reading.total_seconds():.0f} seconds at least; then it can be accepted"
         )
+    return str(shown.disclosure_sha256)

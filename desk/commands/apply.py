@@ -162,7 +162,7 @@ def _decided(
     moment = desk.now()
     day = moment.date()
     allowed = within_notices(gathered, desk.sources.kinds, permission, day)
-    facts = desk.lending.kept(allowed, day)
+    facts = desk.lending.kept(allowed, wanted.product, day)
     versions = desk.lending.versions(wanted.product, day)
     with desk.reading() as hand:
         owed = outstanding(hand.connection, wanted.pseudonym, day)

@@ -129,7 +129,8 @@ def replay_silent(database: DeskDatabase, at_rest: AtRest, kept: KeptRules) -> S
             found.not_kept += 1
             continue
         again = said_by(rules, made.case, row.challenger)
-        if again.failure == stored.failure and _same(again.decision, stored.decision):
+        told = stored.outcome == row.silent_outcome and again.failure == stored.failure
+        if told and _same(again.decision, stored.decision):
             found.same += 1
         else:
             found.differs.append(row.id)
@@ -156,6 +157,7 @@ def _statement() -> Select[Any]:
             applications.c.wrapped_key,
             silent_decisions.c.policy_hash.label("challenger"),
             silent_decisions.c.sealed.label("silent"),
+            silent_decisions.c.outcome.label("silent_outcome"),
         )
         .join(silent_decisions, silent_decisions.c.decision == decisions.c.id)
         .join(applications, applications.c.id == decisions.c.application)

@@ -22,7 +22,8 @@ from desk.accounts import (
     outstanding,
 )
 from desk.commands.accept import still_agreed
-from desk.disclosing import require_effect
+from desk.commands.repay import BackReason, require_not_long_ago
+from desk.disclosing import disclosed, require_effect
 from desk.errors import AboveCap
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, StoredDecision, held, move
@@ -41,6 +42,8 @@ class Payment:
     id: str
     amount: int
     on: date
+    reason: BackReason | None = None
+    """Why it was longer ago than what is booked may be."""
 
 
 def disburse(
@@ -101,7 +104,7 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
     payment, by = paid
     require_effect(found)
     move(hand, found, ApplicationEvent.DISBURSE)
-    _check_day(desk, hand, found.application.id, payment.on)
+    _check_accepted(desk, hand, found, payment)
     made = found.made(desk)
     offer = made.decision.offer
     if offer is None:
@@ -137,10 +140,10 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
     )
     event = Disbursed(id=payment.id, day=payment.on, amount=payment.amount)
     row = held_loan(hand.connection, loan)
-    book(hand, row, event, by)
+    book(hand, row, event, by, payment.reason)
     if agreed.upfront:  # beside the principal, never out of it
         fee = FeeCharged(id=f"{payment.id}/start", day=payment.on, amount=agreed.upfront)
-        book(hand, row, fee, by)
+        book(hand, row, fee, by, payment.reason)
     return loan
 
 
@@ -156,13 +159,21 @@ def _check_explored(desk: Desk, hand: InHand, made: StoredDecision, payment: Pay
         )
 
 
-def _check_day(desk: Desk, hand: InHand, application: str, on: date) -> None:
-    """Raises Malformed where money moved before it was agreed to, or will move."""
+def _check_accepted(desk: Desk, hand: InHand, found: Held, payment: Payment) -> None:
+    """Raises Malformed where money moved before it was agreed to, will move, or moved long ago;
+    Conflict where the loan is by now another than the one that was confirmed."""
     accepted: Row[Any] = hand.connection.execute(
-        select(acceptances).where(acceptances.c.application == application)
+        select(acceptances).where(acceptances.c.application == found.application.id)
     ).one()
-    if not desk.day(accepted.accepted_at) <= on <= desk.day(hand.moment):
+    today = desk.day(hand.moment)
+    if not desk.day(accepted.accepted_at) <= payment.on <= today:
         raise Malformed(
-            f"the money was received on {on}: that is before the offer was accepted, or still to "
-            "come"
+            f"the money was received on {payment.on}: that is before the offer was accepted, or "
+            "still to come"
+        )
+    require_not_long_ago(payment.on, today, payment.reason)
+    if disclosed(desk, found).hash != accepted.disclosure_sha256:
+        raise Conflict(
+            "the product has changed since the borrower confirmed what it costs: pay under the "
+            "product that was confirmed, or apply again"
         )

@@ -78,8 +78,11 @@ def _order(path: Path) -> Revocation:
 def _erase(desk: Desk, hand: InHand, asked: Sequence[Revocation]) -> ErasedHere:
     names = {one.pii_principal_id for one in asked}
     for one in asked:
-        row = {"pseudonym": one.pii_principal_id, "ordered_at": one.event_time}
-        hand.connection.execute(delete(erasures).where(erasures.c.pseudonym == row["pseudonym"]))
+        mine = erasures.c.pseudonym == one.pii_principal_id
+        before = hand.connection.scalar(select(erasures.c.ordered_at).where(mine))
+        latest = one.event_time if before is None else max(before, one.event_time)
+        hand.connection.execute(delete(erasures).where(mine))
+        row = {"pseudonym": one.pii_principal_id, "ordered_at": latest}
         hand.connection.execute(insert(erasures).values(row))
     lent = hand.connection.execute(select(loans.c.id).where(loans.c.pseudonym.in_(names))).all()
     forgotten, kept = erase_due(desk, hand)

@@ -25,7 +25,7 @@ from credit.features import FeatureSchema, date_columns
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from lending.account.default import Definition
 from lending.portfolio.labels import OPENED, BookLoan, Cell, LoanBook, mature_book
@@ -65,7 +65,7 @@ def export_book(
 def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:
     """With the facts of the machine's decision, which every application begins with."""
     statement = (
-        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        select(loans, usable_key(), decisions.c.sealed)
         .join(applications, applications.c.id == loans.c.application)
         .join(decisions, decisions.c.id == loans.c.application)
         .where(loans.c.disbursed_on <= as_of)

@@ -7,17 +7,19 @@ was explained is stated in the log (``use.explained``). Whoever asks again is gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import Connection, insert, select
 
 from desk.disclosing import disclosed, require_effect
+from desk.lending_rules import NO_MODEL
 from desk.office import MACHINE, Desk, InHand
 from desk.records import Held, held
+from desk.rulebook import Rulebook, is_at_hand
 from desk.storage.tables import decisions, disclosures, letters, outbox
-from desk.wording import TONGUES, Told, Tongue
-from lending.cases import Outcome
+from desk.wording import TONGUES, Told, Tongue, Wording
+from lending.cases import Case, Outcome
 from lending.terms.disclosure import DisclosureTable
 from protocol.errors import NotFound
 from protocol.uses import UseStatement
@@ -160,8 +162,20 @@ def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
         facts=made.case.facts,
         entry_index=found.entry_index or 0,
     )
-    end = _ends(desk, decision.outcome, told.day)
-    return {tongue: desk.wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
+    end, wording = _ends(desk, decision.outcome, told.day), _wording(desk, made.case)
+    return {tongue: wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
+
+
+def _wording(desk: Desk, case: Case) -> Wording:
+    """What would have changed the outcome is told by the model and the cut-off that decided,
+    whatever scores by now. Raises NotKept."""
+    wording = desk.wording
+    if wording.scorer is None or case.model_hash == NO_MODEL or is_at_hand(desk, case):
+        return wording
+    score = Rulebook(desk.transactions.database, desk.at_rest).of(case).model
+    if score is None:
+        return wording
+    return replace(wording, scorer=score.scorer, cut_off=score.reference.cut_off)
 
 
 def _ends(desk: Desk, outcome: Outcome, day: date) -> dict[str, str]:

@@ -19,7 +19,7 @@ from sqlalchemy import Row, select
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from law.categories import DataCategory
 from lending.account.default import Definition, label
@@ -133,7 +133,7 @@ def monitor(
 def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator[_Seen]:
     """In the order in which they came."""
     statement = (
-        select(decisions, applications.c.wrapped_key)
+        select(decisions, usable_key())
         .join(applications, applications.c.id == decisions.c.application)
         .order_by(applications.c.number, decisions.c.number)
     )
@@ -213,7 +213,7 @@ def _refusing(seen: Sequence[_Seen]) -> Impact | None:
 def _judged(desk: Desk, model: str, definition: Definition, as_of: date) -> Iterator[Judged]:
     """Loans with what this model said of them when they were decided."""
     statement = (
-        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        select(loans, usable_key(), decisions.c.sealed)
         .join(applications, applications.c.id == loans.c.application)
         .join(decisions, decisions.c.id == loans.c.application)
         .where(loans.c.disbursed_on <= as_of, decisions.c.model_hash == model)

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions, loans
 from lending.account.balances import Account
 from lending.account.default import INDETERMINATE_DPD, Definition, label
@@ -80,7 +80,7 @@ def portfolio(
 def _loans(desk: Desk, as_of: date) -> Iterator[tuple[Account, float | None]]:
     """With what the model said of each, where it is still known."""
     statement = (
-        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        select(loans, usable_key(), decisions.c.sealed)
         .join(applications, applications.c.id == loans.c.application)
         .join(decisions, decisions.c.id == loans.c.application)
         .where(loans.c.disbursed_on <= as_of)

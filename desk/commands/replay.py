@@ -27,9 +27,9 @@ from desk.commands.challenge import SilentReplayed, replay_silent
 from desk.errors import ReplayEnded
 from desk.home import KEY_FILE, open_database
 from desk.office import MACHINE
-from desk.records import decision_columns, opened_record
+from desk.records import StoredDecision, decision_columns, opened_record, version_columns
 from desk.rulebook import NotKept, Rulebook
-from desk.sealing import AtRest
+from desk.sealing import ApplicationKey, AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import applications, decisions
 from lending.policy.replay import replay as replay_one
@@ -38,6 +38,9 @@ from naming.batches import end_with_caller
 
 SPAN = 1000
 """Applications that are read at once."""
+_OF_CASE = ("product", "amount", "term_days", "received_at")
+_ASKED = [applications.c[name].label(f"asked_{name}") for name in ("pseudonym", *_OF_CASE)]
+"""What stands in clear of what was asked for, and by whom."""
 MOST_TOLD = 1000
 """So many decisions are named, of those that differ; all are counted."""
 
@@ -108,7 +111,7 @@ class Replaying:
     def span(self, numbers: range) -> Replayed:
         """All decisions of these applications."""
         statement = (
-            select(decisions, applications.c.wrapped_key)
+            select(decisions, applications.c.wrapped_key, *_ASKED)
             .join(applications, applications.c.id == decisions.c.application)
             .where(applications.c.number.between(numbers.start, numbers.stop - 1))
             .order_by(applications.c.number, decisions.c.number)
@@ -121,23 +124,42 @@ class Replaying:
         return found
 
     def _again(self, row: Row[Any], found: Replayed) -> None:
-        if row.by != MACHINE:
-            found.by_people += 1
-            return
+        machine = row.id == row.application
         if row.wrapped_key is None:
-            found.forgotten += 1
+            found.forgotten += machine
+            found.by_people += not machine
             return
+        key = self._at_rest.of(row.application, row.wrapped_key)
         try:
-            said = opened_record(row, self._at_rest.of(row.application, row.wrapped_key))
-            made = replay_one(said["case"], said["decision"], self._rulebook.of)
+            differs = self._of_machine(row, key) if machine else self._of_person(row, key)
         except TahiniError as error:
             found.undone(_why(error))
             return
-        differs = made.differs or _otherwise(row, decision_columns(made.case, made.decision))
-        if differs is None:
+        if differs is None and not machine:
+            found.by_people += 1
+        elif differs is None:
             found.same += 1
         else:
             found.differ(row.id, differs)
+
+    def _of_machine(self, row: Row[Any], key: ApplicationKey) -> str | None:
+        said = opened_record(row, key)
+        made = replay_one(said["case"], said["decision"], self._rulebook.of)
+        asked = {name: getattr(made.case.application, name) for name in _OF_CASE}
+        beside = decision_columns(made.case, made.decision) | {
+            "by": MACHINE,
+            **{f"asked_{name}": value for name, value in asked.items()},
+            "asked_pseudonym": said["permission"]["pseudonym"],
+        }
+        return made.differs or _otherwise(row, beside)
+
+    def _of_person(self, row: Row[Any], key: ApplicationKey) -> str | None:
+        """It is not made again; what stands in clear beside it is what it says, and by whom."""
+        made = StoredDecision.opened(row, key)
+        staff = [self._at_rest.alias(one) for one in row.by.split("+")]
+        if made.reviewed is None or list(made.reviewed.staff) != staff:
+            return "by"
+        return _otherwise(row, decision_columns(made.case, made.decision) | version_columns(made))
 
 
 def _why(error: TahiniError) -> str:

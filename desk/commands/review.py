@@ -44,6 +44,7 @@ from desk.reviewing import (
     steps,
     write_step,
 )
+from desk.rulebook import keep
 from desk.states import ApplicationEvent, ReviewEvent, ReviewStatus, review_following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import decisions
@@ -86,6 +87,8 @@ def take(desk: Desk, review: str, staff: str, if_match: str | None = None) -> di
         again = found.row.taken_by == staff or staff in readers(hand.connection, review)
         again = again and found.status in {ReviewStatus.TAKEN, ReviewStatus.PROPOSED}
         proposed = found.status is ReviewStatus.PROPOSED
+        if not again:  # before it is stated that somebody reads
+            review_following(found.status, ReviewEvent.READ if proposed else ReviewEvent.TAKE)
         taken = _taken(hand, review)
     made = application.made(desk)
     permission = still_permitted(desk, made.permission)
@@ -217,6 +220,7 @@ def _settle(
         found = held_review(hand.connection, review)
         _may(hand, found, staff, event)
         application = held(hand.connection, found.row.application)
+        proposal = _proposal(hand, review)
     final = event in {ReviewEvent.DECIDE, ReviewEvent.AGREE}
     made = None
     if final or said is not None:
@@ -228,6 +232,8 @@ def _settle(
             return
         now = held_review(hand.connection, review)
         _may(hand, now, staff, event)
+        if _proposal(hand, review) != proposal:
+            raise Conflict("something else is proposed by now: read that first")
         current = held(hand.connection, now.row.application)
         key = current.key(desk)
         content = (
@@ -284,18 +290,14 @@ def _verdict(
     if said is not None:
         return said, [staff]
     with desk.reading() as hand:
-        proposed = [
-            step
-            for step in steps(hand.connection, found.row.id)
-            if step.event == ReviewEvent.PROPOSE
-        ]
-    if not proposed:
+        proposed = _proposal(hand, found.row.id)
+    if proposed is None:
         raise Conflict("nothing is proposed that could be agreed to")
-    content = application.key(desk).open(STEP, proposed[-1].sealed)
+    content = application.key(desk).open(STEP, proposed.sealed)
     verdict = Verdict(
         content["outcome"], tuple(content["reasons"]), content["amount"], content["term_days"]
     )
-    return verdict, [proposed[-1].by, staff]
+    return verdict, [proposed.by, staff]
 
 
 def _made(
@@ -316,9 +318,12 @@ def _made(
     offer = None
     if verdict.outcome == "approve":
         asked = case.application
+        amount = asked.amount if verdict.amount is None else verdict.amount
+        if amount > asked.amount:
+            raise Malformed(f"{asked.amount} fen were asked for; nobody is offered more")
         offer = desk.lending.offer(
             replace(case, now=moment, outstanding=owed),
-            asked.amount if verdict.amount is None else verdict.amount,
+            amount,
             asked.term_days if verdict.term_days is None else verdict.term_days,
         )
         if offer is None:
@@ -355,13 +360,15 @@ def _under(desk: Desk, case: Case, verdict: Verdict, day: date) -> Versions:
     """What is in force on the day of the review. A person may decline where nothing is: by what the
     machine's case says. Raises RulesMissing."""
     try:
-        return desk.lending.versions(case.application.product, day)
+        found = desk.lending.versions(case.application.product, day)
     except RulesMissing:
         if verdict.outcome == "approve":
             raise
         return Versions(
             case.model_hash, case.policy_hash, case.law_hash, case.release_hash, product=""
         )
+    keep(desk, {found.policy, found.law, found.release})
+    return found
 
 
 def _reasons(own: Sequence[str]) -> tuple[PrincipalReason, ...]:
@@ -381,3 +388,9 @@ def _taken(hand: InHand, review: str) -> Row[Any] | None:
     """The newest time that somebody took it."""
     taken = [step for step in steps(hand.connection, review) if step.event == ReviewEvent.TAKE]
     return taken[-1] if taken else None
+
+
+def _proposal(hand: InHand, review: str) -> Row[Any] | None:
+    """The newest."""
+    made = [one for one in steps(hand.connection, review) if one.event == ReviewEvent.PROPOSE]
+    return made[-1] if made else None

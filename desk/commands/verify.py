@@ -13,16 +13,21 @@ import httpx
 from sqlalchemy import insert
 
 from crypto.errors import TahiniError
+from desk.disclosing import require_effect
 from desk.errors import ConsentMissing
 from desk.office import Desk, InHand, new_id
 from desk.records import held
 from desk.sources import Inquiry
+from desk.states import ApplicationStatus
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import verifications
 from desk.verifying import Verification, Verifying
 from law.categories import DataCategory
+from protocol.errors import Conflict
 from protocol.uses import Blinding
 
+WANTED = {ApplicationStatus.IN_REVIEW, ApplicationStatus.OFFERED, ApplicationStatus.ACCEPTED}
+"""As what an application stands on which something is decided still."""
 logger = logging.getLogger("tahini.desk")
 
 
@@ -41,7 +46,8 @@ def verify(
     """Ask, and keep what was said; returns the verification's id.
 
     Raises:
-        NotFound; ConsentMissing: the person has not agreed to this kind of data.
+        NotFound; ConsentMissing: the person has not agreed to this kind of data. Conflict,
+            NotLoggedYet: nothing is decided any more, or yet, on what would be said.
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nobody was asked.
     """
     with desk.reading() as hand:
@@ -49,6 +55,11 @@ def verify(
         if earlier is not None:
             return earlier
         found = held(hand.connection, wanted.application, wanted.application)
+        require_effect(found)
+        if found.status not in WANTED:
+            raise Conflict(
+                f"an application that is {found.status} waits for nobody's word; nobody was asked"
+            )
         pseudonym = found.application.pseudonym
     category = verifier.about.category
     # what is ordinary comes with every use of somebody's data

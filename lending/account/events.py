@@ -22,6 +22,9 @@ Payer = Literal["borrower", "guarantor", "insurer", "lender"]
 new loan which repays this one."""
 
 
+BEYOND = date(9000, 1, 1)
+
+
 class ScheduledDue(Protocol):
     """What falls due on one day, as a schedule has it."""
 
@@ -54,10 +57,17 @@ def _known(value: object, names: tuple[str, ...], what: str) -> None:
         raise AccountError(f"{value!r} is no {what}: {', '.join(names)} are")
 
 
+def _in_reach(day: date, what: str) -> None:
+    """So that grace, and more time, still have a day."""
+    if day >= BEYOND:
+        raise AccountError(f"{what} is on {day}: nothing is put off beyond {BEYOND}")
+
+
 def _checked(dues: Sequence[ContractDue], after: date, principal: int, what: str) -> None:
     for one in dues:
         for name in ("principal", "interest", "fees"):
             whole(getattr(one, name), f"{name} of the due of {one.day} in {what}")
+        _in_reach(one.day, f"a due of {what}")
     days = [after, *(one.day for one in dues)]
     if not dues or any(later <= earlier for earlier, later in pairwise(days)):
         raise AccountError(
@@ -184,6 +194,7 @@ class GraceGranted(LoanEvent):
         _yes_or_no(self, "in_difficulty")
         if self.until < self.day:
             raise AccountError(f"grace {self.id} ends on {self.until}, before it is granted")
+        _in_reach(self.until, f"the end of grace {self.id}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from lending.cases import (
     Value,
 )
 from lending.policy.document import PURPOSE, CreditPolicy, PolicyRefused
-from lending.policy.offers import NoTerms, Pricing, Search, rule_reason
+from lending.policy.offers import LoanTerms, NoTerms, Pricing, Search, rule_reason
 from lending.policy.tables import Looked, TableRow
 from lending.records import case_hash
 
@@ -288,3 +288,20 @@ def decide_silently(
     if challenger.document.challenges != case.policy_hash:
         raise PolicyRefused("the challenger was made to be tried beside another policy")
     return decide(replace(case, policy_hash=challenger.hash), challenger, pricing, score_reasons)
+
+
+def price_by_hand(policy: CreditPolicy, case: Case, terms: LoanTerms) -> tuple[int, int] | None:
+    """Rate and floor of a loan that a person approves: those of the tier that the score leads to;
+    where it leads to none, of the dearest tier. None where the pricing cannot be told, because
+    something that it reads is not known."""
+    known: dict[str, Value] = known_facts(case, policy) | {
+        "amount": terms.amount,
+        "term_days": terms.term_days,
+        "exposure": case.outstanding + terms.amount,
+    }
+    row = policy.tables["tiers"].look(known).row
+    tier = None if row is None else row.then.get("tier")
+    tiers = policy.document.tiers if tier is None else (str(tier),)
+    rows = [policy.tables["pricing"].look({**known, "tier": one}).row for one in tiers]
+    prices = [(int(one.then["rate"]), int(one.then.get("floor", 0))) for one in rows if one]  # type: ignore[arg-type]
+    return max(prices) if prices else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -205,6 +206,9 @@ class _Reader:
             raise TableError(f"{where} is run on a part of its input; ours are run on all of it")
         inputs = [self._column(one) for one in _of(content, "inputs", list, where)]
         outputs = [self._output(one) for one in _of(content, "outputs", list, where)]
+        for what, columns in (("read", inputs), ("say", outputs)):
+            if twice := [one for one, found in Counter(n for _, n in columns).items() if found > 1]:
+                raise TableError(f"{where}: two columns {what} {twice[0]!r}; ours have one for it")
         rules = _of(content, "rules", list, where)
         return hit, [
             self._row(rule, f"row-{n}", inputs, outputs) for n, rule in enumerate(rules, 1)
@@ -240,13 +244,17 @@ class _Reader:
         when, then = {}, {}
         for column, fact in inputs:
             try:
-                condition = self._condition(str(rule.get(column) or ""), self.facts[fact])
+                condition = self._condition(_cell(rule, column), self.facts[fact])
             except TableError as error:
                 raise TableError(f"{where}, {fact}: {error}") from error
             if condition is not None:
                 when[fact] = str(condition)
         for column, name in outputs:
-            if text := str(rule.get(column) or "").strip():
+            try:
+                text = _cell(rule, column).strip()
+            except TableError as error:
+                raise TableError(f"{where}, {name}: {error}") from error
+            if text:
                 then[name] = _constant(text, f"{where}, {name}")
         note = str(rule.get("_description") or "")
         return {"id": row, "when": when, "then": then, "note": note}
@@ -264,6 +272,17 @@ class _Reader:
             raise TableError(f"{text!r} has an and behind an or; write an interval: [a..b]")
         spans = tuple(_meet(term, fact) for term in terms)
         return Condition(spans=spans)
+
+
+def _cell(rule: Mapping[str, Any], column: str) -> str:
+    """A cell is text; nothing, where it is left out. A number or a truth value is none: 0 and false
+    would be taken for nothing."""
+    found = rule.get(column)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise TableError(f"{found!r} is no text; a cell of JDM is an expression, in text")
+    return found
 
 
 def _constant(text: str, where: str) -> Any:

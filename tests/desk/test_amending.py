@@ -311,3 +311,25 @@ def test_no_amendment_resets_the_clock_or_loses_a_fen(desk: Counter, steps):
         today = desk.desk.day(desk.clock())
         if sum(money.values()) - back < first["principal"] and today > matures:
             assert found["days_past_due"]["contractual"] == (today - matures).days
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9000-01-01"])
+def test_nothing_is_put_off_to_where_no_calendar_goes(desk: Counter, day: str):
+    """Grace on it, or more time, would have no day: an error within, on each later look at the loan."""
+    loan = desk.lent()["id"]
+    assert kinds(posts(desk, loan, "graces", "g-1", on=on(desk), until=day)) == (409, "conflict")
+    schedule = [{"due": day, "principal": 500_000, "interest": 0}]
+    assert kinds(posts(desk, loan, "restructurings", "r-1", on=on(desk), schedule=schedule)) == (409, "conflict")
+    assert posts(desk, loan, "graces", "g-1", on=on(desk), until="8999-12-31").status_code == 201
+
+
+def test_a_plan_is_of_no_more_dues_than_ten_years_have_months(desk: Counter):
+    """What it costs is worked out while nobody else can write: of 360 dues that was ten seconds."""
+    loan = desk.lent()["id"]
+    dues = [(30 * at, 1000, 0) for at in range(1, 121)]
+    assert kinds(posts(desk, loan, "restructurings", "r-1", **plan(desk, *dues, (3660, 380_000, 0)))) == (
+        422,
+        "malformed",
+    )
+    last = (3650, 381_000, 0)
+    assert posts(desk, loan, "restructurings", "r-1", **plan(desk, *dues[:-1], last)).status_code == 201

@@ -24,7 +24,7 @@ from desk.commands.export_book import export_book
 from desk.commands.replay import replay, replay_beside
 from desk.commands.status import standing
 from desk.described import SOURCES_FILE
-from desk.errors import SourceFailed
+from desk.errors import RulesMissing, SourceFailed
 from desk.home import open_desk
 from desk.released import POLICIES
 from desk.storage.tables import silent_decisions
@@ -218,6 +218,16 @@ def test_no_desk_opens_whose_source_hides_a_kind_of_data(lender: LendingHouse):
     path.write_text(said.replace('income = "income", ', "").replace('"income"', '"repayment"'), encoding="utf-8")
     with pytest.raises(SourceFailed, match=r"'payroll'.*'monthly_income'"):
         open_desk(lender.home, lender.house.clock)
+
+
+def test_nothing_is_decided_by_a_fact_that_its_source_makes_of_sex(lender: LendingHouse):
+    path = lender.home / SOURCES_FILE
+    said = path.read_text(encoding="utf-8")
+    path.write_text(said.replace('category = "bureau"', 'categories = ["bureau", "sex"]'), encoding="utf-8")
+    opened = open_desk(lender.home, lender.house.clock)
+    with pytest.raises(RulesMissing, match="comes from a source that is about sex"):
+        opened.lending.versions("daily-30", opened.now().date())
+    opened.close()
 
 
 def test_an_extension_is_asked_before_the_due_day_and_never_moves_the_contractual_clock(lender: LendingHouse):

@@ -11,18 +11,21 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
-from support.counter import BAD, GOOD, MIDDLING, Counter
+from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter
 from support.house import Ground
 from support.lending_house import lending_house
-from support.world import pseudonym
+from support.world import pseudonym, schema_of
 
 from desk.commands.erase import erase_ordered
+from desk.commands.export_book import export_book
+from desk.commands.monitor import monitor
 from desk.commands.person import person_file
 from desk.commands.replay import Replayed, Replaying
 from desk.commands.retain import retain
 from desk.commands.status import standing
 from desk.home import erasure_orders
 from desk.storage import tables
+from lending.account.default import Definition
 from protocol.errors import BadSettings, NotFound
 from protocol.revocations import Revocation
 from protocol.uses import SCORING_PURPOSE
@@ -170,3 +173,34 @@ def test_the_registry_hears_of_it_when_the_desk_has_erased(after_release: Ground
         assert (found["people"], found["applications"], found["acknowledged"]) == (1, 1, True)
         assert client.revocations() == []
         assert not any(path.read_bytes() for path in orders.iterdir())
+
+
+def test_what_a_law_still_has_kept_is_used_for_nothing(desk: Counter, tmp_path: Path):
+    """Neither to train on, nor to watch a model by."""
+    person, other = pseudonym(), pseudonym()
+    for number, name in enumerate((person, other)):
+        desk.lent(f"pay-{number}", pseudonym=name)
+    desk.desk.wording = replace(desk.desk.wording, jurisdiction="US")
+    desk.clock.move(seconds=1)
+    ordered(tmp_path / "orders", person, desk.clock())
+    assert erase_ordered(desk.desk, tmp_path / "orders").kept == 1 and kept(desk, person) == [True]
+    desk.clock.move(days=200)
+    schema, today = schema_of({"name": "late", "kind": "integer", "category": "repayment"}), desk.desk.now().date()
+    found = export_book(desk.desk, schema, Definition(120), today, tmp_path / "book.csv")
+    assert (found.rows, found.left_out) == (1, {"forgotten": 1})
+    assert person not in (tmp_path / "book.csv").read_text(encoding="utf-8")
+    watched = monitor(desk.desk, HASHES.model, {"late": 1}, Definition(120), today)
+    assert (sum(watched.months.values()), watched.forgotten) == (1, 1)
+
+
+def test_an_order_that_comes_after_a_later_one_takes_nothing_of_it_back(desk: Counter, tmp_path: Path):
+    """They are read in the order of their names, which is not that of their times."""
+    person = pseudonym()
+    before = desk.clock()
+    desk.clock.move(seconds=2)
+    desk.asks(BAD, pseudonym=person)
+    desk.clock.move(seconds=2)
+    ordered(tmp_path / "orders", person, desk.clock(), 10)
+    ordered(tmp_path / "orders", person, before, 9)
+    assert erase_ordered(desk.desk, tmp_path / "orders").applications == 1
+    assert kept(desk, person) == []

@@ -15,15 +15,15 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from support.counter import Counter, StandInSource, counter
 from support.effort import slow
-from support.lending_house import POLICY_FILE, PROFILES, USUAL, clear, home_day, released_policy
-from support.world import features, pseudonym
+from support.lending_house import PROFILES, USUAL, home_day, released, released_policy
+from support.world import pseudonym
 
 from crypto.keys import write_secret
 from desk.commands.apply import LoanWanted, apply
 from desk.commands.replay import Replayed, Replaying, replay
 from desk.errors import RulesMissing
 from desk.home import DATABASE_FILE, KEY_FILE
-from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
+from desk.lending_rules import ReleasedRules, feature_law
 from desk.records import StoredDecision, held
 from desk.rulebook import Rulebook
 from desk.sealing import ApplicationKey
@@ -34,12 +34,8 @@ from lending.law.rows import LAWS
 from lending.policy.document import policy_from
 from lending.policy.pricing import ProductPricing
 from lending.records import case_json, decision_json
-from lending.score.glossary import Glossary
-from lending.score.reasons import just_above
-from lending.terms.products import read_product
 from tahini import main
 
-PRODUCTS = POLICY_FILE.parent / "desk_home"
 ROW = """
 [[row]]
 key = "lpr.1y"
@@ -49,20 +45,6 @@ article = "LPR of November 2026"
 source = "a test"
 verified = false
 """
-
-
-def released(folder: Path, tilt: float = 0.1) -> ReleasedRules:
-    """The demo's policy and products, and a model made by hand."""
-    scorer, file = clear(folder, tilt)
-    cut_off = max(scorer.score(profile).score for profile in PROFILES)
-    reference = just_above([scorer.score(profile) for profile in PROFILES], cut_off)
-    found = [
-        read_product((PRODUCTS / f"{name}.toml").read_text(encoding="utf-8"), home_day())
-        for name in ("daily-30", "monthly-12")
-    ]
-    policy = policy_from(released_policy(cut_off), feature_law(LAWS), home_day())
-    score = ScoreRules(scorer, reference, Glossary.of(features()), features(), file)
-    return ReleasedRules([policy], ProductPricing({one.name: one for one in found}), score, os.urandom(32))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from support.world import pseudonym
 from desk.commands.retain import retain
 from desk.commands.status import standing
 from desk.errors import RulesMissing
-from desk.lending_rules import Versions
+from desk.lending_rules import RuleDocument, Versions
 from desk.records import held
 from desk.sealing import AtRest
 from desk.sources import About, Reading, Sources
@@ -276,7 +276,8 @@ def test_a_reviewer_is_told_what_is_new_and_when(desk: Counter):
     assert (seen["case"]["outstanding"], seen["owes_now"]["amount"]) == (0, 500_000)
 
 
-LATER = Versions("1" * 64, "2" * 64, "3" * 64, "5" * 64, "4" * 64)
+NEWER = [RuleDocument(kind, f"a newer {kind}".encode()) for kind in ("policy", "law", "release")]
+LATER = Versions("1" * 64, *(one.sha256 for one in NEWER), "4" * 64)
 
 
 def test_a_person_decides_under_what_is_in_force_on_their_day(desk: Counter):
@@ -284,6 +285,7 @@ def test_a_person_decides_under_what_is_in_force_on_their_day(desk: Counter):
     before = desk.offered(pseudonym=person)
     application, review = queued(desk, pseudonym=person)
     desk.rules.in_force = LATER
+    desk.rules.documents = lambda: {one.sha256: one for one in NEWER}
     desk.accepts(before)
     desk.pays(before["id"])
     takes(desk, review)
@@ -291,6 +293,8 @@ def test_a_person_decides_under_what_is_in_force_on_their_day(desk: Counter):
     with desk.desk.reading() as hand:
         made = held(hand.connection, application["id"]).made(desk.desk)
         row = held(hand.connection, application["id"]).decision
+        kept = set(hand.connection.scalars(select(tables.rules.c.sha256)))
+    assert {one.sha256 for one in NEWER} <= kept, "whoever asks later can read by what it was decided"
     (name,) = made.reviewed.staff
     assert len(name) == 32 and "li" not in made.payload()["reviewed"]["staff"]
     assert (row.model_hash, row.policy_hash, row.law_hash) == (HASHES.model, LATER.policy, LATER.law)
@@ -352,3 +356,44 @@ def test_nobody_waits_for_a_decision_that_is_void(desk: Counter):
     assert (found.reviews_waiting, found.letters_waiting) == (0, 0)
     desk.clock.move(days=31)
     assert retain(desk.desk, 30).forgotten == 2
+
+
+def test_nobody_is_offered_more_than_they_asked_for(desk: Counter):
+    application, review = queued(desk)
+    takes(desk, review)
+    more = decides(desk, review, amount=500_001)
+    assert (more.status_code, "500000 fen were asked for" in more.json()["detail"]) == (422, True)
+    assert decides(desk, review, amount=400_000).status_code == 201
+    found = desk.call("reader", "GET", f"/v1/applications/{application['id']}").json()
+    assert found["decision"]["offer"]["amount"] == 400_000
+
+
+def test_who_cannot_take_a_case_is_not_said_to_have_read_it(desk: Counter):
+    application, review = queued(desk)
+    assert desk.call("origination", "POST", f"/v1/applications/{application['id']}/withdrawal").status_code == 200
+    before = len(desk.log.entries)
+    assert takes(desk, review).status_code == 409
+    assert len(desk.log.entries) == before
+
+
+def test_what_is_agreed_to_is_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While one who agrees is still being asked about by the registry, the first takes it back and proposes anew."""
+    with counter(tmp_path / "desk.db", four_eyes=True) as desk:
+        _, review = queued(desk)
+        takes(desk, review)
+        decides(desk, review)
+        takes(desk, review, "reviewer.wu")
+        asked = desk.consents.check_again
+
+        def meanwhile(before):
+            monkeypatch.setattr(desk.consents, "check_again", asked)
+            assert seconds(desk, review, agrees=False).status_code == 201
+            takes(desk, review)
+            decides(desk, review, "decline")
+            takes(desk, review, "reviewer.wu")
+            return asked(before)
+
+        monkeypatch.setattr(desk.consents, "check_again", meanwhile)
+        late = seconds(desk, review)
+        assert (late.status_code, "something else is proposed" in late.json()["detail"]) == (409, True)
+        assert desk.call("reader", "GET", f"/v1/reviews/{review}").json()["status"] == "proposed"

@@ -123,7 +123,7 @@ def test_what_is_too_old_for_the_law_counts_at_the_desk_as_in_training(desk: Cou
     schema = schema_of(
         {"name": "late", "kind": "integer", "category": "repayment", "adverse": True, "ended_by": "day", "clean": 0}
     )
-    monkeypatch.setattr(type(desk.rules), "kept", lambda _, found, day: kept(found, schema, day), raising=False)
+    monkeypatch.setattr(type(desk.rules), "kept", lambda _, found, __, day: kept(found, schema, day), raising=False)
     object.__setattr__(desk.book, "ask", lambda _: {"late": Reading(5, date(2001, 1, 1))})
     said = desk.asks().json()
     assert (facts(desk, said["id"])["late"].value, said["status"]) == (0, "offered")
@@ -184,11 +184,11 @@ def test_a_fact_that_only_a_policy_reads_has_a_rule_too(rule, value, day, found)
 def test_a_policys_rule_is_asked_of_what_no_model_reads():
     rules = ReleasedRules((POLICY,), SimpleNamespace(laws=LAWS), None)  # type: ignore[arg-type]
     old = Fact("arrears_days", "present", 90, "bureau", date(2020, 1, 1))
-    assert rules.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 0
+    assert rules.kept({"arrears_days": old}, "monthly-12", TODAY)["arrears_days"].value == 0
     model = SimpleNamespace(schema=schema_of({"name": "arrears_days", "kind": "integer", "category": "bureau"}))
     ours = replace(rules, model=model)
-    assert ours.kept({"arrears_days": old}, TODAY)["arrears_days"].value == 90, "the model's own schema says"
-    assert rules.kept({"arrears_days": old}, date(2040, 1, 1))["arrears_days"].value == 90, "not in force"
+    assert ours.kept({"arrears_days": old}, "monthly-12", TODAY)["arrears_days"].value == 90, "the model says"
+    assert rules.kept({"arrears_days": old}, "monthly-12", date(2040, 1, 1))["arrears_days"].value == 90, "not in force"
 
 
 @pytest.mark.parametrize("wrong", [{"clean": 0}, {"adverse": True, "clean": "none"}, {"keep_days": 0}])
@@ -284,7 +284,7 @@ def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
     under = LawOfDay(schema.jurisdictions, turn - timedelta(days=1), laws)
     scorer = Scorer.of(scorecards.model(), "0" * 64, under)
     glossary = SimpleNamespace(families={})
-    model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary)
+    model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary, schema=schema)
     names = POLICY.document.products
     pricing = SimpleNamespace(laws=LAWS, products={}, product=lambda _: SimpleNamespace(hash="f" * 64))
     rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]

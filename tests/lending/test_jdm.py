@@ -219,3 +219,34 @@ def test_an_and_behind_an_or_is_not_guessed_at():
     with pytest.raises(TableError, match="write an interval"):
         from_jdm(json.loads(graph.replace(instead[early], instead[f"{early} or {late}"])), policy.document)
     from_jdm(json.loads(graph.replace(instead[early], instead[f"{late} or {early}"])), policy.document)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("tiers", "in-score", 0),
+        ("tiers", "in-score", False),
+        ("limits", "out-limit", 0),
+        ("tiers", "in-score", [">= 1"]),
+    ],
+)
+def test_a_cell_that_is_no_text_is_refused_and_not_taken_for_nothing(name: str, column: str, value: Any):
+    graph = copy.deepcopy(GRAPH)
+    node = next(one for one in graph["nodes"] if one["name"] == name)
+    assert column in node["content"]["rules"][0]
+    node["content"]["rules"][0][column] = value
+    with pytest.raises(TableError, match="is no text"):
+        from_jdm(graph, POLICY.document)
+
+
+@pytest.mark.parametrize(("side", "column"), [("inputs", "in-score"), ("outputs", "out-tier")])
+def test_two_columns_of_one_fact_are_refused_and_none_is_dropped(side: str, column: str):
+    """Their engine asks both; of ours the second would stand in place of the first."""
+    graph = copy.deepcopy(GRAPH)
+    content = next(one for one in graph["nodes"] if one["name"] == "tiers")["content"]
+    (first,) = (one for one in content[side] if one["id"] == column)
+    content[side].append(first | {"id": "another"})
+    for rule in content["rules"]:
+        rule["another"] = ""
+    with pytest.raises(TableError, match="two columns"):
+        from_jdm(graph, POLICY.document)

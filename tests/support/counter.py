@@ -164,7 +164,7 @@ class PlainRules:
     def documents(self) -> Mapping[str, RuleDocument]:
         return {one.sha256: one for one in RULES}
 
-    def kept(self, facts: Mapping[str, Fact], day: date) -> dict[str, Fact]:
+    def kept(self, facts: Mapping[str, Fact], product: str, day: date) -> dict[str, Fact]:
         return dict(facts)
 
     def score(self, facts: Mapping[str, Fact]) -> Scored | None:

@@ -7,6 +7,7 @@ score of the best of a few profiles.
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.described import SOURCES_FILE
 from desk.home import DeskSettings, create_desk, open_desk, read_settings
-from desk.lending_rules import ReleasedRules, feature_law
+from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
 from desk.office import Desk
 from desk.released import (
     POLICIES,
@@ -49,8 +50,11 @@ from law.categories import DataCategory
 from lending.law.features import LawOfDay
 from lending.law.rows import LAWS
 from lending.policy.document import policy_from
+from lending.policy.pricing import ProductPricing
+from lending.score.glossary import Glossary
 from lending.score.reasons import just_above
 from lending.score.scorer import Scorer
+from lending.terms.products import read_product
 from protocol.notices import Notice
 from protocol.schema import now
 
@@ -227,6 +231,20 @@ def clear(folder: Path, tilt: float = 0.1) -> tuple[Scorer, bytes]:
     file = (folder / "clear.safetensors").read_bytes()
     model = CreditModel.load(folder / "clear.safetensors")
     return Scorer.of(model, hashlib.sha256(file).hexdigest(), LawOfDay(("CN",), now().date())), file
+
+
+def released(folder: Path, tilt: float = 0.1) -> ReleasedRules:
+    """The demo's policy and products, and a model made by hand."""
+    scorer, file = clear(folder, tilt)
+    cut_off = max(scorer.score(profile).score for profile in PROFILES)
+    reference = just_above([scorer.score(profile) for profile in PROFILES], cut_off)
+    found = [
+        read_product((POLICY_FILE.parent / "desk_home" / f"{name}.toml").read_text(encoding="utf-8"), home_day())
+        for name in ("daily-30", "monthly-12")
+    ]
+    policy = policy_from(released_policy(cut_off), feature_law(LAWS), home_day())
+    score = ScoreRules(scorer, reference, Glossary.of(features()), features(), file)
+    return ReleasedRules([policy], ProductPricing({one.name: one for one in found}), score, os.urandom(32))
 
 
 def instead(desk: Desk, home: Path, scorer: Scorer, file: bytes) -> Desk:
