@@ -14,6 +14,7 @@ from desk.api.shared import Commanded, DeskBody, DeskId, EventId, Fen, IfMatch, 
 from desk.commands.correct import Instead, Reversal, correct, refund
 from desk.commands.repay import BackReason, Booking, Received
 from desk.commands.restructure import Plan, restructure
+from lending.account.allocation import THIRD_PARTIES
 from lending.account.events import ContractDue
 
 router = APIRouter(tags=["loans"])
@@ -24,10 +25,21 @@ Booked = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/inste
 
 
 class PlannedDue(DeskBody):
+    """``fees``: the lender's; then what others get."""
+
     due: date
     principal: NoneOrFen
     interest: NoneOrFen
     fees: NoneOrFen = 0
+    guarantor: NoneOrFen = 0
+    insurer: NoneOrFen = 0
+    platform: NoneOrFen = 0
+
+    @property
+    def contractual(self) -> ContractDue:
+        asked = ((who, getattr(self, who)) for who in THIRD_PARTIES)
+        others = tuple((who, amount) for who, amount in asked if amount)
+        return ContractDue(self.due, self.principal, self.interest, self.fees, others)
 
 
 class NewRestructuring(DeskBody):
@@ -71,9 +83,7 @@ def post_restructuring(
 ) -> Response:
     """Another plan for a borrower in difficulty, under the cap over the whole life: forborne,
     watched, and the contractual clock runs on."""
-    dues = tuple(
-        ContractDue(one.due, one.principal, one.interest, one.fees) for one in body.schedule
-    )
+    dues = tuple(one.contractual for one in body.schedule)
     booking = Booking(caller.name, if_match, command.once(caller))
     new = restructure(desk, loan, Plan(body.event, body.on, dues), booking)
     return loan_shown(desk, loan, (201, not new))

@@ -32,8 +32,10 @@ from desk.commands.disburse import Payment, disburse
 from desk.commands.extend import extend
 from desk.commands.repay import BackReason, Booking, Received, happen, repay
 from desk.storage.tables import account_events, loans
+from lending.account.allocation import COMPONENTS, THIRD_PARTIES, Component, Payee
 from lending.account.balances import Account
 from lending.account.events import ChargedOff, GraceGranted, Recovered, Waived
+from lending.account.rows import Balances
 from lending.policy.pricing import Extending
 from protocol.cursors import cursor_of, position
 
@@ -79,10 +81,13 @@ class NewExtension(DeskBody):
 
 
 class NewWaiver(DeskBody):
+    """``payee``: of fees, whoever lets go of theirs."""
+
     event: EventId
     on: date
     amount: Fen
-    component: Literal["penalty", "fees", "interest", "principal"]
+    component: Component
+    payee: Payee = "lender"
     in_difficulty: bool = False
 
 
@@ -232,6 +237,7 @@ def post_waiver(
         day=body.on,
         amount=body.amount,
         component=body.component,
+        payee=body.payee,
         in_difficulty=body.in_difficulty,
     )
     booking = Booking(caller.name, if_match, command.once(caller))
@@ -298,6 +304,10 @@ def loan_view(account: Account) -> dict[str, Any]:
         "due": _amounts(account.due),
         "held": account.held,
         "received": account.received,
+        "refunded": account.refunded,
+        "paid": _amounts(account.paid),
+        "waived": _amounts(account.waived),
+        "written_off": account.written_off,
         "days_past_due": {
             "contractual": account.dpd,
             "after_grace": account.past_due,
@@ -310,13 +320,18 @@ def loan_view(account: Account) -> dict[str, Any]:
                 "principal": one.principal,
                 "interest": one.interest,
                 "fees": one.fees,
+                "others": dict(one.others),
             }
             for one in contract.dues
         ],
     }
 
 
-def _amounts(found: Any) -> dict[str, int]:
+def _amounts(found: Balances) -> dict[str, Any]:
+    """What is the lender's by component, and what goes to whom else."""
     return {
-        name: getattr(found, name) for name in ("principal", "interest", "fees", "penalty", "total")
+        **{name: getattr(found, name) for name in COMPONENTS},
+        "others": {name: getattr(found, name) for name in THIRD_PARTIES},
+        "lender": found.lender,
+        "total": found.total,
     }

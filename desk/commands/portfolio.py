@@ -128,4 +128,4 @@ def _at_risk(
         found = stage(account)
         if found is not None:
             chance = 1.0 if found == 3 else observed if found == 2 or scored is None else scored
-            yield AtRisk(found, account.outstanding.total, chance)
+            yield AtRisk(found, account.outstanding.lender, chance)

@@ -191,7 +191,7 @@ def test_all_that_is_lent_below_the_cut_off_is_counted_again_at_payout(either: C
     assert (full.status_code, "below the cut-off" in full.json()["detail"]) == (409, True)
     either.clock.move(days=30)
     rest = either.call("reader", "GET", f"/v1/loans/{loan}").json()["owed"]
-    assert either.repays(loan, "in-1", sum(rest.values())).status_code == 201
+    assert either.repays(loan, "in-1", rest["total"]).status_code == 201
     assert either.pays(third["id"], "pay-3").status_code == 201
 
 
