@@ -38,8 +38,6 @@ from lending.account.rows import Claim, DueRow, accrued, rows_of
 from lending.account.states import LoanStatus, next_loan_status
 from lending.errors import AccountError
 
-_RUNS = {LoanStatus.ACTIVE, LoanStatus.EXTENDED, LoanStatus.RESTRUCTURED}
-
 
 def opened(contract: LoanContract) -> Account:
     """A loan to which nothing has happened."""
@@ -120,8 +118,7 @@ def happened(events: Iterable[LoanEvent]) -> list[LoanEvent]:
 
 def _advanced(account: Account, day: date) -> Account:
     """The account at the end of ``day``, if nothing happens until then but time."""
-    settled = account.status is LoanStatus.SETTLED and any(row.open for row in account.rows)
-    if settled or account.status in _RUNS:
+    if account.status in {LoanStatus.ACTIVE, LoanStatus.EXTENDED, LoanStatus.RESTRUCTURED}:
         stops = {stop for row in account.rows for stop in (row.asks_on, row.due)}
         for stop in sorted(one for one in stops if account.day < one <= day):
             account = _passed(account, stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -78,16 +77,6 @@ def test_who_paid_the_lender_is_not_late_though_the_insurer_waits():
     assert label(owing, Definition(120), day(200)).performance == "good" and seasoned(owing).bad_on is None
     done = state(order, [disbursed(order), paid(30, 1_000), paid(50, 230)], day(200))
     assert (done.paid, done.held) == (Balances(principal=1_000, insurer=200), 30), "it is still collected"
-
-
-def test_what_is_held_meets_what_others_are_owed_later_though_the_lender_has_all():
-    order = replace(LOAN.order.alike(COMPONENTS[::-1]), by_due=False)
-    loan = contract((30, 500, 0, 0, (("platform", 7),)), order=order)
-    plan = Restructured(id="r", day=day(31), amount=500, dues=(ContractDue(day(60), 500, 0),))
-    events = [disbursed(loan), plan, Repaid(id="p", day=day(32), amount=500, prepays=True), paid(40, 3)]
-    before, done = (state(loan, events, day(number)) for number in (59, 60))
-    assert (before.status, before.held, before.outstanding) == (LoanStatus.SETTLED, 3, Balances(platform=7))
-    assert (done.paid.platform, done.held) == (3, 0)
 
 
 def test_a_guarantor_answers_for_the_lenders_claims_alone():
