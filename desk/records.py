@@ -209,8 +209,13 @@ def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:
         "release_hash": case.release_hash,
         "case_hash": decision.case_hash,
         "decided_at": decision.decided_at,
-        "explored": any(one.table == "exploration" and one.held for one in decision.trace),
+        "explored": explored(decision),
     }
+
+
+def explored(decision: Decision) -> bool:
+    """Whether it is of the slice below the cut-off."""
+    return any(one.table == "exploration" and one.held for one in decision.trace)
 
 
 def _offer_row(offer: LoanOffer) -> dict[str, Any]:
