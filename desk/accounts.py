@@ -6,7 +6,18 @@ from datetime import date, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from crypto.documents import canonical_json
 from desk.office import InHand
@@ -34,6 +45,7 @@ _EXPLORED = (
 )
 _LATER = decisions.alias("later")
 _STATUS = applications.c.status
+_OPEN = and_(_STATUS == ApplicationStatus.OFFERED, offers.c.valid_until >= bindparam("moment"))
 _RESERVED = (
     select(func.coalesce(func.sum(offers.c.amount), 0))
     .select_from(decisions)
@@ -41,11 +53,7 @@ _RESERVED = (
     .join(applications, applications.c.id == decisions.c.application)
     .where(
         decisions.c.explored.is_(True),
-        (ApplicationStatus.ACCEPTED.value == _STATUS)
-        | (
-            (ApplicationStatus.OFFERED.value == _STATUS)
-            & (offers.c.valid_until >= bindparam("moment"))
-        ),
+        or_(_STATUS == ApplicationStatus.ACCEPTED, _OPEN),
         ~exists().where(
             _LATER.c.application == decisions.c.application, _LATER.c.number > decisions.c.number
         ),
