@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -20,7 +21,9 @@ from sqlalchemy import (
 )
 
 from crypto.documents import canonical_json
-from desk.office import InHand
+from crypto.errors import SealError
+from desk.office import Desk, InHand
+from desk.records import opened_case
 from desk.states import ApplicationStatus
 from desk.storage.tables import (
     account_events,
@@ -35,6 +38,7 @@ from lending.account.balances import Account
 from lending.account.events import Corrected, LoanContract, LoanEvent
 from lending.account.fold import state
 from lending.account.records import contract_from, contract_record, event_from, record_of
+from lending.cases import Case
 from protocol.errors import Conflict, NotFound
 
 _OF_PERSON = select(loans).where(loans.c.pseudonym == bindparam("pseudonym"))
@@ -111,6 +115,38 @@ def explored_reserved(connection: Connection, moment: datetime) -> int:
     """Principal that is offered below the cut-off, fen: until the offer expires, is withdrawn or
     contested; once it is accepted, until it is paid out."""
     return int(connection.scalar(_RESERVED, {"moment": moment}) or 0)
+
+
+class LentCase(NamedTuple):
+    """A loan as it stood on a day, and what the machine's decision of its application rested on:
+    None where that is forgotten."""
+
+    loan: Row[Any]
+    account: Account
+    case: Case | None
+
+
+def lent_by(desk: Desk, day: date, model: str | None = None) -> Iterator[LentCase]:
+    """All loans that were paid out by a day, the oldest first.
+
+    Args:
+        model: only those that were decided by this one, by its hash.
+    """
+    statement = (
+        select(loans, applications.c.wrapped_key, decisions.c.sealed)
+        .join(applications, applications.c.id == loans.c.application)
+        .join(decisions, decisions.c.id == loans.c.application)
+        .where(loans.c.disbursed_on <= day, *([decisions.c.model_hash == model] if model else []))
+        .order_by(loans.c.number)
+    )
+    with desk.reading() as hand:
+        for row in hand.connection.execute(statement).all():
+            try:
+                key = desk.at_rest.of(row.application, row.wrapped_key)
+                case = opened_case(row.sealed, key)
+            except SealError:
+                case = None
+            yield LentCase(row, account_of(hand.connection, row, day), case)
 
 
 def etag_of(connection: Connection, loan: str) -> str:

@@ -32,7 +32,7 @@ Payer = Literal["borrower", "guarantor", "insurer", "lender"]
 new loan which repays this one."""
 
 
-class Charge(Protocol):
+class ChargedFee(Protocol):
     """A fee, and who gets it."""
 
     @property
@@ -51,7 +51,7 @@ class ScheduledDue(Protocol):
     @property
     def interest(self) -> int: ...
     @property
-    def charges(self) -> Sequence[Charge]: ...
+    def charges(self) -> Sequence[ChargedFee]: ...
 
 
 def head_of(payee: Payee) -> Head:
@@ -59,7 +59,7 @@ def head_of(payee: Payee) -> Head:
     return "fees" if payee == "lender" else payee
 
 
-def by_payee(charges: Iterable[Charge]) -> tuple[int, Others]:
+def by_payee(charges: Iterable[ChargedFee]) -> tuple[int, Others]:
     """What of these fees is the lender's, and what everybody else's."""
     found = Counter[Payee]()
     for one in charges:
