@@ -184,7 +184,7 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
         **decision_columns(made.case, decision) | dict(versions),
     )
     if decision.offer is not None:
-        hand.add(offers, decision=named, **_offer_row(decision.offer))
+        hand.add(offers, decision=named, **offer_columns(decision.offer))
     if (silent := made.silent) is not None:
         hand.add(
             silent_decisions,
@@ -218,7 +218,8 @@ def explored(decision: Decision) -> bool:
     return any(one.table == "exploration" and one.held for one in decision.trace)
 
 
-def _offer_row(offer: LoanOffer) -> dict[str, Any]:
+def offer_columns(offer: LoanOffer) -> dict[str, Any]:
+    """What stands in clear of an offer, for whoever accepts it."""
     cost = offer.cost
     return {
         "product": offer.product,

@@ -1,4 +1,4 @@
-"""Every benchmark can be started; with TAHINI_EFFORT=0.3 or more each runs, of next to nothing: its figures mean nothing."""
+"""Every benchmark can be started; with TAHINI_EFFORT=0.3 or more each runs, of next to nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_benchmark_runs(name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Whether it keeps its bars is not asked: an exit code of 1 with a report says that it does not."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *SMALL[name].split()]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode in {0, 1}, done.stderr[-2000:]
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     assert json.loads(done.stdout)

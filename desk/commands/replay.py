@@ -27,11 +27,12 @@ from desk.commands.challenge import SilentReplayed, replay_silent
 from desk.errors import ReplayEnded
 from desk.home import KEY_FILE, open_database
 from desk.office import MACHINE
-from desk.records import decision_columns, opened_record
+from desk.records import decision_columns, offer_columns, opened_record
 from desk.rulebook import NotKept, Rulebook
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
-from desk.storage.tables import applications, decisions
+from desk.storage.tables import applications, decisions, offers
+from lending.cases import LoanOffer
 from lending.policy.replay import replay as replay_one
 from lending.records import RecordError
 from naming.batches import end_with_caller
@@ -113,14 +114,21 @@ class Replaying:
             .where(applications.c.number.between(numbers.start, numbers.stop - 1))
             .order_by(applications.c.number, decisions.c.number)
         )
+        offered = (
+            select(offers)
+            .join(decisions, decisions.c.id == offers.c.decision)
+            .join(applications, applications.c.id == decisions.c.application)
+            .where(applications.c.number.between(numbers.start, numbers.stop - 1))
+        )
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
+            beside = {row.decision: row for row in connection.execute(offered)}
         found = Replayed()
         for row in rows:
-            self._again(row, found)
+            self._again(row, beside.get(row.id), found)
         return found
 
-    def _again(self, row: Row[Any], found: Replayed) -> None:
+    def _again(self, row: Row[Any], offered: Row[Any] | None, found: Replayed) -> None:
         if row.by != MACHINE:
             found.by_people += 1
             return
@@ -134,6 +142,7 @@ class Replaying:
             found.undone(_why(error))
             return
         differs = made.differs or _otherwise(row, decision_columns(made.case, made.decision))
+        differs = differs or _offered_otherwise(offered, made.decision.offer)
         if differs is None:
             found.same += 1
         else:
@@ -150,6 +159,14 @@ def _why(error: TahiniError) -> str:
 def _otherwise(row: Row[Any], columns: Mapping[str, Any]) -> str | None:
     """What stands in clear beside the decision, and is not what it says."""
     return next((name for name, one in columns.items() if getattr(row, name) != one), None)
+
+
+def _offered_otherwise(row: Row[Any] | None, offer: LoanOffer | None) -> str | None:
+    """What is accepted and paid out is what stands in clear."""
+    if row is None or offer is None:
+        return None if row is None and offer is None else "offer"
+    name = _otherwise(row, offer_columns(offer))
+    return None if name is None else f"offer.{name}"
 
 
 def replay(

@@ -11,6 +11,7 @@ from support.counter import Counter, pseudonym
 from desk import accounts
 from desk.accounts import explored_outstanding, explored_reserved
 from desk.storage.tables import applications, settled_loans
+from protocol.errors import StorageFailed
 
 ONE = 500_000
 
@@ -110,3 +111,11 @@ def test_a_settled_loan_is_folded_no_more_and_a_correction_brings_it_back(
     wrong = desk.call("servicing", "POST", f"/v1/loans/{loan}/corrections", {"event": "c-1", "corrects": "in-1"})
     assert wrong.status_code == 201, wrong.text
     assert settled(desk) == [] and owed(desk) == 2 * ONE
+
+
+def test_a_database_of_other_tables_is_refused_in_a_sentence(desk: Counter):
+    """The number says which there are: it changes with them, without anybody thinking of it."""
+    with desk.desk.transactions.database.write() as connection:
+        connection.exec_driver_sql("UPDATE desk_schema SET version = 1")
+    with pytest.raises(StorageFailed, match=r"other tables \(1\).*no release has had desks yet.*tahini desk init"):
+        desk.desk.transactions.database.check()
