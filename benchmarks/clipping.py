@@ -81,7 +81,7 @@ def opacus_epoch(rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:
 
 
 def batches_of(rows: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    return zip(rows.split(BATCH), labels.split(BATCH), strict=True)
+    return zip(torch.split(rows, BATCH), torch.split(labels, BATCH), strict=True)
 
 
 def plain_step(model: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> Callable[[], int]:

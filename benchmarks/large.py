@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -41,12 +41,15 @@ from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.cutting import make_binning
 from credit.features import FeatureSchema, schema_from
+from credit.grid import Grid
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
 from credit.whitening import whitening
+from law.bases import LegalBasis
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 from privacy.moments import second_moments
+from protocol.coverage import needs_of
 
 NUMBERS, WHOLE, CATEGORIES, SENSITIVE, CONTRIBUTORS = 30, 8, 2, 4, 5
 DESCRIPTION = (
@@ -56,18 +59,18 @@ T = TypeVar("T")
 
 
 def schema() -> FeatureSchema:
-    number = {"kind": "number", "low": 0}
+    number: dict[str, Any] = {"kind": "number", "low": 0}
     sensitive = {"category": "income", "sensitivity": "sensitive"}
     whole = {"kind": "integer", "category": "repayment", "low": 0}
     code = {"kind": "category", "category": "bureau", "values": ["a", "b", "c", "d", "e"]}
-    features = [
+    features: list[dict[str, Any]] = [
         *({"name": f"n{i}", **number, **sensitive} for i in range(SENSITIVE)),
         *({"name": f"n{i}", **number, "category": "bureau"} for i in range(SENSITIVE, NUMBERS)),
         *({"name": f"w{i}", **whole} for i in range(WHOLE)),
         *({"name": f"c{i}", **code} for i in range(CATEGORIES)),
     ]
     stated = [{**one, "source": one["name"], "relevance": "made up"} for one in features]
-    about = {"name": "large", "target": "bad", "outcomes_since": date.today()}
+    about: dict[str, Any] = {"name": "large", "target": "bad", "outcomes_since": date.today()}
     return schema_from(about | {"features": stated}, "benchmark")
 
 
@@ -112,9 +115,11 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     features = schema()
     source = MappedSource.load(home)
     members = timed(report, "people", lambda: sorted(source.people()))
-    consenting = np.arange(len(members)) % 10 != 0
-    anywhere = UseLimits.of(members, {})
-    admission = Admission(features, datetime.now(UTC), consenting, anywhere, anywhere)
+    needs = needs_of(features.model_dump(mode="json"), False, LegalBasis.PIPL_CONSENT)
+    patterns = (frozenset(needs.of("sensitive")), frozenset[str]())
+    hidden = (np.arange(len(members)) % 10 != 0).astype(np.int32)  # a tenth hides the sensitive
+    limits = dict.fromkeys(needs.consents, UseLimits.of(members, {}))
+    admission = Admission(features, datetime.now(UTC), needs, hidden, patterns, limits)
     kinds = (ReleaseKind.HISTOGRAM, ReleaseKind.GRAM, ReleaseKind.GRADIENT)
     plan = Mechanism(
         kind="distributed",
@@ -139,7 +144,7 @@ def child(home: Path, moments: bool) -> dict[str, float]:
 
     counted = task_of(features, "scorecard", plan, 0, Question(kinds[0]))
     histogram = released(0, Question(kinds[0]))
-    binning = make_binning(counted.grid, histogram, counted.noise_std(CONTRIBUTORS), plan.bins)
+    binning = make_binning(Grid(features), histogram, counted.noise_std(CONTRIBUTORS), plan.bins)
     width = sum(len(bins.frequency) for bins in binning.features) + 1
     matrix = np.eye(width)
     if moments:

@@ -18,7 +18,7 @@ import httpx
 
 from ops.processes import free_port
 
-Request = tuple[bytes, Callable[[bytes], None]]
+Request = tuple[bytes, Callable[[bytes], object]]
 """What is sent, and what looks at the body of the answer."""
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 import lightgbm
 import numpy as np
@@ -25,6 +26,7 @@ import torch
 
 from benchmarks.report import machine, mean_and_deviation, parser, show
 from credit.features import FeatureSchema
+from credit.kinds import Kind
 from credit.learning import Learner
 from credit.metrics import auc, ece
 from credit.planning import Training, plan_mechanism
@@ -70,7 +72,8 @@ def training_of(name: str, lenders: int) -> Training:
             return Training("scorecard", lenders, collusion_bound=lenders // 2)
         case "local":
             return Training("scorecard", lenders, kind="local")
-        case kind:
+        case _:
+            kind = next(one for one in get_args(Kind) if one == name)
             return Training(kind, lenders, collusion_bound=0)
 
 
@@ -140,7 +143,7 @@ def main() -> None:
         sets = {"bloan": default_loans()}
         if TAIWAN.exists():
             sets = {"taiwan": read_loans(TAIWAN, "target", None, None)} | sets
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, loans in sets.items():
         runs = []
         for seed in chosen.seeds:

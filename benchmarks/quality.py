@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import mean_and_deviation, parser, show
 
 
-def run(seed: int, passed_on: list[str]) -> dict[str, object]:
+def run(seed: int, passed_on: list[str]) -> dict[str, Any]:
     """One demo; returns its report."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "report.json"
@@ -29,11 +30,11 @@ def run(seed: int, passed_on: list[str]) -> dict[str, object]:
         done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
         if done.returncode:
             sys.exit(done.stderr)
-        report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         return report
 
 
-def figures(report: dict) -> dict[str, float]:
+def figures(report: dict[str, Any]) -> dict[str, float]:
     alone = report["auc"]["alone"].values()
     consortium = report["auc"]["consortium"]
     return {

@@ -62,7 +62,7 @@ def flowers(vectors: list[np.ndarray]) -> float:
     seeds = [os.urandom(32) for _ in range(count)]
     floats = [vector / 2.0**20 for vector in vectors]
     started = time.perf_counter()
-    total = None
+    total: list[np.ndarray] = []
     for me in range(count):
         quantized = quantize([floats[me]], CLIPPING_RANGE, TARGET_RANGE)
         quantized = parameters_addition(quantized, pseudo_rand_gen(seeds[me], MOD_RANGE, shape))
@@ -74,7 +74,7 @@ def flowers(vectors: list[np.ndarray]) -> float:
                 combine = parameters_addition if me > other else parameters_subtraction
                 quantized = combine(quantized, mask)
         masked = parameters_mod(quantized, MOD_RANGE)
-        total = masked if total is None else parameters_addition(total, masked)
+        total = parameters_addition(total, masked) if total else masked
     for seed in seeds:
         total = parameters_subtraction(total, pseudo_rand_gen(seed, MOD_RANGE, shape))
     parameters_mod(total, MOD_RANGE)

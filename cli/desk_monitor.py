@@ -69,7 +69,7 @@ def monitor(
         beside = challengers(desk, definition, day)
     if as_json:
         told = {**asdict(found), "alarm": found.alarm, "portfolio": book, "challengers": beside}
-        say(orjson.loads(orjson.dumps(told)), True)  # days as text
+        say(orjson.loads(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)), True)  # days as text
     else:
         _tell_model(found)
         _tell_loans(book)
@@ -116,16 +116,16 @@ def _tell_model(found: Watched) -> None:
         typer.echo(f"of {young.people} who are not mature yet, if the model is right: {bad}")
 
 
-def _tell_loans(book: PortfolioSeen) -> None:
-    if not book.loans:
+def _tell_loans(lent: PortfolioSeen) -> None:
+    if not lent.book.loans:
         return
-    table = Table("a month", "a month later", "loans", "share", title=f"{book.loans} loans")
-    for one in book.rolls:
+    table = Table("a month", "a month later", "loans", "share", title=f"{lent.book.loans} loans")
+    for one in lent.rolls:
         table.add_row(one.before, one.after, str(one.loans), _share(one.rate))
     Console().print(table)
-    late = {one.month: one for one in book.first_payments}
+    late = {one.month: one for one in lent.first_payments}
     table = Table("paid out", "loans", "age", "bad by then", "first due 30 days late")
-    for vintage in book.vintages:
+    for vintage in lent.book.vintages:
         newest = vintage.curve[-1] if vintage.curve else None
         first = late.get(vintage.month)
         table.add_row(
@@ -136,11 +136,11 @@ def _tell_loans(book: PortfolioSeen) -> None:
             _share(None if first is None else first.late),
         )
     Console().print(table)
-    typer.echo(f"bad, of those who were 30 days late: {_share(book.late_turned_bad)}")
-    if book.expected is not None:
-        low, high = shown(book.expected.low), shown(book.expected.high)
-        typer.echo(f"expected loss: {shown(book.expected.loss)} ({low} to {high})")
-        for part in book.expected.stages:
+    typer.echo(f"bad, of those who were 30 days late: {_share(lent.late_turned_bad)}")
+    if lent.expected is not None:
+        low, high = shown(lent.expected.low), shown(lent.expected.high)
+        typer.echo(f"expected loss: {shown(lent.expected.loss)} ({low} to {high})")
+        for part in lent.expected.stages:
             owed, loss = shown(part.exposure), shown(part.loss)
             typer.echo(f"  stage {part.stage}: {part.loans} loans, {owed} owed, {loss} expected")
 

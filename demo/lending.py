@@ -8,9 +8,7 @@ everybody.
 
 from __future__ import annotations
 
-import shutil
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,47 +23,31 @@ import numpy as np
 import pandas as pd
 
 from clients.home import Node
-from clients.models import MODELS_FOLDER, KeptModel
 from credit.features import date_columns
-from crypto.keys import SigningKey, write_secret
+from crypto.keys import write_secret
 from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
+from demo.desk_homes import CUT_OFF, TIMEZONE, fill_home, released_scorer
 from demo.errors import DemoError
 from demo.processes import Process, running, wait_until_ready
 from demo.result import Lent, LoanApplied, ProgressView, Scenario, Settings, TrainingResult
 from demo.scoring_notice import make_scoring_notice
 from desk.callers import CallerRole, DeskCaller, add_caller
-from desk.described import SOURCES_FILE
-from desk.home import DeskSettings, create_desk, open_database
+from desk.home import open_database
 from desk.office import Transactions
-from desk.released import (
-    FAMILIES_FILE,
-    POLICIES,
-    PRODUCTS,
-    REASONS_FILE,
-    REFERENCE_FILE,
-    read_scorer,
-    reference_json,
-)
 from law.categories import DataCategory
-from lending.policy.document import PolicyDocument
-from lending.score.reasons import just_above
 from lending.score.scorer import Scorer
 from ops.processes import free_port
 from protocol.client.borrowers import BorrowerClient
-from protocol.client.lenders import LenderClient
 from protocol.consents import Action
 from protocol.receipts import verify_kept
 from protocol.schema import now
 
-KEPT = Path(__file__).with_name("desk_home")
-"""Products, sources and words of the demo's desk."""
-POLICY = Path(__file__).with_name("policy.toml")
 CUSTOMERS_FILE = "customers.parquet"
 FEATURES = ("rev", "age", "income", "debrate", "due30", "due60", "due90", "loan_num")
 """Of demo/loans.toml."""
 PRODUCT, AMOUNT, TERM_DAYS = "monthly-12", 300_000, 365
-CUT_OFF, GREY, CLEAR = 600, 610, 660
+GREY, CLEAR = 610, 660
 LIGHT = 0.3
 """Share of income that goes to other debts, so that affordability decides nothing here."""
 CATEGORIES = (
@@ -76,7 +58,6 @@ CATEGORIES = (
     DataCategory.IDENTITY,
 )
 RECEIPT_TIMEOUT_S = 60.0
-TIMEZONE = "Asia/Shanghai"
 
 
 @dataclass(frozen=True)
@@ -98,12 +79,11 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
     founded, lender = scenario.founded, scenario.campaign.lenders[0]
     view.begin(f"Open a lending desk at {lender}")
     node = Node.open(founded.node_home(lender))
-    with node.connected(LenderClient) as client:
-        kept = KeptModel.fetch(client, scenario.campaign.sha256)
-    kept.write(node.home / MODELS_FOLDER / scenario.campaign.sha256)
-    scorer, _ = read_scorer(node, scenario.campaign.sha256, now().date())
     people, loans = customers_of(scenario, lender)
-    home = _desk(scenario, node, scorer, facts_of(people, loans))
+    home = scenario.settings.workspace / "desk"
+    fill_home(home, scenario, node)
+    write_secret(home / CUSTOMERS_FILE, facts_of(people, loans).to_parquet())
+    scorer = released_scorer(scenario, node)
     tokens = _callers(home)
     view.end("the model of the consortium, a signed policy, two products, five sources")
 
@@ -152,38 +132,6 @@ def facts_of(people: list[DemoBorrower], loans: pd.DataFrame) -> pd.DataFrame:
         monthly_income=income,
         monthly_obligations=(loans["income"] * 100 * share).round().astype("Int64"),
     )
-
-
-def _desk(scenario: Scenario, node: Node, scorer: Scorer, customers: pd.DataFrame) -> Path:
-    """A desk's home as its lender's risk officer fills it."""
-    home = scenario.settings.workspace / "desk"
-    risk = SigningKey.generate()
-    campaign = scenario.campaign.sha256
-    create_desk(
-        home,
-        DeskSettings(
-            node=node.home.resolve(),
-            risk_key=risk.public.text,
-            model=campaign,
-            timezone=TIMEZONE,
-            reading_seconds=0,  # nobody reads here
-        ),
-    )
-    for name in ("monthly-12.toml", "daily-30.toml"):
-        shutil.copy(KEPT / name, home / PRODUCTS / name)
-    for name in (SOURCES_FILE, REASONS_FILE, FAMILIES_FILE):
-        shutil.copy(KEPT / name, home / name)
-    policy = PolicyDocument.model_validate(tomllib.loads(POLICY.read_text(encoding="utf-8")))
-    (home / POLICIES / f"{policy.id}-{policy.version}.jws").write_text(
-        policy.sign(risk), encoding="utf-8"
-    )
-    # of people who belong to nobody in the consortium
-    sample = scorer.bins(scenario.split.hold_out).tolist()
-    reference = just_above((scorer.scored(one) for one in sample), CUT_OFF)
-    said = reference_json(reference, scorer.model_sha256)
-    (home / REFERENCE_FILE).write_text(said, encoding="utf-8")
-    write_secret(home / CUSTOMERS_FILE, customers.to_parquet())
-    return home
 
 
 def _callers(home: Path) -> dict[CallerRole, str]:

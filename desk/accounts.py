@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from crypto.documents import canonical_json
-from desk.office import InHand
-from desk.storage.tables import account_events, decisions, loans
+from crypto.errors import SealError
+from desk.office import Desk, InHand
+from desk.records import opened_case, usable_key
+from desk.states import ApplicationStatus
+from desk.storage.tables import (
+    account_events,
+    applications,
+    decisions,
+    loans,
+    offers,
+    outbox,
+    settled_loans,
+)
 from lending.account.balances import Account
-from lending.account.events import LoanContract, LoanEvent
+from lending.account.events import Corrected, LoanContract, LoanEvent
 from lending.account.fold import state
 from lending.account.records import contract_from, contract_record, event_from, record_of
+from lending.cases import Case
 from protocol.errors import Conflict, NotFound
 
 _OF_PERSON = select(loans).where(loans.c.pseudonym == bindparam("pseudonym"))
 _EXPLORED = (
     select(loans)
     .join(decisions, decisions.c.id == loans.c.decision)
-    .where(decisions.c.explored.is_(True))
+    .where(decisions.c.explored.is_(True), ~exists().where(settled_loans.c.loan == loans.c.id))
+)
+_LATER = decisions.alias("later")
+_STATUS = applications.c.status
+_OPEN = and_(_STATUS == ApplicationStatus.OFFERED, offers.c.valid_until >= bindparam("moment"))
+_RESERVED = (
+    select(func.coalesce(func.sum(offers.c.amount), 0))
+    .select_from(decisions)
+    .join(offers, offers.c.decision == decisions.c.id)
+    .join(applications, applications.c.id == decisions.c.application)
+    .where(
+        decisions.c.explored.is_(True),
+        or_(_STATUS == ApplicationStatus.ACCEPTED, _OPEN),
+        ~exists().where(
+            _LATER.c.application == decisions.c.application, _LATER.c.number > decisions.c.number
+        ),
+        ~exists().where(outbox.c.application == decisions.c.id, outbox.c.refused.is_not(None)),
+    )
 )
 
 
@@ -64,9 +105,48 @@ def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
 
 
 def explored_outstanding(connection: Connection, day: date) -> int:
-    """Principal that is owed on loans below the cut-off (policy: ``Exploration``), fen."""
+    """Principal that is owed on loans below the cut-off (policy: ``Exploration``), fen. Those that
+    are settled are not looked at: what is lent there is little, and of all years much."""
     rows = connection.execute(_EXPLORED).all()
     return sum(account_of(connection, row, day).outstanding.principal for row in rows)
+
+
+def explored_reserved(connection: Connection, moment: datetime) -> int:
+    """Principal that is offered below the cut-off, fen: until the offer expires, is withdrawn or
+    contested; once it is accepted, until it is paid out."""
+    return int(connection.scalar(_RESERVED, {"moment": moment}) or 0)
+
+
+class LentCase(NamedTuple):
+    """A loan as it stood on a day, and what the machine's decision of its application rested on:
+    None where that is forgotten."""
+
+    loan: Row[Any]
+    account: Account
+    case: Case | None
+
+
+def lent_by(desk: Desk, day: date, model: str | None = None) -> Iterator[LentCase]:
+    """All loans that were paid out by a day, the oldest first.
+
+    Args:
+        model: only those that were decided by this one, by its hash.
+    """
+    statement = (
+        select(loans, usable_key(), decisions.c.sealed)
+        .join(applications, applications.c.id == loans.c.application)
+        .join(decisions, decisions.c.id == loans.c.application)
+        .where(loans.c.disbursed_on <= day, *([decisions.c.model_hash == model] if model else []))
+        .order_by(loans.c.number)
+    )
+    with desk.reading() as hand:
+        for row in hand.connection.execute(statement).all():
+            try:
+                key = desk.at_rest.of(row.application, row.wrapped_key)
+                case = opened_case(row.sealed, key)
+            except SealError:
+                case = None
+            yield LentCase(row, account_of(hand.connection, row, day), case)
 
 
 def etag_of(connection: Connection, loan: str) -> str:
@@ -97,7 +177,7 @@ def book(
             raise Conflict(f"event {event.id} was booked before, as something else")
         return False
     before = events_of(hand.connection, loan.id)
-    state(_contract(loan), [*before, event], event.day)
+    account = state(_contract(loan), [*before, event], event.day)
     hand.connection.execute(
         insert(account_events).values(
             loan=loan.id,
@@ -111,4 +191,15 @@ def book(
             body=body,
         )
     )
+    _note_settled(hand.connection, account, event)
     return True
+
+
+def _note_settled(connection: Connection, account: Account, event: LoanEvent) -> None:
+    """Only a correction lets a loan be owed again that was settled."""
+    mine = settled_loans.c.loan == account.contract.id
+    if isinstance(event, Corrected):
+        connection.execute(delete(settled_loans).where(mine))
+    if account.settled_on is not None and connection.scalar(select(exists().where(mine))) is False:
+        row = {"loan": account.contract.id, "settled_on": account.settled_on}
+        connection.execute(insert(settled_loans).values(row))

@@ -195,7 +195,7 @@ def write_decision(hand: InHand, made: StoredDecision, number: int, key: Applica
         **decision_columns(made.case, decision) | version_columns(made),
     )
     if decision.offer is not None:
-        hand.add(offers, decision=named, **_offer_row(decision.offer))
+        hand.add(offers, decision=named, **offer_columns(decision.offer))
     if (silent := made.silent) is not None:
         hand.add(
             silent_decisions,
@@ -225,11 +225,17 @@ def decision_columns(case: Case, decision: Decision) -> dict[str, Any]:
         "release_hash": case.release_hash,
         "case_hash": decision.case_hash,
         "decided_at": decision.decided_at,
-        "explored": any(one.table == "exploration" and one.held for one in decision.trace),
+        "explored": explored(decision),
     }
 
 
-def _offer_row(offer: LoanOffer) -> dict[str, Any]:
+def explored(decision: Decision) -> bool:
+    """Whether it is of the slice below the cut-off."""
+    return any(one.table == "exploration" and one.held for one in decision.trace)
+
+
+def offer_columns(offer: LoanOffer) -> dict[str, Any]:
+    """What stands in clear of an offer, for whoever accepts it."""
     cost = offer.cost
     return {
         "product": offer.product,

@@ -43,8 +43,10 @@ def kept_by_policy(
     today: date,
 ) -> dict[str, Fact]:
     """These facts, but for what is too old by what a policy declares of them: five years without a
-    word (:data:`credit.features.RETENTION_DAYS`), for what has a day.
+    word (:data:`credit.features.RETENTION_DAYS`).
 
+    What has no day and is asked for none is how it stands on the day on which it is asked, and is
+    dated so: nothing that a decision rests on is without a day.
     ``observed_on`` of an adverse one is the day on which the behaviour ended.
     """
     limit = adverse_days([jurisdiction], today)
@@ -85,7 +87,7 @@ def _by_rule(fact: Fact, rule: DeclaredFact, limit: int | None, today: date) -> 
     if fact.observed_on is None:
         asked_for = rule.adverse or rule.keep_days is not None
         says_none = rule.clean is not None and fact.value == rule.clean
-        return gone if asked_for and not says_none else fact
+        return gone if asked_for and not says_none else replace(fact, observed_on=today)
     if fact.observed_on >= today - timedelta(days=days):
         return fact
     return gone if rule.clean is None else replace(fact, value=rule.clean)

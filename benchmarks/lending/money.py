@@ -149,8 +149,8 @@ def times(seed: int, repetitions: int) -> dict[str, float]:
     """Twelve monthly dues with a guarantee fee."""
     rng = random.Random(seed)
     product = random_product(rng)
-    fee = {"code": "guarantee", "en": "Guarantee", "zh": "担保费", "payee": "guarantor"}
-    fee |= {"method": "of-balance", "value": 1_000, "when": "each-due"}
+    who = {"code": "guarantee", "en": "Guarantee", "zh": "担保费", "payee": "guarantor"}
+    fee = {**who, "method": "of-balance", "value": 1_000, "when": "each-due"}
     changes = {"kind": "annuity", "dues": "monthly", "terms": MONTHLY, "fees": [fee]}
     whole = {"rounding": "half-up", "day_count": "ACT/365F"}
     product = Product.model_validate(product.model_dump() | changes | whole)

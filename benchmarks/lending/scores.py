@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.features import FeatureSchema, schema_from
 from credit.grid import Grid
+from credit.kinds import Kind
 from credit.models import KNOTS, CreditModel
 from credit.scaling import score
 from lending import Scorer
 from lending.law.features import LawOfDay
-from lending.score.reasons import just_above, nearest, reasons
+from lending.score.reasons import Direction, just_above, nearest, reasons
 from lending.score.sql import score_sql
 
 UNDER = LawOfDay(("CN",), date(2026, 11, 28))
@@ -71,11 +73,12 @@ def people(count: int, seed: int) -> pd.DataFrame:
         table[f"n{at}"] = np.where(gone, np.nan, generator.lognormal(3, 1 + at / 6, count))
     for at in range(CATEGORIES):
         drawn = generator.choice([*CODES, "6"], count).astype(object)
-        table[f"c{at}"] = np.where(generator.random(count) < 0.1, None, drawn)
+        drawn[generator.random(count) < 0.1] = None
+        table[f"c{at}"] = drawn
     return pd.DataFrame(table)
 
 
-def made(kind: str, seed: int = 0) -> CreditModel:
+def made(kind: Kind, seed: int = 0) -> CreditModel:
     """A model with random weights on bins of random people."""
     generator, table = np.random.default_rng(seed), people(20_000, 1)
     labels = (generator.random(len(table)) < 0.1).astype(np.int64)
@@ -120,17 +123,26 @@ def timed(act: Callable[[], Any]) -> tuple[Any, float]:
     return act(), time.process_time() - begun
 
 
+def _all(acts: list[Callable[[], Any]]) -> None:
+    for act in acts:
+        act()
+
+
 def microseconds(acts: Iterator[Callable[[], Any]]) -> tuple[float, float]:
     """CPU time of one of many: the median of batches and the best batch."""
     batches = []
     for _ in range(BATCHES):
         some = [next(acts) for _ in range(IN_A_BATCH)]
-        _, seconds = timed(lambda some=some: [act() for act in some])
+        _, seconds = timed(partial(_all, some))
         batches.append(seconds / IN_A_BATCH * 1e6)
     return statistics.median(batches), min(batches)
 
 
-def compare(kind: str, count: int, url: str) -> dict[str, float]:
+def _by_model(model: CreditModel, table: pd.DataFrame) -> Scores:
+    return score(model.probability(table))
+
+
+def compare(kind: Kind, count: int, url: str) -> dict[str, float]:
     """Mismatches of one kind of model, and how many people a second each way scores."""
     model = made(kind)
     scorer = Scorer.of(model, "0" * 64, UNDER)
@@ -140,9 +152,9 @@ def compare(kind: str, count: int, url: str) -> dict[str, float]:
     with psycopg.connect(url) as connection:
         while done < count:
             table = people(min(CHUNK, count - done), 100 + done)
-            expected, seconds = timed(lambda table=table: score(model.probability(table)))
+            expected, seconds = timed(partial(_by_model, model, table))
             spent["model"] += seconds
-            shown, seconds = timed(lambda table=table: scorer.scores(table))
+            shown, seconds = timed(partial(scorer.scores, table))
             spent["look_ups"] += seconds
             found = (
                 shown,
@@ -159,12 +171,12 @@ def compare(kind: str, count: int, url: str) -> dict[str, float]:
 def one_by_one() -> dict[str, float]:
     """A scorecard's score, reasons and counterfactual of one person, in plain Python."""
     scorer = Scorer.of(made("scorecard"), "0" * 64, UNDER)
-    rows = people(2_000, 5).to_dict("records")
+    rows: list[dict[str, Any]] = people(2_000, 5).to_dict("records")  # type: ignore[assignment]
     sample = [scorer.score(row) for row in rows]
     cut_off = int(np.median([one.score for one in sample]))
     mean = just_above(sample, cut_off)
     families = {f"n{at}": f"family {at // 3}" for at in range(NUMBERS)}
-    changeable = dict.fromkeys((f"n{at}" for at in range(0, NUMBERS, 2)), "any")
+    changeable: dict[str, Direction] = {f"n{at}": "any" for at in range(0, NUMBERS, 2)}
     below = [row for row, one in zip(rows, sample, strict=True) if one.score < cut_off]
 
     def cycle(things: list[Any]) -> Iterator[Any]:
@@ -173,15 +185,15 @@ def one_by_one() -> dict[str, float]:
 
     found: dict[str, float] = {}
     found["score_us"], found["score_best_us"] = microseconds(
-        (lambda row=row: scorer.score(row)) for row in cycle(rows)
+        partial(scorer.score, row) for row in cycle(rows)
     )
     found["reasons_us"], found["reasons_best_us"] = microseconds(
-        (lambda one=one: reasons(one, mean, families)) for one in cycle(sample)
+        partial(reasons, one, mean, families) for one in cycle(sample)
     )
     spent = []
     for row in below[:200]:
         bins = scorer.look_up.bins(row, frozenset())
-        _, seconds = timed(lambda bins=bins: nearest(scorer.look_up, bins, changeable, cut_off))
+        _, seconds = timed(partial(nearest, scorer.look_up, bins, changeable, cut_off))
         spent.append(seconds * 1e3)
     found["counterfactual_ms"], found["counterfactual_worst_ms"] = (
         statistics.median(spent),

@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from desk.api.loans import Servicing, loan_shown
-from desk.api.shared import Commanded, DeskBody, DeskId, EventId, Fen, IfMatch, TheDesk, refusals
+from desk.api.loans import OF_LOAN, OfLoan
+from desk.api.shared import DeskBody, EventId, Fen, refusals
 from desk.commands.correct import Instead, Reversal, correct, refund
-from desk.commands.repay import BackReason, Booking, Received
+from desk.commands.repay import BackReason, Received
 from desk.commands.restructure import Plan, restructure
+from lending.account.allocation import THIRD_PARTIES
 from lending.account.events import ContractDue
 
 router = APIRouter(tags=["loans"])
@@ -26,10 +27,21 @@ Booked = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/inste
 
 
 class PlannedDue(DeskBody):
+    """``fees``: the lender's; then what others get."""
+
     due: date
     principal: NoneOrFen
     interest: NoneOrFen
     fees: NoneOrFen = 0
+    guarantor: NoneOrFen = 0
+    insurer: NoneOrFen = 0
+    platform: NoneOrFen = 0
+
+    @property
+    def contractual(self) -> ContractDue:
+        asked = ((who, getattr(self, who)) for who in THIRD_PARTIES)
+        others = tuple((who, amount) for who, amount in asked if amount)
+        return ContractDue(self.due, self.principal, self.interest, self.fees, others)
 
 
 class NewRestructuring(DeskBody):
@@ -62,52 +74,31 @@ class NewCorrection(DeskBody):
     reason: BackReason | None = None
 
 
-@router.post("/v1/loans/{loan}/restructurings", responses=refusals(404, 409, 412), status_code=201)
-def post_restructuring(
-    loan: DeskId,
-    body: NewRestructuring,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@router.post(OF_LOAN + "restructurings", responses=refusals(404, 409, 412), status_code=201)
+def post_restructuring(body: NewRestructuring, change: OfLoan) -> Response:
     """Another plan for a borrower in difficulty, under the cap over the whole life: forborne,
     watched, and the contractual clock runs on."""
-    dues = tuple(
-        ContractDue(one.due, one.principal, one.interest, one.fees) for one in body.schedule
-    )
-    booking = Booking(caller.name, if_match, command.once(caller))
-    new = restructure(desk, loan, Plan(body.event, body.on, dues), booking)
-    return loan_shown(desk, loan, (201, not new))
+    dues = tuple(one.contractual for one in body.schedule)
+    new = restructure(change.desk, change.loan, Plan(body.event, body.on, dues), change.booking())
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/refunds", responses=refusals(404, 409, 412), status_code=201)
-def post_refund(
-    loan: DeskId,
-    body: NewRefund,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@router.post(OF_LOAN + "refunds", responses=refusals(404, 409, 412), status_code=201)
+def post_refund(body: NewRefund, change: OfLoan) -> Response:
     """Book that money which is held, and owed to nobody, went back to who paid it."""
     paid = Received(body.event, body.amount, body.on)
-    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
-    new = refund(desk, loan, paid, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = refund(change.desk, change.loan, paid, change.booking(body.reason))
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/corrections", responses=refusals(404, 409, 412), status_code=201)
-def post_correction(
-    loan: DeskId,
-    body: NewCorrection,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@router.post(OF_LOAN + "corrections", responses=refusals(404, 409, 412), status_code=201)
+def post_correction(body: NewCorrection, change: OfLoan) -> Response:
     """Take back a repayment, a recovery or a refund that was booked wrongly, from today on."""
     right = None if body.instead is None else Instead(body.instead.amount, body.instead.on)
-    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
-    new = correct(desk, loan, Reversal(body.event, body.corrects, right), booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = correct(
+        change.desk,
+        change.loan,
+        Reversal(body.event, body.corrects, right),
+        change.booking(body.reason),
+    )
+    return change.shown(new)

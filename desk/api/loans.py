@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy import select
@@ -15,6 +17,7 @@ from desk.api.shared import (
     Commanded,
     Cursor,
     DeskBody,
+    DeskCommand,
     DeskId,
     EventId,
     Fen,
@@ -31,13 +34,17 @@ from desk.callers import CallerRole, DeskCaller
 from desk.commands.disburse import Payment, disburse
 from desk.commands.extend import extend
 from desk.commands.repay import BackReason, Booking, Received, happen, repay
+from desk.office import Desk
 from desk.storage.tables import account_events, loans
+from lending.account.allocation import COMPONENTS, THIRD_PARTIES, Component, Payee
 from lending.account.balances import Account
 from lending.account.events import ChargedOff, GraceGranted, Recovered, Waived
+from lending.account.rows import Balances
 from lending.policy.pricing import Extending
 from protocol.cursors import cursor_of, position
 
 router = APIRouter(tags=["loans"])
+OF_LOAN = "/v1/loans/{loan}/"
 Servicing = Annotated[DeskCaller, only(CallerRole.SERVICING)]
 Anybody = Annotated[DeskCaller, only(*CallerRole)]
 AsOf = Annotated[date | None, Query(description="At the end of which day; today if left out.")]
@@ -81,10 +88,13 @@ class NewExtension(DeskBody):
 
 
 class NewWaiver(DeskBody):
+    """``payee``: of fees, whoever lets go of theirs."""
+
     event: EventId
     on: date
     amount: Fen
-    component: Literal["penalty", "fees", "interest", "principal"]
+    component: Component
+    payee: Payee = "lender"
     in_difficulty: bool = False
 
 
@@ -100,6 +110,38 @@ class NewRecovery(DeskBody):
     on: date
     payer: Literal["borrower", "guarantor", "insurer", "lender"] = "borrower"
     reason: BackReason | None = None
+
+
+@dataclass(frozen=True)
+class LoanChange:
+    """A request that something is booked on a loan, whatever it is."""
+
+    desk: Desk
+    loan: str
+    caller: DeskCaller
+    command: DeskCommand
+    if_match: str | None
+
+    def booking(self, reason: BackReason | None = None) -> Booking:
+        """Raises Malformed: the Idempotency-Key is none."""
+        return Booking(self.caller.name, self.if_match, self.command.once(self.caller), reason)
+
+    def shown(self, new: bool) -> Response:
+        return loan_shown(self.desk, self.loan, (201, not new))
+
+
+async def _change(
+    loan: DeskId,
+    desk: TheDesk,
+    caller: Servicing,
+    command: Commanded,
+    if_match: IfMatch = None,
+) -> LoanChange:
+    return LoanChange(desk, loan, caller, command, if_match)
+
+
+OfLoan = Annotated[LoanChange, Depends(_change)]
+of_loan = partial(router.post, responses=refusals(404, 409, 412), status_code=201)
 
 
 @router.post(
@@ -170,107 +212,61 @@ def get_events(loan: DeskId, desk: TheDesk, caller: Anybody) -> WholeList:
     return WholeList(items=items)
 
 
-@router.post("/v1/loans/{loan}/repayments", responses=refusals(404, 409, 412), status_code=201)
-def post_repayment(
-    loan: DeskId,
-    body: NewRepayment,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "repayments")
+def post_repayment(body: NewRepayment, change: OfLoan) -> Response:
     """Book money that came; the same event again changes nothing."""
     received = Received(body.event, body.amount, body.on, body.payer, body.prepays)
-    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
-    new = repay(desk, loan, received, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = repay(change.desk, change.loan, received, change.booking(body.reason))
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/graces", responses=refusals(404, 409, 412), status_code=201)
-def post_grace(
-    loan: DeskId,
-    body: NewGrace,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "graces")
+def post_grace(body: NewGrace, change: OfLoan) -> Response:
     """Grant grace: the contractual clock runs on."""
     event = GraceGranted(
         id=body.event, day=body.on, until=body.until, in_difficulty=body.in_difficulty
     )
-    booking = Booking(caller.name, if_match, command.once(caller))
-    new = happen(desk, loan, body.on, lambda _: event, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = happen(change.desk, change.loan, body.on, lambda _: event, change.booking())
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/extensions", responses=refusals(404, 409, 412), status_code=201)
-def post_extension(
-    loan: DeskId,
-    body: NewExtension,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "extensions")
+def post_extension(body: NewExtension, change: OfLoan) -> Response:
     """Put off its end; asked for before it falls due, within product, law and cap."""
     asked = Extending(body.event, body.on, body.days, body.in_difficulty)
-    new = extend(desk, loan, asked, Booking(caller.name, if_match, command.once(caller)))
-    return loan_shown(desk, loan, (201, not new))
+    new = extend(change.desk, change.loan, asked, change.booking())
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/waivers", responses=refusals(404, 409, 412), status_code=201)
-def post_waiver(
-    loan: DeskId,
-    body: NewWaiver,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "waivers")
+def post_waiver(body: NewWaiver, change: OfLoan) -> Response:
     """Let go of a part of what is owed."""
     event = Waived(
         id=body.event,
         day=body.on,
         amount=body.amount,
         component=body.component,
+        payee=body.payee,
         in_difficulty=body.in_difficulty,
     )
-    booking = Booking(caller.name, if_match, command.once(caller))
-    new = happen(desk, loan, body.on, lambda _: event, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = happen(change.desk, change.loan, body.on, lambda _: event, change.booking())
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/write-off", responses=refusals(404, 409, 412), status_code=201)
-def post_write_off(
-    loan: DeskId,
-    body: NewWriteOff,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "write-off")
+def post_write_off(body: NewWriteOff, change: OfLoan) -> Response:
     """Write it off as an asset; the debt stays."""
     event = ChargedOff(id=body.event, day=body.on)
-    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
-    new = happen(desk, loan, body.on, lambda _: event, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = happen(change.desk, change.loan, body.on, lambda _: event, change.booking(body.reason))
+    return change.shown(new)
 
 
-@router.post("/v1/loans/{loan}/recoveries", responses=refusals(404, 409, 412), status_code=201)
-def post_recovery(
-    loan: DeskId,
-    body: NewRecovery,
-    desk: TheDesk,
-    caller: Servicing,
-    command: Commanded,
-    if_match: IfMatch = None,
-) -> Response:
+@of_loan(OF_LOAN + "recoveries")
+def post_recovery(body: NewRecovery, change: OfLoan) -> Response:
     """Book money that came for a debt that was written off."""
     event = Recovered(id=body.event, day=body.on, amount=body.amount, payer=body.payer)
-    booking = Booking(caller.name, if_match, command.once(caller), body.reason)
-    new = happen(desk, loan, body.on, lambda _: event, booking)
-    return loan_shown(desk, loan, (201, not new))
+    new = happen(change.desk, change.loan, body.on, lambda _: event, change.booking(body.reason))
+    return change.shown(new)
 
 
 def loan_shown(
@@ -300,6 +296,10 @@ def loan_view(account: Account) -> dict[str, Any]:
         "due": _amounts(account.due),
         "held": account.held,
         "received": account.received,
+        "refunded": account.refunded,
+        "paid": _amounts(account.paid),
+        "waived": _amounts(account.waived),
+        "written_off": account.written_off,
         "days_past_due": {
             "contractual": account.dpd,
             "after_grace": account.past_due,
@@ -312,13 +312,18 @@ def loan_view(account: Account) -> dict[str, Any]:
                 "principal": one.principal,
                 "interest": one.interest,
                 "fees": one.fees,
+                "others": dict(one.others),
             }
             for one in contract.dues
         ],
     }
 
 
-def _amounts(found: Any) -> dict[str, int]:
+def _amounts(found: Balances) -> dict[str, Any]:
+    """What is the lender's by component, and what goes to whom else."""
     return {
-        name: getattr(found, name) for name in ("principal", "interest", "fees", "penalty", "total")
+        **{name: getattr(found, name) for name in COMPONENTS},
+        "others": {name: getattr(found, name) for name in THIRD_PARTIES},
+        "lender": found.lender,
+        "total": found.total,
     }

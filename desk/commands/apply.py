@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from crypto.errors import TahiniError
-from desk.accounts import explored_outstanding, outstanding
+from desk.accounts import explored_outstanding, explored_reserved, outstanding
 from desk.challenging import beside
 from desk.consents import Permission
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
-from desk.records import StoredDecision, write_decision
+from desk.records import StoredDecision, explored, write_decision
 from desk.reviewing import open_review
 from desk.rulebook import keep_rules
 from desk.sources import Inquiry, Readable, named
@@ -35,7 +35,7 @@ from desk.storage.tables import applications
 from desk.trail import LoggedUse
 from law.categories import DataCategory
 from lending.cases import Application, Case, Fact
-from protocol.errors import ConsentError
+from protocol.errors import Conflict, ConsentError
 from protocol.uses import Blinding
 
 logger = logging.getLogger("tahini.desk")
@@ -72,6 +72,7 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Decid
     Raises:
         ConsentMissing: the person has not agreed to be scored; nothing was read.
         RulesMissing: no policy for the product is in force; nothing was read.
+        Conflict: the last that may be lent below the cut-off went to somebody else meanwhile.
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
     """
@@ -166,8 +167,9 @@ def _decided(
     versions = desk.lending.versions(wanted.product, day)
     with desk.reading() as hand:
         owed = outstanding(hand.connection, wanted.pseudonym, day)
-        explored = explored_outstanding(hand.connection, day)
-    facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
+        lent = explored_outstanding(hand.connection, day)
+        lent += explored_reserved(hand.connection, moment)
+    facts[EXPLORED] = Fact(EXPLORED, "present", lent, "desk", day)
     case = Case(
         application=Application(
             id=blinding.application,
@@ -203,6 +205,7 @@ def _record(
         earlier = made_before(hand.connection, once, hand.moment)
         if earlier is not None:
             return earlier
+    require_room(desk, hand, made)
     asked, decision = made.case.application, made.decision
     key, wrapped = desk.at_rest.new(asked.id)
     hand.add(
@@ -225,6 +228,21 @@ def _record(
     if once is not None:
         remember(hand.connection, once, asked.id, hand.moment)
     return asked.id
+
+
+def require_room(desk: Desk, hand: InHand, made: StoredDecision) -> None:
+    """Raises Conflict where an offer below the cut-off has no room beside what was offered there
+    since its case was made: two that were decided at one moment knew nothing of each other."""
+    offer = made.decision.offer
+    if offer is None or not explored(made.decision):
+        return
+    lent = explored_outstanding(hand.connection, desk.day(hand.moment))
+    lent += explored_reserved(hand.connection, hand.moment)
+    if lent + offer.amount > desk.lending.most_explored(made.case):
+        raise Conflict(
+            "others were offered meanwhile what may be lent below the cut-off; nothing was "
+            "decided, apply again"
+        )
 
 
 def state(desk: Desk, hand: InHand, made: StoredDecision) -> None:

@@ -8,7 +8,7 @@ compared at one age, or not at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -23,6 +23,8 @@ from lending.account.default import BAD_DPD
 from lending.portfolio.book import ARREARS_BUCKETS, ArrearsBucket, bucket_on
 from lending.portfolio.vintages import Age, Vintage, VintagePoint, at_age, seasoned, vintages
 from protocol.errors import Malformed
+
+ONE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,22 @@ def book_standing(
             raise Malformed(f"{as_of} is still to come")
         rows = hand.connection.execute(statement).all()
         accounts = [account_of(hand.connection, row, as_of) for row in rows]
+    return standing_of(accounts, as_of, by, bad_dpd)
+
+
+def standing_of(
+    accounts: Sequence[Account], as_of: date, by: Age = "months", bad_dpd: int = BAD_DPD
+) -> BookStanding:
+    """Of accounts that are known as of that day."""
+    first = min((one.contract.starts for one in accounts), default=None)
+    days = [] if first is None else [*ends_of_months(first, as_of), as_of]
     return BookStanding(
         as_of=as_of,
         by=by,
         loans=len(accounts),
         lent=sum(one.contract.principal for one in accounts),
         outstanding=sum(one.outstanding.principal for one in accounts),
-        arrears={day: _arrears(accounts, day) for day in _month_ends(accounts, as_of)},
+        arrears={day: _arrears(accounts, day) for day in days},
         vintages=vintages((seasoned(one, bad_dpd) for one in accounts), as_of, by),
     )
 
@@ -105,11 +116,15 @@ def _arrears(accounts: Sequence[Account], day: date) -> dict[ArrearsBucket, int]
     return {bucket: found[bucket] for bucket in ARREARS_BUCKETS}
 
 
-def _month_ends(accounts: Sequence[Account], as_of: date) -> Iterator[date]:
-    if not accounts:
-        return
-    day = min(one.contract.starts for one in accounts)
-    while (end := (day.replace(day=28) + timedelta(days=4)).replace(day=1)) <= as_of:
-        yield end - timedelta(days=1)
-        day = end
-    yield as_of
+def ends_of_months(since: date, until: date) -> list[date]:
+    """The last days of months from a day to a day, both counted.
+
+    >>> [str(day) for day in ends_of_months(date(2027, 12, 31), date(2028, 2, 29))]
+    ['2027-12-31', '2028-01-31', '2028-02-29']
+    """
+    found = []
+    day = since
+    while (end := (day.replace(day=28) + timedelta(days=4)).replace(day=1) - ONE) <= until:
+        found.append(end)
+        day = end + ONE
+    return found

@@ -19,14 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
-from sqlalchemy import select
 
 from credit.features import FeatureSchema, date_columns
-from crypto.errors import SealError
-from desk.accounts import account_of
+from desk.accounts import lent_by
 from desk.office import Desk
-from desk.records import opened_case, usable_key
-from desk.storage.tables import applications, decisions, loans
 from lending.account.default import Definition
 from lending.portfolio.labels import OPENED, BookLoan, Cell, LoanBook, mature_book
 from protocol.errors import Malformed
@@ -64,25 +60,14 @@ def export_book(
 
 def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:
     """With the facts of the machine's decision, which every application begins with."""
-    statement = (
-        select(loans, usable_key(), decisions.c.sealed)
-        .join(applications, applications.c.id == loans.c.application)
-        .join(decisions, decisions.c.id == loans.c.application)
-        .where(loans.c.disbursed_on <= as_of)
-        .order_by(loans.c.number)
-    )
-    with desk.reading() as hand:
-        for row in hand.connection.execute(statement).all():
-            try:
-                key = desk.at_rest.of(row.application, row.wrapped_key)
-                case = opened_case(row.sealed, key)
-            except SealError:
-                forgotten.append(row.id)
-                continue
-            known = {name: one for name, one in case.facts.items() if one.status == "present"}
-            facts: dict[str, Cell] = {name: one.value for name, one in known.items()}
-            days = {name: one.observed_on for name, one in known.items()}
-            yield BookLoan(row.pseudonym, account_of(hand.connection, row, as_of), facts, days)
+    for loan, account, case in lent_by(desk, as_of):
+        if case is None:
+            forgotten.append(loan.id)
+            continue
+        known = {name: one for name, one in case.facts.items() if one.status == "present"}
+        facts: dict[str, Cell] = {name: one.value for name, one in known.items()}
+        days = {name: one.observed_on for name, one in known.items()}
+        yield BookLoan(loan.pseudonym, account, facts, days)
 
 
 def _write(book: LoanBook, schema: FeatureSchema, out: Path) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from crypto.errors import SealError
-from desk.accounts import account_of
+from desk.accounts import lent_by
 from desk.office import Desk
-from desk.records import opened_case, usable_key
-from desk.storage.tables import applications, decisions, loans
+from desk.records import opened_case
+from desk.storage.tables import applications, decisions
 from law.categories import DataCategory
 from lending.account.default import Definition, label
 from lending.cases import Case, Outcome, Scored
@@ -211,21 +211,10 @@ def _refusing(seen: Sequence[_Seen]) -> Impact | None:
 
 
 def _judged(desk: Desk, model: str, definition: Definition, as_of: date) -> Iterator[Judged]:
-    """Loans with what this model said of them when they were decided."""
-    statement = (
-        select(loans, usable_key(), decisions.c.sealed)
-        .join(applications, applications.c.id == loans.c.application)
-        .join(decisions, decisions.c.id == loans.c.application)
-        .where(loans.c.disbursed_on <= as_of, decisions.c.model_hash == model)
-        .order_by(loans.c.number)
-    )
-    with desk.reading() as hand:
-        for row in hand.connection.execute(statement).all():
-            if row.wrapped_key is None:  # counted among the decisions
-                continue
-            case = _case(desk, row)
-            if case.scored is not None:
-                account = account_of(hand.connection, row, as_of)
-                found = label(account, definition, as_of)
-                thin = _thin(desk, case)
-                yield Judged(case.scored.band, case.scored.probability, found, thin)
+    """Loans with what this model said of them when they were decided; what is forgotten is counted
+    among the decisions."""
+    for _, account, case in lent_by(desk, as_of, model):
+        if case is not None and case.scored is not None:
+            found = label(account, definition, as_of)
+            thin = _thin(desk, case)
+            yield Judged(case.scored.band, case.scored.probability, found, thin)

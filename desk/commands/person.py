@@ -104,10 +104,17 @@ def _loans(connection: Connection, application: str) -> list[dict[str, Any]]:
         _plain(loan)
         | {
             "contract": orjson.loads(loan.contract),
+            "settled_on": _settled_on(connection, loan.id),
             "events": [record_of(event) for event in events_of(connection, loan.id)],
         }
         for loan in _of(connection, tables.loans, application)
     ]
+
+
+def _settled_on(connection: Connection, loan: str) -> str | None:
+    query = select(tables.settled_loans.c.settled_on).where(tables.settled_loans.c.loan == loan)
+    found = connection.scalar(query)
+    return None if found is None else str(found)
 
 
 def _of(connection: Connection, table: Table, application: str) -> list[Row[Any]]:

@@ -27,11 +27,18 @@ from desk.commands.challenge import SilentReplayed, replay_silent
 from desk.errors import ReplayEnded
 from desk.home import KEY_FILE, open_database
 from desk.office import MACHINE
-from desk.records import StoredDecision, decision_columns, opened_record, version_columns
+from desk.records import (
+    StoredDecision,
+    decision_columns,
+    offer_columns,
+    opened_record,
+    version_columns,
+)
 from desk.rulebook import NotKept, Rulebook
 from desk.sealing import ApplicationKey, AtRest
 from desk.storage.database import DeskDatabase
-from desk.storage.tables import applications, decisions
+from desk.storage.tables import applications, decisions, offers
+from lending.cases import LoanOffer
 from lending.policy.replay import replay as replay_one
 from lending.records import RecordError
 from naming.batches import end_with_caller
@@ -116,14 +123,21 @@ class Replaying:
             .where(applications.c.number.between(numbers.start, numbers.stop - 1))
             .order_by(applications.c.number, decisions.c.number)
         )
+        offered = (
+            select(offers)
+            .join(decisions, decisions.c.id == offers.c.decision)
+            .join(applications, applications.c.id == decisions.c.application)
+            .where(applications.c.number.between(numbers.start, numbers.stop - 1))
+        )
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
+            beside = {row.decision: row for row in connection.execute(offered)}
         found = Replayed()
         for row in rows:
-            self._again(row, found)
+            self._again(row, beside.get(row.id), found)
         return found
 
-    def _again(self, row: Row[Any], found: Replayed) -> None:
+    def _again(self, row: Row[Any], offered: Row[Any] | None, found: Replayed) -> None:
         machine = row.id == row.application
         if row.wrapped_key is None:
             found.forgotten += machine
@@ -131,7 +145,7 @@ class Replaying:
             return
         key = self._at_rest.of(row.application, row.wrapped_key)
         try:
-            differs = self._of_machine(row, key) if machine else self._of_person(row, key)
+            differs = self._of_machine(row, key, offered) if machine else self._of_person(row, key)
         except TahiniError as error:
             found.undone(_why(error))
             return
@@ -142,7 +156,9 @@ class Replaying:
         else:
             found.differ(row.id, differs)
 
-    def _of_machine(self, row: Row[Any], key: ApplicationKey) -> str | None:
+    def _of_machine(
+        self, row: Row[Any], key: ApplicationKey, offered: Row[Any] | None
+    ) -> str | None:
         said = opened_record(row, key)
         made = replay_one(said["case"], said["decision"], self._rulebook.of)
         asked = {name: getattr(made.case.application, name) for name in _OF_CASE}
@@ -151,7 +167,8 @@ class Replaying:
             **{f"asked_{name}": value for name, value in asked.items()},
             "asked_pseudonym": said["permission"]["pseudonym"],
         }
-        return made.differs or _otherwise(row, beside)
+        offer = made.decision.offer
+        return made.differs or _otherwise(row, beside) or _offered_otherwise(offered, offer)
 
     def _of_person(self, row: Row[Any], key: ApplicationKey) -> str | None:
         """It is not made again; what stands in clear beside it is what it says, and by whom."""
@@ -172,6 +189,14 @@ def _why(error: TahiniError) -> str:
 def _otherwise(row: Row[Any], columns: Mapping[str, Any]) -> str | None:
     """What stands in clear beside the decision, and is not what it says."""
     return next((name for name, one in columns.items() if getattr(row, name) != one), None)
+
+
+def _offered_otherwise(row: Row[Any] | None, offer: LoanOffer | None) -> str | None:
+    """What is accepted and paid out is what stands in clear."""
+    if row is None or offer is None:
+        return None if row is None and offer is None else "offer"
+    name = _otherwise(row, offer_columns(offer))
+    return None if name is None else f"offer.{name}"
 
 
 def replay(

@@ -17,12 +17,17 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 
+from crypto.documents import document_hash
 from desk.storage.tables import METADATA, schema
 from desk.storage.triggers import statements
 from ops import metrics
 from protocol.errors import Conflict, StorageFailed
 
-SCHEMA_VERSION = 1
+_COLUMNS = sorted(
+    f"{table.name}.{column.name}" for table in METADATA.sorted_tables for column in table.columns
+)
+SCHEMA_VERSION = int(document_hash({"columns": _COLUMNS})[:7], 16)
+"""Says which tables and columns there are: with other ones it is another number."""
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -123,7 +128,9 @@ class DeskDatabase:
             version = connection.scalar(select(schema.c.version))
         if version != SCHEMA_VERSION:
             raise StorageFailed(
-                f"the desk's database is of version {version}, this release reads {SCHEMA_VERSION}"
+                f"the desk's database has other tables ({version}) than this program reads "
+                f"({SCHEMA_VERSION}); no release has had desks yet, so nothing changes one into "
+                "the other: make a new one with: tahini desk init"
             )
 
     @contextmanager

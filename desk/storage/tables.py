@@ -212,6 +212,15 @@ account_events = Table(
 """Kept. What happened to a loan, in order; its state folds over them (:mod:`lending.account`).
 ``reason``: why something was booked long after its day."""
 
+settled_loans = Table(
+    "settled_loans",
+    METADATA,
+    Column("loan", ID, ForeignKey("loans.id"), primary_key=True),
+    Column("settled_on", Date, nullable=False),
+)
+"""Loans on which nothing is owed, as their events say: so that nobody folds those of all years to
+know what is owed. One that a held payment settled on its due day may be missing."""
+
 reviews = Table(
     "reviews",
     METADATA,

@@ -2,7 +2,10 @@
 
 A step names when something was due (past due, due today, in advance) and what it is (penalty, fee,
 interest, principal); an order lists all twelve, so that every fen of a payment finds its claim or
-is left over, and none is lost between two steps.
+is left over, and none is lost between two steps. What a guarantor, an insurer or a platform charges
+with a due is a fee of it that is owed to them: the lender collects it, and it is never the
+lender's. Of the fees of one step the lender's own are met first, because they alone make a loan
+late.
 
 >>> Order.read(STANDARD.written()) == STANDARD
 True
@@ -19,8 +22,16 @@ from lending.errors import AccountError
 
 Bucket = Literal["past-due", "due", "advance"]
 Component = Literal["penalty", "fees", "interest", "principal"]
+ThirdParty = Literal["guarantor", "insurer", "platform"]
+Payee = Literal["lender", ThirdParty]
+Head = Literal[Component, ThirdParty]
+"""To whom what is owed: the lender's four components, and what each of the others charges."""
+Others = tuple[tuple[ThirdParty, int], ...]
+"""What goes to others than the lender, fen: each of them once, and more than nothing."""
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
+THIRD_PARTIES: tuple[ThirdParty, ...] = get_args(ThirdParty)
+HEADS: tuple[Head, ...] = (*COMPONENTS, *THIRD_PARTIES)
 STEPS = tuple(product(BUCKETS, COMPONENTS))
 
 
@@ -33,6 +44,11 @@ class OpenClaim:
     bucket: Bucket
     component: Component
     amount: int
+    payee: Payee = "lender"
+
+    @property
+    def head(self) -> Head:
+        return self.component if self.payee == "lender" else self.payee
 
 
 @dataclass(frozen=True, slots=True)

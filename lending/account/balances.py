@@ -2,11 +2,12 @@
 of its events. Pure.
 
 The *contractual* clock counts days past due (DPD) from the earliest due of the original contract
-that the borrower's own money has not met in full. No grace, extension, restructuring, waiver or
-claim on a guarantor moves it: dues keep their contractual day through all of them. What was waived
-before it was contractually due was never due; what is waived later does not count as paid. The
-clock stops when the debt is settled. The other clock counts from the plan as it is now, and only
-what is beyond its grace: grace is never subtracted from days.
+that the borrower's own money has not met in full, as far as it is owed to the lender: fees of a
+guarantor, an insurer or a platform are collected, told apart, and make nobody late. No grace,
+extension, restructuring, waiver or claim on a guarantor moves it: dues keep their contractual day
+through all of them. What was waived before it was contractually due was never due; what is waived
+later does not count as paid. The clock stops when the debt is settled. The other clock counts from
+the plan as it is now, and only what is beyond its grace: grace is never subtracted from days.
 
 State is exact between events (fractions), so that asking for a day in between changes nothing;
 amounts become whole once per component of each due, half a fen upwards. A day's interest is of what
@@ -21,7 +22,7 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
-from lending.account.allocation import COMPONENTS, Component
+from lending.account.allocation import HEADS, Component
 from lending.account.events import LoanContract, LoanEvent
 from lending.account.rows import NOTHING, Balances, DueRow
 from lending.account.states import LoanStatus
@@ -60,8 +61,10 @@ class Account:
     received: int = 0
     refunded: int = 0
     paid: Balances = NOTHING
+    """Which claims the money met: what of it is the lender's, and what is passed on to whom."""
     waived: Balances = NOTHING
     written_off: int = 0
+    """Of the lender's own claims: nobody else's are its to write off."""
     arrears: tuple[Spell, ...] = ()
     marks: tuple[tuple[date, Mark], ...] = ()
     restructured_on: date | None = None
@@ -129,7 +132,5 @@ class Account:
 
 
 def _open(rows: Iterable[DueRow]) -> Balances:
-    total = NOTHING
-    for row in rows:
-        total = total + Balances(*(getattr(row, what).open for what in COMPONENTS))
-    return total
+    them = tuple(rows)
+    return Balances(*(sum(getattr(row, head).open for row in them) for head in HEADS))

@@ -5,13 +5,23 @@ Balances are whole fen, rates parts per million a day, days calendar days at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from typing import ClassVar, Literal, Protocol, get_args
 
-from lending.account.allocation import COMPONENTS, STANDARD, Component, Order
+from lending.account.allocation import (
+    COMPONENTS,
+    STANDARD,
+    THIRD_PARTIES,
+    Component,
+    Head,
+    Order,
+    Others,
+    Payee,
+)
 from lending.account.states import LoanStep
 from lending.days import LENGTH, DayCount
 from lending.errors import AccountError
@@ -25,6 +35,15 @@ new loan which repays this one."""
 BEYOND = date(9000, 1, 1)
 
 
+class ChargedFee(Protocol):
+    """A fee, and who gets it."""
+
+    @property
+    def payee(self) -> Payee: ...
+    @property
+    def amount(self) -> int: ...
+
+
 class ScheduledDue(Protocol):
     """What falls due on one day, as a schedule has it."""
 
@@ -35,7 +54,20 @@ class ScheduledDue(Protocol):
     @property
     def interest(self) -> int: ...
     @property
-    def fees(self) -> int: ...
+    def charges(self) -> Sequence[ChargedFee]: ...
+
+
+def head_of(payee: Payee) -> Head:
+    """As which a fee is owed to them."""
+    return "fees" if payee == "lender" else payee
+
+
+def by_payee(charges: Iterable[ChargedFee]) -> tuple[int, Others]:
+    """What of these fees is the lender's, and what everybody else's."""
+    found = Counter[Payee]()
+    for one in charges:
+        found[one.payee] += one.amount
+    return found["lender"], tuple((who, found[who]) for who in THIRD_PARTIES if found[who])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +78,12 @@ class ContractDue:
     principal: int
     interest: int
     fees: int = 0
+    """The lender's."""
+    others: Others = ()
 
     @classmethod
     def of(cls, one: ScheduledDue) -> ContractDue:
-        return cls(one.day, one.principal, one.interest, one.fees)
+        return cls(one.day, one.principal, one.interest, *by_payee(one.charges))
 
 
 def _known(value: object, names: tuple[str, ...], what: str) -> None:
@@ -63,11 +97,22 @@ def _in_reach(day: date, what: str) -> None:
         raise AccountError(f"{what} is on {day}: nothing is put off beyond {BEYOND}")
 
 
+def _owed_to_others(others: Others, what: str) -> None:
+    named = [payee for payee, _ in others]
+    for payee, amount in others:
+        _known(payee, THIRD_PARTIES, f"third party of {what}")
+        if not whole(amount, f"what the {payee} gets of {what}"):
+            raise AccountError(f"{what} names the {payee}, who gets nothing of it: leave it out")
+    if named != [payee for payee in THIRD_PARTIES if payee in named]:
+        raise AccountError(f"{what} names each third party once, in the order {THIRD_PARTIES}")
+
+
 def _checked(dues: Sequence[ContractDue], after: date, principal: int, what: str) -> None:
     for one in dues:
         for name in ("principal", "interest", "fees"):
             whole(getattr(one, name), f"{name} of the due of {one.day} in {what}")
         _in_reach(one.day, f"a due of {what}")
+        _owed_to_others(one.others, f"the due of {one.day} in {what}")
     days = [after, *(one.day for one in dues)]
     if not dues or any(later <= earlier for earlier, later in pairwise(days)):
         raise AccountError(
@@ -178,7 +223,12 @@ class Repaid(LoanEvent):
 class FeeCharged(LoanEvent):
     """Due at once."""
 
+    payee: Payee = "lender"
     step: ClassVar[LoanStep] = "charge"
+
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        _known(self.payee, get_args(Payee), "payee")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,15 +249,17 @@ class GraceGranted(LoanEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extended(LoanEvent):
-    """Every due from today on is so many days later (展期); ``amount`` is the fee."""
+    """Every due from today on is so many days later (展期); ``amount`` is the lender's fee."""
 
     days: int
     in_difficulty: bool = False
+    others: Others = ()
     step: ClassVar[LoanStep] = "extend"
 
     def __post_init__(self) -> None:
         LoanEvent.__post_init__(self)
         _yes_or_no(self, "in_difficulty")
+        _owed_to_others(self.others, f"extension {self.id}")
         if whole(self.days, f"the days of extension {self.id}") < 1:
             raise AccountError(f"extension {self.id} is of no day: say of how many")
 
@@ -229,16 +281,28 @@ class Restructured(LoanEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waived(LoanEvent):
-    """The lender lets go of what is owed, the oldest first. Nothing that is not owed yet."""
+    """The lender lets go of what is owed to it, or tells that another let go of their fees; the
+    oldest first. Nothing that is not owed yet."""
 
     component: Component
     in_difficulty: bool = False
+    payee: Payee = "lender"
     step: ClassVar[LoanStep] = "waive"
 
     def __post_init__(self) -> None:
         LoanEvent.__post_init__(self)
         _known(self.component, COMPONENTS, "component")
+        _known(self.payee, get_args(Payee), "payee")
         _yes_or_no(self, "in_difficulty")
+        if self.payee != "lender" and self.component != "fees":
+            raise AccountError(
+                f"waiver {self.id} is of {self.component} of the {self.payee}: only fees are owed "
+                "to others than the lender"
+            )
+
+    @property
+    def head(self) -> Head:
+        return self.component if self.payee == "lender" else self.payee
 
 
 Concession = GraceGranted | Extended | Restructured | Waived

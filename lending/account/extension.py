@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal, NamedTuple
 
+from lending.account.allocation import Others
 from lending.account.balances import Account
 from lending.account.events import Extended, LoanEvent, Repaid
 from lending.account.fold import happened, opened, resume, state
 from lending.account.rows import DueRow
-from lending.account.states import LoanStatus, next_loan_status
+from lending.account.states import next_loan_status
 from lending.cases import Cost
 from lending.errors import AccountError
 
@@ -74,6 +75,8 @@ class ExtensionRequest:
     asked_on: date
     days: int
     fee: int = 0
+    """The lender's."""
+    others: Others = ()
     in_difficulty: bool = False
     consented: bool = False
     """The lender agreed."""
@@ -86,6 +89,7 @@ class ExtensionRequest:
             amount=self.fee,
             days=self.days,
             in_difficulty=self.in_difficulty,
+            others=self.others,
         )
 
 
@@ -112,7 +116,8 @@ def answer(
         account: as of any day up to that of the request.
         limits: of the day.
         cost_of: the cost of cash flows, with the cap of the day.
-        others: what the borrower pays to others for this loan (guarantor, insurer, platform).
+        others: what the borrower paid to others for this loan (guarantor, insurer, platform), and
+            the account does not have.
     """
     now = resume(account, (), request.asked_on)
     found = _obstacles(now, request, limits)
@@ -181,7 +186,7 @@ def life(account: Account, change: LoanEvent) -> tuple[LifeFlow, ...]:
     stops = {change.day, *(stop for stop in _stops(now) if stop > change.day)}
     for number, day in enumerate(sorted(stops)):
         now = resume(now, (), day)
-        if now.due.total and now.status is not LoanStatus.SETTLED:
+        if now.due.total:
             all_due = Repaid(id=f"projected-{number}", day=day, amount=now.due.total)
             now = resume(now, [all_due], day)
         flows.append(_paid_between(then, now))
@@ -196,5 +201,5 @@ def _stops(account: Account) -> set[date]:
 
 def _paid_between(then: Account, now: Account) -> LifeFlow:
     before, after = then.paid, now.paid
-    charges = after.interest + after.fees - before.interest - before.fees
-    return LifeFlow(now.day, 0, after.principal - before.principal, charges)
+    charges = [each.interest + each.fees + each.others for each in (before, after)]
+    return LifeFlow(now.day, 0, after.principal - before.principal, charges[1] - charges[0])

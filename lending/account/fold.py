@@ -8,11 +8,12 @@ for its owner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
-from lending.account.allocation import BUCKETS, COMPONENTS, OpenClaim, allocate
+from lending.account.allocation import BUCKETS, COMPONENTS, THIRD_PARTIES, Head, OpenClaim, allocate
 from lending.account.balances import DIFFICULTY_DPD, Account, Mark, Spell
 from lending.account.events import (
     ChargedOff,
@@ -24,11 +25,13 @@ from lending.account.events import (
     GraceGranted,
     LoanContract,
     LoanEvent,
+    Payer,
     Recovered,
     Refunded,
     Repaid,
     Restructured,
     Waived,
+    head_of,
 )
 from lending.account.restructuring import extended, restructured
 from lending.account.rows import Claim, DueRow, accrued, rows_of
@@ -138,15 +141,20 @@ def _charged(account: Account) -> Account:
     return replace(account, rows=tuple(rows))
 
 
-def _met(account: Account, ahead: bool = False, counts: bool = True) -> Account:
-    """What is held meets what is due, or all there is if it may go ahead."""
+def _met(account: Account, ahead: bool = False, payer: Payer = "borrower") -> Account:
+    """What is held meets what is due, or all there is if it may go ahead. Only the borrower's own
+    money counts for the clock; a guarantor or an insurer answers for the lender's claims alone."""
     if not account.held:
         return account
     rows, paid = list(account.rows), account.paid
-    used, left = allocate(account.held, _claims(account, ahead), account.contract.order)
+    claims = _claims(account, ahead)
+    if payer in {"guarantor", "insurer"}:
+        claims = [one for one in claims if one.payee == "lender"]
+    used, left = allocate(account.held, claims, account.contract.order)
     for claim, amount in used:
-        rows[claim.place] = rows[claim.place].settle(claim.component, amount, counts)
-        paid = paid.plus(claim.component, amount)
+        counts = payer == "borrower"
+        rows[claim.place] = rows[claim.place].settle(claim.head, amount, counts)
+        paid = paid.plus(claim.head, amount)
     return replace(account, rows=tuple(rows), held=left, paid=paid)
 
 
@@ -161,6 +169,9 @@ def _claims(account: Account, ahead: bool) -> list[OpenClaim]:
         for what in COMPONENTS:
             if amount := getattr(row, what).open:
                 found.append(OpenClaim(place, bucket, what, amount))
+        for who in THIRD_PARTIES:
+            if amount := getattr(row, who).open:
+                found.append(OpenClaim(place, bucket, "fees", amount, who))
     return found
 
 
@@ -180,9 +191,9 @@ def _clocked(account: Account) -> Account:
 
 
 def _settled(account: Account) -> Account:
-    """Settled, if nothing is owed any more."""
+    """Settled, if nothing is owed to the lender any more."""
     over = account.status not in {LoanStatus.AGREED, LoanStatus.SETTLED}
-    if not over or any(row.open for row in account.rows):
+    if not over or any(row.lenders for row in account.rows):
         return account
     status = next_loan_status(account.status, "settle")
     return _clocked(replace(account, status=status, settled_on=account.day))
@@ -208,7 +219,7 @@ def _changed(account: Account, event: LoanEvent) -> Account:
         case Repaid() | Recovered():
             return _paid(account, event)
         case FeeCharged():
-            return _met(_with_fee(account, event.amount))
+            return _met(_with_fees(account, {head_of(event.payee): event.amount}))
         case GraceGranted():
             return _concession(_with_grace(account, event), event)
         case Extended():
@@ -222,7 +233,7 @@ def _changed(account: Account, event: LoanEvent) -> Account:
             return _waived(_concession(account, event) if debt else account, event)
         case ChargedOff():
             account = _met(account, ahead=True)  # what is held is set off first
-            lost = account.outstanding.total
+            lost = account.outstanding.lender
             return _marked(replace(account, written_off=lost), "charged-off")
         case Refunded():
             return _refunded(account, event)
@@ -264,7 +275,8 @@ def _paid(account: Account, event: Repaid | Recovered) -> Account:
     loan."""
     ahead = isinstance(event, Recovered) or event.prepays or event.payer != "borrower"
     if event.payer != "borrower":
-        owed = account.outstanding.total
+        outstanding = account.outstanding
+        owed = outstanding.total if event.payer == "lender" else outstanding.lender
         if event.amount > owed:
             raise AccountError(
                 f"the {event.payer} pays {event.amount} fen, but {owed} fen are owed: a third "
@@ -280,13 +292,14 @@ def _paid(account: Account, event: Repaid | Recovered) -> Account:
     kept = held if part or not own else 0
     received = account.received + event.amount
     now = replace(account, held=held - kept + event.amount, received=received)
-    met = _met(now, ahead, counts=own)
+    met = _met(now, ahead, event.payer)
     return replace(met, held=met.held + kept)
 
 
-def _with_fee(account: Account, amount: int) -> Account:
+def _with_fees(account: Account, fees: Mapping[Head, int]) -> Account:
     today = account.day
-    row = DueRow(None, today, today, today, fees=Claim(amount))
+    charged: dict[str, Any] = {head: Claim(amount) for head, amount in fees.items()}
+    row = DueRow(None, today, today, today, **charged)
     at = sum(one.due <= today for one in account.rows)
     return replace(account, rows=(*account.rows[:at], row, *account.rows[at:]))
 
@@ -304,22 +317,23 @@ def _with_grace(account: Account, event: GraceGranted) -> Account:
 def _extended(account: Account, event: Extended) -> Account:
     rows = extended(account.rows, event)
     later = replace(account, rows=rows)
-    return _met(_with_fee(later, event.amount)) if event.amount else later
+    fees: dict[Head, int] = {"fees": event.amount, **dict(event.others)}
+    return _met(_with_fees(later, fees)) if any(fees.values()) else later
 
 
 def _waived(account: Account, event: Waived) -> Account:
     left, rows = event.amount, []
     for row in account.rows:
-        part = min(left, getattr(row, event.component).open)
+        part = min(left, getattr(row, event.head).open)
         early = row.origin is None or row.origin >= account.day
-        rows.append(row.settle(event.component, part, counts=early) if part else row)
+        rows.append(row.settle(event.head, part, counts=early) if part else row)
         left -= part
     if left:
         raise AccountError(
-            f"{event.id} waives {event.amount} fen of {event.component}, but only "
-            f"{event.amount - left} are owed: waive those"
+            f"{event.id} waives {event.amount} fen of {event.component} of the {event.payee}, but "
+            f"only {event.amount - left} are owed: waive those"
         )
-    waived = account.waived.plus(event.component, event.amount)
+    waived = account.waived.plus(event.head, event.amount)
     return replace(account, rows=tuple(rows), waived=waived)
 
 

@@ -73,6 +73,7 @@ def _due(one: ContractDue) -> dict[str, Any]:
         "principal": one.principal,
         "interest": one.interest,
         "fees": one.fees,
+        "others": _written(one.others),
     }
 
 
@@ -95,6 +96,8 @@ def _read(name: str, value: Any) -> Any:
         return date.fromisoformat(value)
     if name in _LISTS:
         return tuple(value)
+    if name == "others":
+        return tuple((payee, amount) for payee, amount in value)
     if name == "dues":
         return tuple(_contract_due(one) for one in value)
     if name == "instead":

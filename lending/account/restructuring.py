@@ -72,6 +72,7 @@ def _emptied(row: DueRow, first_due: date) -> DueRow:
         days=0,
         planned_interest=0,
         planned_fees=0,
+        planned_others=(),
     )
     return replace(kept, due=first_due, grace_until=first_due) if kept.open else kept
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
-from lending.account.allocation import COMPONENTS, Component
+from lending.account.allocation import COMPONENTS, HEADS, THIRD_PARTIES, Head, Others
 from lending.account.events import ContractDue, LoanContract
 from lending.days import DayCount, counted
 from lending.money import PPM, rounded
@@ -22,22 +22,34 @@ BY_CALENDAR = frozenset({"ACT/365F", "ACT/360"})
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """Whole fen by component."""
+    """Whole fen: the lender's by component, then what goes to each of the others."""
 
     penalty: int = 0
     fees: int = 0
     interest: int = 0
     principal: int = 0
+    guarantor: int = 0
+    insurer: int = 0
+    platform: int = 0
+
+    @property
+    def lender(self) -> int:
+        return self.penalty + self.fees + self.interest + self.principal
+
+    @property
+    def others(self) -> int:
+        return self.guarantor + self.insurer + self.platform
 
     @property
     def total(self) -> int:
-        return self.penalty + self.fees + self.interest + self.principal
+        """Everybody's."""
+        return self.lender + self.others
 
     def __add__(self, other: Balances) -> Balances:
-        return Balances(*(getattr(self, c) + getattr(other, c) for c in COMPONENTS))
+        return Balances(*(getattr(self, head) + getattr(other, head) for head in HEADS))
 
-    def plus(self, component: Component, amount: int) -> Balances:
-        return replace(self, **{component: getattr(self, component) + amount})
+    def plus(self, head: Head, amount: int) -> Balances:
+        return replace(self, **{head: getattr(self, head) + amount})
 
 
 NOTHING = Balances()
@@ -90,22 +102,34 @@ class DueRow:
     interest: Claim = Claim()
     fees: Claim = Claim()
     penalty: Claim = Claim()
+    guarantor: Claim = Claim()
+    insurer: Claim = Claim()
+    platform: Claim = Claim()
     base: int = 0
     days: int = 0
     planned_interest: int = 0
     planned_fees: int = 0
     """Not charged yet: on its day, if there still is a loan."""
+    planned_others: Others = ()
+    """The same, of others than the lender."""
     asked: int | None = None
     """The interest that was owed on the contractual day, once that is past: the contract asked for
     no more on it, whatever an extension adds."""
 
-    def settle(self, component: Component, amount: int, counts: bool) -> DueRow:
-        claim: Claim = getattr(self, component)
-        settled: dict[str, Any] = {component: claim.settle(amount, counts)}
+    def settle(self, head: Head, amount: int, counts: bool) -> DueRow:
+        claim: Claim = getattr(self, head)
+        settled: dict[str, Any] = {head: claim.settle(amount, counts)}
         return replace(self, **settled)
 
     @property
     def open(self) -> int:
+        """To whomever it is owed."""
+        others: int = sum(getattr(self, who).open for who in THIRD_PARTIES)
+        return self.lenders + others
+
+    @property
+    def lenders(self) -> int:
+        """What is open of the lender's own claims."""
         return sum(getattr(self, what).open for what in COMPONENTS)
 
     @property
@@ -115,7 +139,7 @@ class DueRow:
 
     @property
     def unmet(self) -> bool:
-        """Of what the contract asked for on its day, something is."""
+        """Of what the lender's contract asked for on its day, something is."""
         if self.principal.unmet or self.fees.unmet:
             return True
         asked = self.interest.whole if self.asked is None else self.asked
@@ -124,11 +148,16 @@ class DueRow:
     def reached(self, alive: bool) -> DueRow:
         """On its contractual day: what it asks for is fixed, and its fees are charged if there
         still is a loan."""
+        charged: dict[str, Any] = {
+            who: getattr(self, who).grown(amount * alive) for who, amount in self.planned_others
+        }
         return replace(
             self,
             asked=self.interest.whole,
             fees=self.fees.grown(self.planned_fees * alive),
             planned_fees=0,
+            planned_others=(),
+            **charged,
         )
 
     def earned(self, first: date, last: date, outstanding: int, contract: LoanContract) -> Fraction:
@@ -176,6 +205,7 @@ def planned(
                 days=(one.day - start).days,
                 planned_interest=one.interest,
                 planned_fees=one.fees,
+                planned_others=one.others,
             ),
         )
         start = one.day

@@ -29,6 +29,7 @@ class LoanStatus(StrEnum):
     CHARGED_OFF = "charged-off"
     """Off the books as an asset (核销); the debt itself lives on, and is recovered."""
     SETTLED = "settled"
+    """Nothing is owed to the lender any more; what is owed to others is still collected."""
 
 
 LoanStep = Literal[
@@ -44,17 +45,18 @@ LoanStep = Literal[
     "refund",
     "settle",
 ]
-"""What can happen to a loan; ``settle`` follows from the others, when nothing is owed any more."""
+"""What can happen to a loan; ``settle`` follows from the others, when nothing is owed to the lender
+any more."""
 
 _STAYS: dict[LoanStatus, tuple[LoanStep, ...]] = {
     LoanStatus.ACTIVE: ("repay", "charge", "grant", "waive", "refund"),
     LoanStatus.EXTENDED: ("repay", "charge", "grant", "waive", "refund", "extend"),
     LoanStatus.RESTRUCTURED: ("repay", "charge", "grant", "waive", "refund", "restructure"),
     LoanStatus.CHARGED_OFF: ("recover", "waive", "refund"),
-    LoanStatus.SETTLED: ("repay", "recover", "refund"),
+    LoanStatus.SETTLED: ("repay", "recover", "waive", "refund"),
 }
 """Money that arrives after the last debt was paid is held for its owner, so that a settled loan may
-still be repaid and refunded."""
+still be repaid and refunded; and a third party may be paid, or let go, later than the lender."""
 _OPEN = (LoanStatus.ACTIVE, LoanStatus.EXTENDED, LoanStatus.RESTRUCTURED)
 
 LOAN_TRANSITIONS: dict[tuple[LoanStatus, LoanStep], LoanStatus] = {

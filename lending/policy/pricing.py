@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 
 from lending.account.allocation import BUCKETS, Component, Order
 from lending.account.balances import Account
-from lending.account.events import ContractDue, Extended, LoanContract, Restructured
+from lending.account.events import ContractDue, Extended, LoanContract, Restructured, by_payee
 from lending.account.extension import (
     ExtensionAnswer,
     ExtensionLimits,
@@ -148,25 +148,23 @@ class ProductPricing:
             day_count=product.day_count,
             order=order_of(product),
         )
-        upfront = sum(one.amount for one in made.upfront if one.payee == "lender")
-        return Agreed(contract, cost(product, made, self.laws), upfront)
+        return Agreed(contract, cost(product, made, self.laws), by_payee(made.upfront)[0])
 
     def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
         """Whether the end of a loan of this product may be put off, and what its whole life costs
-        then; what the lender charges for it is the product's.
+        then; what is charged for it, and by whom, is the product's.
 
         Raises:
             LawSilent: the law of the day does not say what such a loan may cost.
         """
         product = self.product(name)
         owed = account.outstanding.principal
-        fee = sum(
-            charge_of(one, account.contract.principal, owed, product.rounding).amount
-            for one in product.contingent_fees
-            if one.when == "extension"
+        fee, others = by_payee(
+            charge_of(one, account.contract.principal, owed, product.rounding)
+            for one in product.fees_by_moment.get("extension", ())
         )
         request = ExtensionRequest(
-            asked.id, asked.asked_on, asked.days, fee, asked.in_difficulty, consented=True
+            asked.id, asked.asked_on, asked.days, fee, others, asked.in_difficulty, consented=True
         )
         # for how long the loan then lasts, and by the cap of the day on which it is asked for
         before = sum(one.days for one in happened(account.events) if isinstance(one, Extended))
@@ -220,14 +218,13 @@ class ProductPricing:
 
 
 def _paid_to_others(product: Product, contract: LoanContract) -> LifeFlow:
-    """What the account of a loan does not have, because it is not owed to the lender: what others
+    """What the account of a loan does not have, because the lender does not collect it: what others
     charged on the first day."""
-    charged = (
-        charge_of(one, contract.principal, contract.principal, product.rounding).amount
+    _, others = by_payee(
+        charge_of(one, contract.principal, contract.principal, product.rounding)
         for one in product.fees_by_moment.get("start", ())
-        if one.payee != "lender"
     )
-    return LifeFlow(contract.starts, charges=sum(charged))
+    return LifeFlow(contract.starts, charges=sum(amount for _, amount in others))
 
 
 def order_of(product: Product) -> Order:

@@ -55,8 +55,8 @@ def expected_loss(probability: float, loss_given_default: Decimal, exposure: int
 
 @dataclass(frozen=True, slots=True)
 class AtRisk:
-    """A loan that is owed: what is outstanding, and how likely it is to become bad; 1 in stage
-    3."""
+    """A loan that is owed: what the lender has outstanding, and how likely it is to become bad; 1
+    in stage 3."""
 
     stage: Ifrs9Stage
     exposure: int

@@ -20,13 +20,14 @@ from typing import Any, Literal, get_args
 
 from crypto.documents import document_hash
 from law.packs import Jurisdiction
+from lending.account.allocation import Payee
 from lending.cases import Cost
 from lending.errors import CostError
 from lending.law.rows import LAWS, LawRow, Laws
 from lending.money import PPM, YEAR, nominal_year, percent, shown
 from lending.terms.apr import apr, aprc
 from lending.terms.cost import cost, flows_of
-from lending.terms.products import Fee, Method, Payee, Product, When
+from lending.terms.products import Fee, Method, Product, When
 from lending.terms.schedule import Schedule
 
 ShownIn = Literal["zh", "en"]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from crypto.documents import document_hash
 from law.packs import Jurisdiction
+from lending.account.allocation import Payee
 from lending.days import DayCount
 from lending.errors import LawSilent, ProductError, TermsError
 from lending.law.caps import LenderKind
@@ -24,7 +25,6 @@ from lending.money import PPM, YEAR, Rounding
 ProductKind = Literal["annuity", "equal-principal", "bullet", "revolving"]
 """``annuity``: equal dues; ``equal-principal``: equal parts of the principal; ``bullet``: the
 principal last; ``revolving``: a balance that is drawn and repaid at will, interest by the day."""
-Payee = Literal["lender", "guarantor", "insurer", "platform"]
 Method = Literal["amount", "of-principal", "of-balance", "of-overdue-a-day"]
 """``value`` is fen, or a share in ppm of what was lent, of what is still outstanding, or, for every
 day, of what is overdue."""
@@ -58,6 +58,11 @@ class Fee(_Part):
             raise ValueError(f"a share is at most {PPM} ppm, which is all of it")
         if self.method == "of-overdue-a-day" and self.when != "late":
             raise ValueError("only who is late pays for every day overdue; write when = 'late'")
+        if self.method == "of-overdue-a-day" and self.payee != "lender":
+            raise ValueError(
+                "what is overdue is so with the lender, whose penalty it bears; write payee = "
+                "'lender'"
+            )
         return self
 
 

@@ -16,10 +16,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from lending.account.allocation import Payee
 from lending.days import LEAP, DayCount, between, counted, later, months_later, moved
 from lending.errors import DateError
 from lending.money import PPM, Rounding, part, quotient, split
-from lending.terms.products import Fee, Payee, Product, When
+from lending.terms.products import Fee, Product, When
 
 NO_HOLIDAYS: Container[date] = frozenset()
 

@@ -143,7 +143,7 @@ def test_what_is_secret_is_sealed(lender: Counter, tmp_path: Path):
 def altered(lender: Counter, statement: str, *values: Any) -> None:
     """Somebody opens the database with another program, and takes the triggers away first."""
     with lender.desk.transactions.database.write() as connection:
-        for table in ("rules", "decisions", "applications"):
+        for table in ("rules", "decisions", "applications", "offers"):
             for name in (f"{table}_kept", f"{table}_stand"):
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
         connection.exec_driver_sql(statement, values)
@@ -201,6 +201,18 @@ def test_what_stands_in_clear_says_the_same(lender: Counter, column: str, value:
     application = decided(lender)
     altered(lender, f"UPDATE decisions SET {column} = ?", value)
     assert replayed(lender).differs == {application: column}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("amount", 1), ("rate_ppm_day", 1), ("compound", "0.1"), ("credit_limit", 9)]
+)
+def test_what_was_offered_stands_in_clear_as_it_was_decided(lender: Counter, column: str, value: Any):
+    """What is accepted, reserved and paid out is read there."""
+    application = decided(lender)
+    altered(lender, f"UPDATE offers SET {column} = ?", value)
+    assert replayed(lender).differs == {application: f"offer.{column}"}
+    altered(lender, "DELETE FROM offers")
+    assert replayed(lender).differs == {application: "offer"}
 
 
 def test_what_cannot_be_opened_or_read_is_not_passed_over(lender: Counter):

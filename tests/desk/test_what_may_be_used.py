@@ -179,6 +179,8 @@ def test_a_fact_that_only_a_policy_reads_has_a_rule_too(rule, value, day, found)
     declared = {"x": DeclaredFact.model_validate({"kind": "integer"} | rule)}
     fact = kept_by_policy({"x": Fact("x", "present", value, "s", day)}, declared, "CN", TODAY)["x"]
     assert (fact.status, fact.value) == (("absent", None) if found is None else ("present", found))
+    if found is not None:
+        assert fact.observed_on == (day or TODAY), "a decision rests on nothing that is without a day"
 
 
 def test_a_policys_rule_is_asked_of_what_no_model_reads():

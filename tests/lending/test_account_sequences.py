@@ -16,7 +16,7 @@ from support.effort import EFFORT
 from support.loan_histories import History, disbursed, histories, played, random_contract, random_event
 from support.naive_loans import NaiveLoan
 
-from lending.account.allocation import COMPONENTS, STANDARD
+from lending.account.allocation import HEADS, STANDARD
 from lending.account.balances import Account
 from lending.account.events import Corrected, Extended, FeeCharged, GraceGranted, LoanEvent, Recovered, Repaid
 from lending.account.fold import resume, state
@@ -40,7 +40,7 @@ def every_fen_is_somewhere(account: Account) -> None:
     assert account.contract.principal == outstanding.principal + account.paid.principal + account.waived.principal
     assert min(account.held, account.received, account.refunded) >= 0
     for row in account.rows:
-        for what in COMPONENTS:
+        for what in HEADS:
             claim = getattr(row, what)
             assert claim.open >= 0
             assert 0 <= claim.met <= claim.settled
@@ -154,7 +154,7 @@ def test_every_evening_is_as_by_hand(seed):
                     naive.happens(event)
         naive.night()
         account = resume(account, (), naive.today)
-        assert {what: getattr(account.outstanding, what) for what in COMPONENTS} == naive.outstanding()
+        assert {what: getattr(account.outstanding, what) for what in HEADS} == naive.outstanding()
         assert (account.held, account.dpd) == (naive.purse, naive.dpd())
 
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lending.account.allocation import THIRD_PARTIES
 from lending.account.events import ContractDue, Disbursed, FeeCharged, LoanContract, Repaid
 from lending.account.extension import life
 from lending.account.fold import state
+from lending.account.rows import Balances
 from lending.account.states import LoanStatus
 
 schedules = pytest.importorskip("lending.terms.schedule")
@@ -41,7 +43,9 @@ def test_what_is_paid_as_scheduled_settles_to_the_fen_and_so_does_repaying_early
     contract, events = account_of(loan, case[0])
     done = state(contract, events, loan.end)
     assert (done.status, done.held, done.arrears) == (LoanStatus.SETTLED, 0, ())
-    assert (done.paid.interest, done.paid.fees) == (loan.interest, sum(due.fees for due in loan.dues))
+    charged = [one for due in loan.dues for one in due.charges]
+    of = {who: sum(one.amount for one in charged if one.payee == who) for who in ("lender", *THIRD_PARTIES)}
+    assert done.paid == Balances(0, of["lender"], loan.interest, loan.principal, *(of[who] for who in THIRD_PARTIES))
     day = contract.starts + timedelta(days=data.draw(st.integers(0, contract.term_days - 1)))
     early, now = schedules.settlement(loan, case[0], day), state(contract, events, day)
     assert now.outstanding.principal == early.principal

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
-from lending.account.allocation import COMPONENTS, STEPS, Order
+from lending.account.allocation import COMPONENTS, STEPS, THIRD_PARTIES, Order, Others
 from lending.account.balances import Account
 from lending.account.events import (
     ChargedOff,
@@ -36,9 +37,9 @@ def day(number: int) -> date:
     return START + timedelta(days=number)
 
 
-def contract(*dues: tuple[int, int, int, int], **terms: object) -> LoanContract:
-    """Of (day, principal, interest, fees)."""
-    made = tuple(ContractDue(day(at), principal, interest, fees) for at, principal, interest, fees in dues)
+def contract(*dues: tuple[Any, ...], **terms: object) -> LoanContract:
+    """Of (day, principal, interest, fees), and what others get."""
+    made = tuple(ContractDue(day(at), *rest) for at, *rest in dues)
     usual: dict[str, object] = {"rate_ppm_day": 500, "penalty_ppm_day": 750}
     total = sum(one.principal for one in made)
     return LoanContract("loan-1", total, START, made, **{**usual, **terms})  # type: ignore[arg-type]
@@ -52,11 +53,17 @@ def paid(at: int, amount: int, **more: object) -> Repaid:
     return Repaid(id=f"paid-{at}-{amount}", day=day(at), amount=amount, **more)  # type: ignore[arg-type]
 
 
+def random_others(rng: Random) -> Others:
+    """Most loans are between two."""
+    return tuple((who, rng.randint(1, 400)) for who in THIRD_PARTIES if rng.random() < 0.2)
+
+
 def random_contract(rng: Random) -> LoanContract:
     at, dues = 0, []
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         at += rng.randint(1, 45)
-        dues.append((at, rng.choice((0, rng.randint(1, 400_000))), rng.randint(0, 9_000), rng.choice((0, 150))))
+        dues.append((at, rng.choice((0, rng.randint(1, 400_000))), rng.randint(0, 9_000), rng.choice((0, 150)),
+                     random_others(rng)))  # fmt: skip
     last = dues[-1]
     dues[-1] = (last[0], max(1, last[1]), *last[2:])
     order = Order(tuple(rng.sample(STEPS, len(STEPS))), rng.random() < 0.5, rng.random() < 0.5)
@@ -77,13 +84,14 @@ def _plan(rng: Random, account: Account) -> tuple[ContractDue, ...]:
         part = rng.randint(0, left - 1) if left else 0
         dues.append(ContractDue(account.day + timedelta(days=at), part, rng.randint(0, 500)))
         left -= part
-    return (*dues, ContractDue(account.day + timedelta(days=at + rng.randint(1, 60)), left, 99, 7))
+    last = account.day + timedelta(days=at + rng.randint(1, 60))
+    return (*dues, ContractDue(last, left, 99, 7, random_others(rng)))
 
 
 def random_event(rng: Random, account: Account, name: str) -> LoanEvent:
     """Something that may or may not be possible."""
     this = {"id": name, "day": account.day}
-    owed = account.outstanding.total
+    owed = rng.choice((account.outstanding.lender, account.outstanding.total))
     hard = rng.random() < 0.2
     match rng.randrange(20):
         case 0 | 1 | 2 | 3:
@@ -94,7 +102,8 @@ def random_event(rng: Random, account: Account, name: str) -> LoanEvent:
             payer = rng.choice(("guarantor", "insurer", "lender"))
             return Repaid(**this, amount=rng.choice((owed, owed // 2, owed + 1)), payer=payer)
         case 7 | 8:
-            return Extended(**this, days=rng.randint(1, 40), amount=rng.choice((0, 300)), in_difficulty=hard)
+            return Extended(**this, days=rng.randint(1, 40), amount=rng.choice((0, 300)), in_difficulty=hard,
+                            others=random_others(rng))  # fmt: skip
         case 9 | 10:
             dues = _plan(rng, account)
             total = sum(one.principal for one in dues)
@@ -103,11 +112,13 @@ def random_event(rng: Random, account: Account, name: str) -> LoanEvent:
             until = account.day + timedelta(days=rng.randint(0, 30))
             return GraceGranted(**this, until=until, in_difficulty=hard)
         case 13:
-            return FeeCharged(**this, amount=rng.randint(0, 500))
+            return FeeCharged(**this, amount=rng.randint(0, 500), payee=rng.choice(("lender", *THIRD_PARTIES)))
         case 14 | 15:
-            component = rng.choice(COMPONENTS)
-            most = getattr(account.outstanding, component)
-            return Waived(**this, amount=rng.choice((most, most // 3, most + 1)), component=component)
+            component, payee = rng.choice(
+                (*((one, "lender") for one in COMPONENTS), ("fees", rng.choice(THIRD_PARTIES)))
+            )
+            most = getattr(account.outstanding, component if payee == "lender" else payee)
+            return Waived(**this, amount=rng.choice((most, most // 3, most + 1)), component=component, payee=payee)
         case 16:
             return ChargedOff(**this)
         case 17:

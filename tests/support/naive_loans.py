@@ -13,7 +13,8 @@ from math import floor
 from lending.account.events import Extended, FeeCharged, GraceGranted, LoanContract, LoanEvent, Repaid
 
 ONE = timedelta(days=1)
-ORDER = ("penalty", "fees", "interest", "principal")
+OTHERS = ("guarantor", "insurer", "platform")
+ORDER = ("penalty", "fees", *OTHERS, "interest", "principal")
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Line:
     scheduled: int
     length: int
     base: int
-    later_fee: int
+    later_fees: dict[str, int]
     owed: dict[str, Fraction]
     paid: dict[str, int]
     asked: dict[str, int] | None = None
@@ -49,8 +50,8 @@ class NaiveLoan:
             base = sum(later.principal for later in loan.dues[at:])
             grace = one.day + timedelta(days=loan.grace_days)
             days = (one.day - before).days
-            paid = dict.fromkeys(ORDER, 0)
-            self.lines.append(Line(one.day, one.day, before, grace, one.interest, days, base, one.fees, owed, paid))
+            paid, fees = dict.fromkeys(ORDER, 0), {"fees": one.fees, **dict(one.others)}
+            self.lines.append(Line(one.day, one.day, before, grace, one.interest, days, base, fees, owed, paid))
             before = one.day
 
     def night(self) -> None:
@@ -68,7 +69,8 @@ class NaiveLoan:
         asking = [line for line in self.lines if line.contractual == self.today]
         debt = any(line.left("principal") for line in self.lines if line.due >= self.today)
         for line in asking:
-            line.owed["fees"] += line.later_fee * debt
+            for who, fee in line.later_fees.items():
+                line.owed[who] += fee * debt
             line.asked = {what: line.left(what) + line.paid[what] for what in ("principal", "interest", "fees")}
         if asking or any(line.due == self.today for line in self.lines):
             self.pay(ahead=False)
@@ -95,7 +97,7 @@ class NaiveLoan:
                 self.pay(ahead=event.prepays)
                 self.purse += kept
             case FeeCharged():
-                self.fee(event.amount)
+                self.fee({"fees" if event.payee == "lender" else event.payee: event.amount})
             case GraceGranted():
                 for line in self.lines:
                     if line.due <= event.until:
@@ -107,13 +109,13 @@ class NaiveLoan:
                         line.due, line.grace = line.due + more, line.grace + more
                         line.begins, first = line.begins if first else line.begins + more, False
                 self.lines.sort(key=lambda line: line.due)
-                if event.amount:
-                    self.fee(event.amount)
+                if event.amount or event.others:
+                    self.fee({"fees": event.amount, **dict(event.others)})
 
-    def fee(self, amount: int) -> None:
+    def fee(self, amounts: dict[str, int]) -> None:
         day = self.today
-        owed, paid = nothing() | {"fees": Fraction(amount)}, dict.fromkeys(ORDER, 0)
-        self.lines.append(Line(None, day, day, day, 0, 0, 0, 0, owed, paid))
+        owed = nothing() | {who: Fraction(amount) for who, amount in amounts.items()}
+        self.lines.append(Line(None, day, day, day, 0, 0, 0, {}, owed, dict.fromkeys(ORDER, 0)))
         self.lines.sort(key=lambda line: line.due)
         self.pay(ahead=False)
 
@@ -121,8 +123,8 @@ class NaiveLoan:
         return {what: sum(line.left(what) for line in self.lines) for what in ORDER}
 
     def dpd(self) -> int:
-        """From the earliest due of the contract of which a part was not paid."""
-        if not any(self.outstanding().values()):
+        """From the earliest due of the contract of which a part of the lender's was not paid."""
+        if not any(owed for what, owed in self.outstanding().items() if what not in OTHERS):
             return 0
         short = [
             line.contractual
