@@ -35,8 +35,8 @@ from sqlalchemy import (
 )
 
 from crypto.errors import TahiniError
-from protocol.client.desks import DeskClient, UseAnswer
-from protocol.errors import Conflict, NotAllowed, RegistryUnavailable
+from protocol.client.desks import UseAnswer
+from protocol.errors import ConsentError, Conflict, NotAllowed, RegistryUnavailable
 from protocol.uses import UseStep
 
 BATCH = 256
@@ -200,17 +200,22 @@ class UseOutbox:
             )
 
 
+class Logging(Protocol):
+    """Who takes statements to the log (``protocol.client.desks.DeskClient``)."""
+
+    def log_uses(self, tokens: Sequence[str]) -> list[UseAnswer]: ...
+
+
 class HandedInTogether:
     """Statements that many threads hand in, each waiting for its answer: what comes while one
-    request is under way goes into the next, for a request costs about the same for one as for
-    many."""
+    request is under way goes into the next, for a request costs the log more than a statement."""
 
-    def __init__(self, client: DeskClient) -> None:
+    def __init__(self, client: Logging) -> None:
         self._client = client
         self._waiting: list[tuple[str, Future[UseAnswer]]] = []
         self._joining, self._turn = threading.Lock(), threading.Lock()
 
-    def hand_in(self, tokens: Sequence[str]) -> list[UseAnswer]:
+    def log_uses(self, tokens: Sequence[str]) -> list[UseAnswer]:
         """One answer each. Raises RegistryUnavailable, ConsentError: not acknowledged."""
         mine: list[tuple[str, Future[UseAnswer]]] = [(token, Future()) for token in tokens]
         with self._joining:
@@ -227,11 +232,27 @@ class HandedInTogether:
         try:
             answers = self._client.log_uses([token for token, _ in together])
         except BaseException as error:
-            for _, waiting in together:
-                waiting.set_exception(error)
+            for token, waiting in together:
+                if len(together) > 1 and _refused(error):
+                    self._alone(token, waiting)
+                else:
+                    waiting.set_exception(error)
             return
         for (_, waiting), answer in zip(together, answers, strict=True):
             waiting.set_result(answer)
+
+    def _alone(self, token: str, waiting: Future[UseAnswer]) -> None:
+        try:
+            (answer,) = self._client.log_uses([token])
+        except BaseException as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(answer)
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the registry answered, and took none of them: one may be to blame."""
+    return isinstance(error, ConsentError) and not isinstance(error, RegistryUnavailable)
 
 
 class Sender:
@@ -240,7 +261,7 @@ class Sender:
     Several processes may do so at once: whoever comes second is given the same indexes.
     """
 
-    def __init__(self, outbox: UseOutbox, client: DeskClient) -> None:
+    def __init__(self, outbox: UseOutbox, client: Logging) -> None:
         self._outbox, self._client = outbox, client
         self._news = threading.Event()
         self._telling = threading.Lock()

@@ -102,7 +102,7 @@ class Trail:
         self._outbox, self._client, self._key, self._clock = outbox, client, key, clock
         self._lender = mine[0]
         self._statements = UseStatements(self._lender, clock)
-        self._together = HandedInTogether(client)
+        self.together = HandedInTogether(client)
 
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
@@ -130,7 +130,7 @@ class Trail:
             if use.permission.consents:
                 said = self._statements.read(use.blinding, use.permission, use.sources)
                 stated[place] = said, said.sign(self._key)
-        answers = self._together.hand_in([token for _, token in stated.values()])
+        answers = self.together.log_uses([token for _, token in stated.values()])
         told = dict(zip(stated, answers, strict=True))
         return [
             _came_of(use, *stated[place], told[place])
