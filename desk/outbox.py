@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from crypto.errors import TahiniError
 from protocol.client.desks import UseAnswer
-from protocol.errors import ConsentError, Conflict, NotAllowed, RegistryUnavailable
+from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
 from protocol.uses import UseStep
 
 BATCH = 256
