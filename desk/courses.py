@@ -1,9 +1,10 @@
 """One command for many callers: each course is written as if it were alone, and what several ask
 next is asked once.
 
-A course is a generator that yields a :class:`Question` wherever it needs something from without:
-the log, a source, the database. All courses go on side by side, one step each; where they ask the
-same thing, one answer is fetched for all of them. What one course runs into is told to it alone.
+A course is a generator that yields a :class:`StepQuestion` wherever it needs something from
+without: the log, a source, the database. All courses go on side by side, one step each; where they
+ask the same thing, one answer is fetched for all of them. What one course runs into is told to it
+alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Question:
+class StepQuestion:
     """``ask`` answers all that is asked of it at one step, in order: each answer, or the error that
     its course alone is told. What it raises, all of them are told."""
 
@@ -24,7 +25,7 @@ class Question:
     about: Any
 
 
-Course = Generator[Question, Any, Found]
+Course = Generator[StepQuestion, Any, Found]
 
 
 def side_by_side(courses: Sequence[Course[Found]]) -> list[Found | Exception]:

@@ -23,7 +23,7 @@ from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, outstanding_of
 from desk.challenging import beside
 from desk.consents import Permission
-from desk.courses import Course, Question, alone, side_by_side
+from desk.courses import Course, StepQuestion, alone, side_by_side
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, write_decision
@@ -124,21 +124,21 @@ def _course(
     shared: _Shared, wanted: LoanWanted, once: ActsOnce | None
 ) -> Course[DecidedApplication]:
     desk = shared.desk
-    if once is not None and (earlier := (yield Question(shared.made_before, once))) is not None:
+    if once is not None and (earlier := (yield StepQuestion(shared.made_before, once))) is not None:
         return DecidedApplication(earlier)
     permission = permitted(desk, wanted.pseudonym)
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
     use = AboutToRead(blinding, permission, _asked(desk, permission))
-    read: LoggedUse = yield Question(desk.trail.read_together, use)
+    read: LoggedUse = yield StepQuestion(desk.trail.read_together, use)
     inquiry = Inquiry(blinding.application, wanted.pseudonym, desk.now())
     about = inquiry, Readable(permission.granted)
-    gathered: dict[str, Fact] = yield Question(desk.sources.gather_together, about)
+    gathered: dict[str, Fact] = yield StepQuestion(desk.sources.gather_together, about)
     moment = desk.now()
     day = moment.date()
     facts = desk.lending.kept(within_notices(gathered, desk.sources.kinds, permission, day), day)
-    owed, explored = yield Question(shared.owed, (wanted.pseudonym, day))
+    owed, explored = yield StepQuestion(shared.owed, (wanted.pseudonym, day))
     facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
     versions = desk.lending.versions(wanted.product, day)
     case = Case(
@@ -167,7 +167,7 @@ def _course(
     described = desk.sources.described
     made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
     record = partial(_record, desk, made, read, once)
-    application: str = yield Question(desk.transactions.write_together, record)
+    application: str = yield StepQuestion(desk.transactions.write_together, record)
     return DecidedApplication(application, made if application == blinding.application else None)
 
 

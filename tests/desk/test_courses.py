@@ -9,7 +9,7 @@ from support.counter import Counter
 from support.world import pseudonym
 
 from desk.commands.apply import LoanWanted, apply_together, await_log
-from desk.courses import Question, alone, side_by_side
+from desk.courses import StepQuestion, alone, side_by_side
 from desk.errors import ConsentMissing, RulesMissing, SourceFailed
 from desk.outbox import HandedInTogether, UseRefused
 from desk.own_tables import SqlSource
@@ -38,14 +38,14 @@ def test_what_several_ask_is_asked_once_and_an_error_is_told_to_its_own_course()
 
     def course(number: int):
         try:
-            first = yield Question(double, number)
+            first = yield StepQuestion(double, number)
         except ValueError:
             return "caught"
         if number == 5:
             raise KeyError(number)
         if number == 7:
             return first
-        return (yield Question(double, first))
+        return (yield StepQuestion(double, first))
 
     found = side_by_side([course(one) for one in (1, 3, 5, 7)])
     assert (found[0], found[1], found[3]) == (4, "caught", 14) and isinstance(found[2], KeyError)
@@ -59,7 +59,7 @@ def test_what_a_question_raises_all_who_asked_it_are_told():
         raise RegistryUnavailable("away")
 
     def course():
-        yield Question(away, 1)
+        yield StepQuestion(away, 1)
 
     assert all(isinstance(one, RegistryUnavailable) for one in side_by_side([course(), course()]))
 
@@ -92,7 +92,7 @@ def test_one_is_refused_and_the_others_of_its_group_are_decided(either: Counter)
     # the registry refuses one of two
     either.log.log_uses = lambda tokens: (
         [refused, *answering(tokens[1:])] if "use.read" in _step(tokens) else answering(tokens)
-    )  # type: ignore # noqa: E501
+    )  # type: ignore
     first, second = apply_together(either.desk, [(wants(), None), (wants(), None)])
     assert isinstance(first, UseRefused) and await_log(either.desk, second.application) is not None
 
