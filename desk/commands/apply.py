@@ -137,7 +137,8 @@ def _course(
     gathered: dict[str, Fact] = yield StepQuestion(desk.sources.gather_together, about)
     moment = desk.now()
     day = moment.date()
-    facts = desk.lending.kept(within_notices(gathered, desk.sources.kinds, permission, day), day)
+    allowed = within_notices(gathered, desk.sources.kinds, permission, day)
+    facts = desk.lending.kept(allowed, day)
     owed, explored = yield StepQuestion(shared.owed, (wanted.pseudonym, day))
     facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
     versions = desk.lending.versions(wanted.product, day)
@@ -163,7 +164,8 @@ def _course(
         release_hash=versions.release,
     )
     keep_rules(desk, case)
-    decided, silent = desk.lending.decide(case), beside(desk.lending, case)
+    decided = desk.lending.decide(case)
+    silent = beside(desk.lending, case)
     described = desk.sources.described
     made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
     record = partial(_record, desk, made, read, once)
