@@ -6,7 +6,7 @@ from it. What it decides by is in ``lending``, which is pure.
 - ``errors``      what only this room refuses
 - ``home``        a desk's folder, and the desk that is opened from it; ``service`` serves it
 - ``office``      a desk at work: one transaction, one moment, for each change
-- ``grouping``    many callers, one transaction
+- ``grouping``    many callers, one transaction; ``courses``  one command for many callers
 
 Before and after a decision
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ from lending.account.records import contract_from, contract_record, event_from, 
 from lending.cases import Case
 from protocol.errors import Conflict, NotFound
 
-_OF_PERSON = select(loans).where(loans.c.pseudonym == bindparam("pseudonym"))
+_OF_PEOPLE = select(loans).where(loans.c.pseudonym.in_(bindparam("people", expanding=True)))
 _EXPLORED = (
     select(loans)
     .join(decisions, decisions.c.id == loans.c.decision)
@@ -100,8 +100,15 @@ def _contract(loan: Row[Any]) -> LoanContract:
 
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
     """Principal that a person owes on all loans of this desk, fen."""
-    rows = connection.execute(_OF_PERSON, {"pseudonym": pseudonym}).all()
-    return sum(account_of(connection, row, day).outstanding.principal for row in rows)
+    return outstanding_of(connection, [pseudonym], day)[pseudonym]
+
+
+def outstanding_of(connection: Connection, people: Collection[str], day: date) -> dict[str, int]:
+    """As :func:`outstanding`, of each of these."""
+    found = dict.fromkeys(people, 0)
+    for row in connection.execute(_OF_PEOPLE, {"people": list(found)}).all():
+        found[row.pseudonym] += account_of(connection, row, day).outstanding.principal
+    return found
 
 
 def explored_outstanding(connection: Connection, day: date) -> int:

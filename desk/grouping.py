@@ -28,31 +28,39 @@ logger = logging.getLogger("tahini.desk")
 
 @dataclass
 class Together(Generic[Work, Done]):
-    """One thread that does whatever waits, in order of arrival. Until it is started, each caller
-    does its own job.
+    """Threads, one as a rule, that each do whatever waits, in order of arrival. Until they are
+    started, each caller does its own job.
 
     Args:
         do: does all of these jobs and says what came of each, or raises and has done none.
-        name: of the thread.
+        name: of the threads. threads: more than one where groups wait for somebody else most of
+            the time.
     """
 
     do: Callable[[Sequence[Work]], Sequence[Done]]
     name: str
+    threads: int = 1
     _waiting: queue.Queue[tuple[Work, Future[Done]] | None] = field(
         default_factory=lambda: queue.Queue(MOST_WAITING), repr=False
     )
-    _thread: threading.Thread | None = field(default=None, repr=False)
+    _running: list[threading.Thread] = field(default_factory=list, repr=False)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-        self._thread.start()
+        self._running = [
+            threading.Thread(target=self._run, name=self.name, daemon=True)
+            for _ in range(self.threads)
+        ]
+        for thread in self._running:
+            thread.start()
 
     def stop(self) -> None:
         """End after what waits already."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        running, self._running = self._running, []
+        for _ in running:
             self._waiting.put(None)
+        for thread in running:
             thread.join()
+        if running:
             while not self._waiting.empty():  # who came in while it ended
                 if (late := self._waiting.get()) is not None:
                     self._each(*late)
@@ -60,7 +68,7 @@ class Together(Generic[Work, Done]):
     def submit(self, job: Work) -> Future[Done]:
         """What will have come of the job. Raises StorageFailed where too many wait."""
         answer: Future[Done] = Future()
-        if self._thread is None:
+        if not self._running:
             self._each(job, answer)
             return answer
         try:

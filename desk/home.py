@@ -149,6 +149,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         sources.require(rules.made_of)
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
+        trail = Trail(held, client, node.key, clock)
         return Desk(
             transactions=Transactions(database, clock),
             at_rest=at_rest,
@@ -156,8 +157,8 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             wording=wording,
             sources=sources,
             permits=ScoringConsents(node.consents, client, rules.declared_sensitive, clock=clock),
-            trail=Trail(held, client, node.key, clock),
-            sender=Sender(held, client),
+            trail=trail,
+            sender=Sender(held, trail.together),
             verifiers=verifiers,
             ways=Ways(
                 zone,

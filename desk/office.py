@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,17 +16,18 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from desk.consents import ConsentLost, Permission
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
-from desk.outbox import Adding
+from desk.outbox import Adding, UseRefused
 from desk.sealing import AtRest
 from desk.sources import Sources
 from desk.statements import Decided
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import METADATA
 from desk.storage.tables import clock as clock_table
-from desk.trail import LoggedUse
+from desk.trail import AboutToRead, LoggedUse
 from desk.verifying import Verifying
 from desk.wording import Wording
 from law.categories import DataCategory
+from protocol.client.desks import UseAnswer
 from protocol.errors import ClockWrong
 from protocol.schema import now
 from protocol.uses import Blinding, UseStatement, UseStep
@@ -55,6 +57,7 @@ class Stating(Protocol):
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
     ) -> LoggedUse: ...
+    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | UseRefused]: ...
     def keep(self, hand: Adding, logged: LoggedUse) -> None: ...
     def scored(
         self, blinding: Blinding, permission: Permission, decided: Decided
@@ -70,6 +73,7 @@ class Sending(Protocol):
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
+    def hear(self, application: str, step: UseStep) -> Future[UseAnswer]: ...
     def wait(self, application: str, step: UseStep, timeout_s: float) -> int: ...
 
 
@@ -144,6 +148,11 @@ class Transactions:
         """
         found: Found = self._writer.submit(job).result()
         return found
+
+    def write_together(self, jobs: Sequence[Job]) -> list[Any]:
+        """As :meth:`write`, for several: what each found, or what it raised."""
+        waiting = [self._writer.submit(job) for job in jobs]
+        return [one.result() if (failed := one.exception()) is None else failed for one in waiting]
 
     @contextmanager
     def reading(self) -> Iterator[InHand]:

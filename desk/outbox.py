@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,8 +35,8 @@ from sqlalchemy import (
 )
 
 from crypto.errors import TahiniError
-from protocol.client.desks import DeskClient, UseAnswer
-from protocol.errors import Conflict, NotAllowed, RegistryUnavailable
+from protocol.client.desks import UseAnswer
+from protocol.errors import Conflict, ConsentError, NotAllowed, RegistryUnavailable
 from protocol.uses import UseStep
 
 BATCH = 256
@@ -199,26 +200,31 @@ class UseOutbox:
             )
 
 
+class Logging(Protocol):
+    """Who takes statements to the log (``protocol.client.desks.DeskClient``)."""
+
+    def log_uses(self, tokens: Sequence[str]) -> list[UseAnswer]: ...
+
+
 class HandedInTogether:
     """Statements that many threads hand in, each waiting for its answer: what comes while one
-    request is under way goes into the next, for a request costs about the same for one as for
-    many."""
+    request is under way goes into the next, for a request costs the log more than a statement."""
 
-    def __init__(self, client: DeskClient) -> None:
+    def __init__(self, client: Logging) -> None:
         self._client = client
         self._waiting: list[tuple[str, Future[UseAnswer]]] = []
         self._joining, self._turn = threading.Lock(), threading.Lock()
 
-    def hand_in(self, token: str) -> UseAnswer:
-        """Raises RegistryUnavailable, ConsentError: not acknowledged."""
-        mine: Future[UseAnswer] = Future()
+    def log_uses(self, tokens: Sequence[str]) -> list[UseAnswer]:
+        """One answer each. Raises RegistryUnavailable, ConsentError: not acknowledged."""
+        mine: list[tuple[str, Future[UseAnswer]]] = [(token, Future()) for token in tokens]
         with self._joining:
-            self._waiting.append((token, mine))
-        while not mine.done():
+            self._waiting += mine
+        while not all(answer.done() for _, answer in mine):
             with self._turn:
-                if not mine.done():
+                if not all(answer.done() for _, answer in mine):
                     self._send()
-        return mine.result()
+        return [answer.result() for _, answer in mine]
 
     def _send(self) -> None:
         with self._joining:
@@ -226,11 +232,27 @@ class HandedInTogether:
         try:
             answers = self._client.log_uses([token for token, _ in together])
         except BaseException as error:
-            for _, waiting in together:
-                waiting.set_exception(error)
+            for token, waiting in together:
+                if len(together) > 1 and _refused(error):
+                    self._alone(token, waiting)
+                else:
+                    waiting.set_exception(error)
             return
         for (_, waiting), answer in zip(together, answers, strict=True):
             waiting.set_result(answer)
+
+    def _alone(self, token: str, waiting: Future[UseAnswer]) -> None:
+        try:
+            (answer,) = self._client.log_uses([token])
+        except BaseException as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(answer)
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the registry answered, and took none of them: one may be to blame."""
+    return isinstance(error, ConsentError) and not isinstance(error, RegistryUnavailable)
 
 
 class Sender:
@@ -239,12 +261,13 @@ class Sender:
     Several processes may do so at once: whoever comes second is given the same indexes.
     """
 
-    def __init__(self, outbox: UseOutbox, client: DeskClient) -> None:
+    def __init__(self, outbox: UseOutbox, client: Logging) -> None:
         self._outbox, self._client = outbox, client
         self._news = threading.Event()
-        self._settled = threading.Condition()
+        self._telling = threading.Lock()
         self._lately: tuple[_Answers, _Answers] = ({}, {})
         """Of the last two requests: whoever waits need not ask the database."""
+        self._hearing: dict[tuple[str, UseStep], list[Future[UseAnswer]]] = {}
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -276,10 +299,38 @@ class Sender:
                 (one.application, one.step): answer
                 for one, answer in zip(rows, answers, strict=True)
             }
-            with self._settled:
+            with self._telling:
                 self._lately = (self._lately[1], fresh)
-                self._settled.notify_all()
+                hearing = [(fresh[one], self._hearing.pop(one, ())) for one in fresh]
+            for answer, waiting in hearing:
+                for told in waiting:
+                    if told.set_running_or_notify_cancel():
+                        told.set_result(answer)
         return len(rows)
+
+    def hear(self, application: str, step: UseStep) -> Future[UseAnswer]:
+        """What comes of a statement, once this process has delivered it. Another one may do so
+        instead: who waits here gives up (and cancels) after a while, and asks :meth:`wait`."""
+        told: Future[UseAnswer] = Future()
+        about = application, step
+        with self._telling:
+            answer = self._lately[1].get(about) or self._lately[0].get(about)
+            if answer is None:
+                self._hearing.setdefault(about, []).append(told)
+        if answer is not None:
+            told.set_result(answer)
+        else:
+            told.add_done_callback(lambda _: self._forget(about, told))
+            self._news.set()
+        return told
+
+    def _forget(self, about: tuple[str, UseStep], told: Future[UseAnswer]) -> None:
+        with self._telling:
+            waiting = self._hearing.get(about, [])
+            if told in waiting:
+                waiting.remove(told)
+            if not waiting:
+                self._hearing.pop(about, None)
 
     def wait(self, application: str, step: UseStep, timeout_s: float) -> int:
         """The statement's index in the log, once it has one.
@@ -292,31 +343,28 @@ class Sender:
         """
         deadline = time.monotonic() + timeout_s
         # what was stated just now is delivered by this process, as a rule
-        self._news.set()
-        self._until_told(application, step, min(timeout_s, _ASK_AT_FIRST_S))
-        while True:
-            answer = self._answer(application, step) or self._outbox.standing(application, step)
-            if answer is not None and answer.index is not None:
-                return answer.index
-            if answer is not None:
-                raise UseRefused(f"the log does not take {step}: {answer.refused}")
-            self._news.set()
+        answer = self._heard(application, step, min(timeout_s, _ASK_AT_FIRST_S))
+        while answer is None:
+            answer = self._outbox.standing(application, step)
             left = deadline - time.monotonic()
-            if left <= 0:
+            if answer is None and left <= 0:
                 raise RegistryUnavailable(
                     f"the log has not acknowledged {step} within {timeout_s:g} s; nothing may rest "
                     "on it yet, and it is delivered again"
                 )
             # another process may deliver it: the database is asked again
-            self._until_told(application, step, min(left, _ASK_AGAIN_S))
+            answer = answer or self._heard(application, step, min(left, _ASK_AGAIN_S))
+        if answer.index is None:
+            raise UseRefused(f"the log does not take {step}: {answer.refused}")
+        return answer.index
 
-    def _until_told(self, application: str, step: UseStep, seconds: float) -> None:
-        with self._settled:
-            self._settled.wait_for(lambda: self._answer(application, step) is not None, seconds)
-
-    def _answer(self, application: str, step: UseStep) -> UseAnswer | None:
-        before, now = self._lately
-        return now.get((application, step)) or before.get((application, step))
+    def _heard(self, application: str, step: UseStep, seconds: float) -> UseAnswer | None:
+        told = self.hear(application, step)
+        try:
+            return told.result(seconds)
+        except NotInTime:
+            told.cancel()
+            return None
 
     def _run(self) -> None:
         pause = _MIN_RETRY_S

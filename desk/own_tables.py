@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.dataset as ds
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ import sqlalchemy as sa
 from clients.data.sql import READ_ONLY
 from desk.errors import SourceFailed
 from desk.sources import AT_ONCE, About, Inquiry, Reading
+
+T = TypeVar("T")
+_Row = Mapping[str, Any] | sa.RowMapping
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,42 @@ class SqlSource:
         names = [self.key, *self.columns.values(), *filter(None, (self.observed_on,))]
         columns: dict[str, sa.ColumnClause[Any]] = {name: sa.column(name) for name in names}
         table = sa.table(self.table, *columns.values())
-        wanted = [columns[name] for name in dict.fromkeys(names[1:])]
-        return sa.select(*wanted).select_from(table).where(columns[self.key] == sa.bindparam("key"))
+        among = columns[self.key].in_(sa.bindparam("keys", expanding=True))
+        return sa.select(*columns.values()).select_from(table).where(among)
 
     def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         with self._engine.connect() as connection:
-            rows = connection.execute(self._statement, {"key": inquiry.pseudonym}).fetchmany(2)
-        found = _of_row(self, [dict(row._mapping) for row in rows])
+            rows = connection.execute(self._statement, {"keys": [inquiry.pseudonym]}).fetchmany(2)
+        return self._read([row._mapping for row in rows])
+
+    def ask_together(
+        self, inquiries: Sequence[Inquiry]
+    ) -> dict[str, Mapping[str, Reading] | SourceFailed]:
+        rows: dict[str, list[_Row]] = {one.pseudonym: [] for one in inquiries}
+        with self._engine.connect() as connection:
+            found = connection.execute(self._statement, {"keys": sorted(rows)}).all()
+        try:
+            for row in found:
+                rows[row._mapping[self.key]].append(row._mapping)
+        except KeyError:  # to this database, other texts are the same: whose row it is, it must say
+            return {one.application: _told(self.ask, one) for one in inquiries}
+        return {one.application: _told(self._read, rows[one.pseudonym]) for one in inquiries}
+
+    def _read(self, rows: Sequence[_Row]) -> dict[str, Reading]:
+        found = _of_row(self, rows)
         for name in self.booleans:
             if name in found and found[name].value in (0, 1):
                 found[name] = replace(found[name], value=bool(found[name].value))
         return found
+
+
+def _told(
+    read: Callable[[T], Mapping[str, Reading]], about: T
+) -> Mapping[str, Reading] | SourceFailed:
+    try:
+        return read(about)
+    except SourceFailed as error:
+        return error
 
 
 @dataclass(frozen=True)
@@ -97,9 +125,7 @@ class FileSource:
         return _of_row(self, found.slice(0, 2).to_pylist())
 
 
-def _of_row(
-    source: SqlSource | FileSource, rows: Sequence[Mapping[str, Any]]
-) -> dict[str, Reading]:
+def _of_row(source: SqlSource | FileSource, rows: Sequence[_Row]) -> dict[str, Reading]:
     """Raises SourceFailed where the person has several rows: which one is meant is not ours to
     say."""
     if len(rows) > 1:

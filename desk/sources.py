@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import httpx
 
@@ -88,6 +88,21 @@ class FactSource(Protocol):
     def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
         """What is known, by feature; what is not known is left out. Raises TahiniError, OSError or
         httpx.HTTPError where there is no answer."""
+        ...
+
+
+_Told = Mapping[str, Mapping[str, Reading] | SourceFailed]
+_Answer = Future[_Told]
+"""By application."""
+
+
+@runtime_checkable
+class AskedTogether(Protocol):
+    """A source that answers about several people at the price of one."""
+
+    def ask_together(self, inquiries: Sequence[Inquiry]) -> _Told:
+        """By application, what is known, or why nothing is told of this one. Raises as
+        :meth:`FactSource.ask`."""
         ...
 
 
@@ -236,40 +251,58 @@ class Sources:
 
     def gather(self, inquiry: Inquiry, allowed: Readable) -> dict[str, Fact]:
         """Every feature of every source, known or not and why."""
+        (found,) = self.gather_together([(inquiry, allowed)])
+        return found
+
+    def gather_together(self, asked: Sequence[tuple[Inquiry, Readable]]) -> list[dict[str, Fact]]:
+        """As :meth:`gather`, about several people: a source of the lender's own is asked once."""
         began = time.monotonic()
-        asked: list[tuple[FactSource, Future[Mapping[str, Reading]] | None]] = [
-            (
-                source,
-                self._pools[source.about.name].submit(source.ask, inquiry)
-                if source.about.categories <= set(allowed.categories)
-                else None,
-            )
-            for source in self.sources
-        ]
-        found: dict[str, Fact] = {}
-        for source, future in asked:
-            if future is None:
-                found |= _all(source.about, "refused")
-            else:
-                left = began + source.about.deadline_s - time.monotonic()
-                found |= _heard(source.about, future, max(left, 0.0))
+        under = [frozenset(allowed.categories) for _, allowed in asked]
+        futures = []
+        for source in self.sources:
+            may = [at for at, granted in enumerate(under) if source.about.categories <= granted]
+            futures.append((source, self._submit(source, [asked[at][0] for at in may], may)))
+        found: list[dict[str, Fact]] = [{} for _ in asked]
+        for source, answers in futures:
+            for at, (inquiry, _) in enumerate(asked):
+                if at not in answers:
+                    found[at] |= _all(source.about, "refused")
+                else:
+                    left = began + source.about.deadline_s - time.monotonic()
+                    found[at] |= _heard(source.about, inquiry, answers[at], max(left, 0.0))
+        for facts, (_, allowed) in zip(found, asked, strict=True):
+            for name in facts.keys() & set(allowed.disputed):
+                if facts[name].status == "present":
+                    facts[name] = Fact(name, "disputed", None, facts[name].source)
+        return found
+
+    def _submit(
+        self, source: FactSource, inquiries: Sequence[Inquiry], places: Sequence[int]
+    ) -> dict[int, _Answer]:
+        pool = self._pools[source.about.name]
+        if isinstance(source, AskedTogether) and len(inquiries) > 1:
+            return dict.fromkeys(places, pool.submit(source.ask_together, inquiries))
         return {
-            name: Fact(name, "disputed", None, fact.source)
-            if name in allowed.disputed and fact.status == "present"
-            else fact
-            for name, fact in found.items()
+            at: pool.submit(_ask, source, one) for at, one in zip(places, inquiries, strict=True)
         }
 
 
-def _heard(about: About, future: Future[Mapping[str, Reading]], seconds: float) -> dict[str, Fact]:
+def _ask(source: FactSource, inquiry: Inquiry) -> _Told:
+    return {inquiry.application: source.ask(inquiry)}
+
+
+def _heard(about: About, inquiry: Inquiry, answer: _Answer, seconds: float) -> dict[str, Fact]:
     try:
-        readings = future.result(seconds)
+        readings = answer.result(seconds)[inquiry.application]
     except NotInTime:
-        future.cancel()
+        answer.cancel()
         logger.warning("source %s is late", about.name)
         return _all(about, "late")
     except Exception as error:  # whatever a driver raises: its words may hold a person's data
         logger.warning("source %s gives no answer: %s", about.name, type(error).__name__)
+        return _all(about, "late")
+    if isinstance(readings, SourceFailed):
+        logger.warning("source %s gives no answer: SourceFailed", about.name)
         return _all(about, "late")
     if not all(_is_fact(readings[name]) for name in about.features if name in readings):
         logger.warning("source %s answers what is no value, or of no day", about.name)

@@ -25,7 +25,7 @@ sealed with the application.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,7 +37,7 @@ from desk.consents import Permission
 from desk.outbox import Adding, HandedInTogether, LoggedEntry, UseOutbox, UseRefused
 from desk.statements import Decided, UseStatements
 from law.categories import DataCategory
-from protocol.client.desks import DeskClient
+from protocol.client.desks import DeskClient, UseAnswer
 from protocol.errors import Conflict, RegistryUnavailable
 from protocol.schema import now
 from protocol.uses import (
@@ -60,6 +60,23 @@ class LoggedUse:
     token: str
     index: int
     wants_person: bool
+
+
+@dataclass(frozen=True)
+class AboutToRead:
+    """What :meth:`Trail.read` states."""
+
+    blinding: Blinding
+    permission: Permission
+    sources: Mapping[str, DataCategory]
+
+
+def _came_of(
+    use: AboutToRead, said: UseStatement, token: str, answer: UseAnswer
+) -> LoggedUse | UseRefused:
+    if answer.index is None:
+        return UseRefused(f"the applicant's data may not be read: {answer.refused}")
+    return LoggedUse(use.blinding.application, said, token, answer.index, answer.wants_person)
 
 
 class Trail:
@@ -85,7 +102,7 @@ class Trail:
         self._outbox, self._client, self._key, self._clock = outbox, client, key, clock
         self._lender = mine[0]
         self._statements = UseStatements(self._lender, clock)
-        self._together = HandedInTogether(client)
+        self.together = HandedInTogether(client)
 
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
@@ -101,14 +118,26 @@ class Trail:
             RegistryUnavailable: not acknowledged, so nobody may be asked. It may be in the log all
                 the same; go on under a new blinding.
         """
-        if not permission.consents:
-            raise UseRefused("the applicant has not consented to being scored; nothing was read")
-        said = self._statements.read(blinding, permission, sources)
-        token = said.sign(self._key)
-        answer = self._together.hand_in(token)
-        if answer.index is None:
-            raise UseRefused(f"the applicant's data may not be read: {answer.refused}")
-        return LoggedUse(blinding.application, said, token, answer.index, answer.wants_person)
+        (read,) = self.read_together([AboutToRead(blinding, permission, sources)])
+        if isinstance(read, UseRefused):
+            raise read
+        return read
+
+    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | UseRefused]:
+        """As :meth:`read`, for several: what came of each. Raises RegistryUnavailable."""
+        stated: dict[int, tuple[UseStatement, str]] = {}
+        for place, use in enumerate(uses):
+            if use.permission.consents:
+                said = self._statements.read(use.blinding, use.permission, use.sources)
+                stated[place] = said, said.sign(self._key)
+        answers = self.together.log_uses([token for _, token in stated.values()])
+        told = dict(zip(stated, answers, strict=True))
+        return [
+            _came_of(use, *stated[place], told[place])
+            if place in stated
+            else UseRefused("the applicant has not consented to being scored; nothing was read")
+            for place, use in enumerate(uses)
+        ]
 
     def keep(self, hand: Adding, logged: LoggedUse) -> None:
         """Store it with the application, in the caller's transaction."""

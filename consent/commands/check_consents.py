@@ -104,6 +104,31 @@ def decide_in(
     return Decisions(told, view.moment)
 
 
+def decide_kinds(
+    view: Transaction,
+    lender: Party,
+    purpose: str,
+    kinds: Sequence[Sensitivity],
+    names: Sequence[str],
+) -> dict[Sensitivity, NDArray[np.uint8]]:
+    """The rules of :func:`decide_in` for several sensitivities, from one reading."""
+    scope = scope_id(view, purpose, lender)
+    wanted, found = _some(view, lender.id, scope, None, names)
+    about = np.unique(wanted[wanted < _NOBODY])
+    children = children_of(view.session, lender.id)
+    notices = notices_of(view.notices, purpose, lender.id)
+    used = {one: used_up(view, lender.id, purpose, one) for one in {"ordinary", *kinds}}
+    enrolled = wanted < _NOBODY
+    places = np.searchsorted(about, wanted[enrolled])
+    told = {}
+    for kind in kinds:
+        needed = {one: used[one] for one in ("ordinary", kind)}
+        rules = _rules(found, about, notices, needed, children)
+        told[kind] = np.full(len(wanted), REASONS.index(Reason.NOT_ENROLLED), dtype=np.uint8)
+        told[kind][enrolled] = rules[places]
+    return told
+
+
 def _rules(
     found: Mapping[str, NDArray[Any]],
     about: NDArray[np.int64],

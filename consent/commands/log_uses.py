@@ -19,12 +19,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import and_, bindparam, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
+from auditlog.database import among
 from auditlog.entries import Entry, entry_for_subject
 from consent.authorising import called_otherwise
-from consent.commands.check_consents import decide_in
+from consent.commands.check_consents import decide_kinds
 from consent.commands.request_marks import standing_refusals
 from consent.registry import Registry
 from consent.storage.consents import load_presents
@@ -70,6 +71,12 @@ class _Logged:
     index: int
     at: datetime
     follows: str | None
+
+
+_LOGGED = select(*UseRow.__table__.columns).where(
+    UseRow.lender == bindparam("lender"),
+    UseRow.application.in_(bindparam("applications", expanding=True)),
+)
 
 
 class _Refused(Exception):
@@ -143,12 +150,15 @@ class _Standing:
                 asked.setdefault(kind, set()).add(one.pii_principal_id)
         if scope is None or not asked:
             return cls({}, {}, want_person, transaction.registry.consortium)
-        reasons: dict[tuple[str, Sensitivity], Reason] = {}
-        for kind, names in asked.items():
-            now = [people[name].pseudonym for name in sorted(names)]
-            decided = decide_in(transaction, lender, SCORING_PURPOSE, kind, names=now)
-            told = (REASONS[rule] for rule in decided.rules)
-            reasons |= {(n, kind): reason for n, reason in zip(sorted(names), told, strict=True)}
+        names = sorted(set().union(*asked.values()))
+        now = [people[name].pseudonym for name in names]
+        decided = decide_kinds(transaction, lender, SCORING_PURPOSE, sorted(asked), now)
+        reasons = {
+            (name, kind): REASONS[rule]
+            for kind, rules in decided.items()
+            for name, rule in zip(names, rules, strict=True)
+            if name in asked[kind]
+        }
         ids = sorted({one.id for one in people.values()})
         presents = load_presents(transaction.session, ids, [scope])
         answered = transaction.notices.notices
@@ -210,19 +220,18 @@ class _Batch:
         applications = sorted(
             {name for one in said for name in (one.application, one.follows) if name is not None}
         )
-        mine = UseRow.lender == self.lender.id, UseRow.application.in_(applications)
-        for row in session.scalars(select(UseRow).where(*mine)):
+        asked = {"lender": self.lender.id, "applications": applications}
+        for row in session.connection().execute(_LOGGED, asked):
             self.stated[row.application, row.step] = _Logged(
                 row.statement_sha256, row.entry_index, row.logged_at, row.follows
             )
         if not self.stated:
             return
-        indexes = [one.index for one in self.stated.values()]
-        rows = session.execute(
-            select(SubjectEntryRow.subject_id, SubjectEntryRow.entry_index).where(
-                SubjectEntryRow.entry_index.in_(indexes)
-            )
+        some = among("entry_index", [one.index for one in self.stated.values()])
+        question = (
+            f"SELECT subject_id, entry_index FROM {SubjectEntryRow.__tablename__} WHERE {some}"  # noqa: S608 - numbers of our own
         )
+        rows = session.connection().exec_driver_sql(question)
         self.about = {(subject, index) for subject, index in rows}
 
     def answer(self, said: UseStatement, token: str) -> UseStated:

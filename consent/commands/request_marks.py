@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from consent.authorising import Unanswered
@@ -36,6 +36,24 @@ Numbers = NDArray[np.uint32]
 _LATE_COMMIT = timedelta(minutes=15)
 """A transaction that began before a snapshot may have committed after it, by so much at most."""
 _SUSPENDED = STATES.index(ConsentStatus.SUSPENDED)
+_OPEN_HERE = (
+    RightsRequestRow.lender == bindparam("lender"),
+    RightsRequestRow.status.in_(sorted(OPEN)),
+)
+_MARKED = (
+    select(RequestMarkRow.feature, SubjectRow.number)
+    .join(RightsRequestRow, RightsRequestRow.id == RequestMarkRow.request_id)
+    .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
+    .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
+    .where(*_OPEN_HERE)
+)
+_STANDING = (
+    select(RightsRequestRow.kind, SubjectRow.number)
+    .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
+    .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
+    .where(*_OPEN_HERE, RightsRequestRow.kind.in_(sorted(STANDING)))
+)
+"""Asked with every batch of uses: made once."""
 
 
 def _of_lender(found: Mapping[Any, list[int]], numbers: Numbers | None) -> dict[Any, Numbers]:
@@ -55,13 +73,7 @@ def marks_of(view: Transaction, lender: str, numbers: Numbers | None = None) -> 
         By the feature's name, or ``protocol.rights.WHOLE_PERSON``: numbers on the lender's roll,
         ascending. A person stands under everything that any of their objections marks.
     """
-    rows = view.session.execute(
-        select(RequestMarkRow.feature, SubjectRow.number)
-        .join(RightsRequestRow, RightsRequestRow.id == RequestMarkRow.request_id)
-        .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
-        .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
-        .where(RightsRequestRow.lender == lender, RightsRequestRow.status.in_(OPEN))
-    )
+    rows = view.session.connection().execute(_MARKED, {"lender": lender})
     found: dict[str, list[int]] = {}
     for feature, number in rows:
         found.setdefault(feature, []).append(number)
@@ -98,16 +110,7 @@ def objections(session: Session, subject: Subject, before: int) -> list[list[int
 def standing_refusals(view: Transaction, lender: str) -> dict[RequestKind, Numbers]:
     """Who of a lender's borrowers refuses decisions by a machine alone, or asked that a person
     looks at one, and has not taken it back: numbers on the roll, ascending, by kind."""
-    rows = view.session.execute(
-        select(RightsRequestRow.kind, SubjectRow.number)
-        .join(DataKeyRow, DataKeyRow.subject_id == RightsRequestRow.subject_id)
-        .join(SubjectRow, SubjectRow.id == RightsRequestRow.subject_id)
-        .where(
-            RightsRequestRow.lender == lender,
-            RightsRequestRow.status.in_(OPEN),
-            RightsRequestRow.kind.in_(STANDING),
-        )
-    )
+    rows = view.session.connection().execute(_STANDING, {"lender": lender})
     found: dict[RequestKind, list[int]] = {}
     for kind, number in rows:
         found.setdefault(kind, []).append(number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Any
 
-from sqlalchemy import select, union_all
+from sqlalchemy import BindParameter, CompoundSelect, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
 from auditlog.database import among
@@ -64,9 +64,10 @@ _COLUMNS = (
 )
 
 
-def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
+def _called() -> CompoundSelect[Any]:
     """Whoever is called one of ``names``, or was: one question, so that neither shows in the
     work."""
+    names: BindParameter[Any] = bindparam("names", expanding=True)
     now = select(SubjectRow.pseudonym.label("asked"), *_COLUMNS).where(
         SubjectRow.pseudonym.in_(names)
     )
@@ -81,7 +82,10 @@ def _people(session: Session, names: Sequence[str]) -> Sequence[Any]:
         )
         for some in (now, before)
     ]
-    return session.connection().execute(union_all(*both)).all()
+    return union_all(*both)
+
+
+_CALLED = _called()
 
 
 def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, Subject]:
@@ -93,7 +97,8 @@ def find_subjects(transaction: Transaction, names: Sequence[str]) -> dict[str, S
     """
     found: dict[str, Subject] = {}
     for start in range(0, len(names), IN_CHUNK):
-        rows = _people(transaction.session, names[start : start + IN_CHUNK])
+        asked = {"names": list(names[start : start + IN_CHUNK])}
+        rows = transaction.session.connection().execute(_CALLED, asked).all()
         stored = [
             StoredKey(
                 row.pseudonym,

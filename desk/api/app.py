@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,23 +18,31 @@ from crypto.errors import CryptoError, SealError, TahiniError
 from crypto.sentences import one_sentence, place_of
 from desk.api import amendments, applications, loans, reviews
 from desk.callers import KnownCallers
+from desk.commands.apply import apply_together
+from desk.grouping import Together
 from desk.office import Desk
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
 from ops.request_log import REQUEST_ID, Journal
 from protocol.errors import ConsentError
 
+APPLYING = 2
+"""Groups of applications at a time: while one is computed another waits for the log or a source."""
 logger = logging.getLogger("tahini.desk")
 
 
 def create_app(desk: Desk) -> FastAPI:
     """The HTTP application over an open desk; it starts and stops the desk's threads."""
 
+    applying = Together(partial(apply_together, desk), "desk-applying", APPLYING)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(desk.start)
+        applying.start()
         try:
             yield
         finally:
+            await run_in_threadpool(applying.stop)
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
@@ -42,6 +51,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
     app.state.desk, app.state.callers = desk, KnownCallers(desk.transactions.database)
+    app.state.applying = applying
     _refusals(app)
 
     @app.get("/healthz")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import timeout, wrap_future
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 
 from desk.api.shared import (
     Commanded,
@@ -27,11 +29,13 @@ from desk.api.shared import (
 from desk.api.views import application_view, decided_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
-from desk.commands.apply import LoanWanted, apply
+from desk.commands.apply import DecidedApplication, LoanWanted, await_log
 from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
+from desk.grouping import Together
 from desk.records import etag_of, held
+from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import applications, verifications
 from desk.wording import TONGUES
 from protocol.cursors import cursor_of, position
@@ -39,6 +43,8 @@ from protocol.errors import NotFound
 from protocol.schema import Pseudonym, Sha256
 
 router = APIRouter(tags=["applications"])
+SOON_S = 0.5
+Applying = Together[tuple[LoanWanted, ActsOnce | None], DecidedApplication | Exception]
 Origination = Annotated[DeskCaller, only(CallerRole.ORIGINATION)]
 Anybody = Annotated[DeskCaller, only(*CallerRole)]
 
@@ -74,16 +80,34 @@ class NewVerification(DeskBody):
 
 
 @router.post("/v1/applications", status_code=201, responses=refusals(409))
-def post_application(
-    body: NewApplication, desk: TheDesk, caller: Origination, command: Commanded
+async def post_application(
+    body: NewApplication,
+    request: Request,
+    desk: TheDesk,
+    caller: Origination,
+    command: Commanded,
 ) -> Response:
     """Decide an application. 201 with the outcome once the log has its entry; 202 while it is
     pending: ask again with GET, nothing takes effect before."""
     wanted = LoanWanted(**body.model_dump())
-    applied = apply(desk, wanted, command.once(caller))
-    if applied.made is None or applied.index is None:
-        return _shown(desk, applied.application, (201, applied.made is None))
-    return shown(decided_view(applied.made, applied.index), 201, etag_of(1, "logged"))
+    applying: Applying = request.app.state.applying
+    applied = await wrap_future(applying.submit((wanted, command.once(caller))))
+    if isinstance(applied, Exception):
+        raise applied
+    index = await _index(desk, applied.application)
+    if applied.made is None or index is None:
+        again = applied.made is None
+        return await run_in_threadpool(_shown, desk, applied.application, (201, again))
+    return shown(decided_view(applied.made, index), 201, etag_of(1, "logged"))
+
+
+async def _index(desk: TheDesk, application: str) -> int | None:
+    """As :func:`await_log`; no thread waits for what this process delivers at once."""
+    try:
+        async with timeout(SOON_S):
+            return (await wrap_future(desk.sender.hear(application, "use.scored"))).index
+    except TimeoutError:
+        return await run_in_threadpool(await_log, desk, application)
 
 
 def _shown(desk: TheDesk, application: str, answered: tuple[int, bool] = (200, False)) -> Response:

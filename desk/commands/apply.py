@@ -14,14 +14,16 @@ after 5 has decided, and whoever comes next takes the statement to the log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 from crypto.errors import TahiniError
-from desk.accounts import explored_outstanding, explored_reserved, outstanding
+from desk.accounts import explored_outstanding, explored_reserved, outstanding_of
 from desk.challenging import beside
 from desk.consents import Permission
+from desk.courses import Course, StepQuestion, alone, side_by_side
 from desk.errors import ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, explored, write_decision
@@ -32,10 +34,10 @@ from desk.statements import Decided
 from desk.states import FIRST
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import applications
-from desk.trail import LoggedUse
+from desk.trail import AboutToRead, LoggedUse
 from law.categories import DataCategory
 from lending.cases import Application, Case, Fact
-from protocol.errors import Conflict, ConsentError
+from protocol.errors import Conflict, ConsentError, Malformed
 from protocol.uses import Blinding
 
 logger = logging.getLogger("tahini.desk")
@@ -67,7 +69,7 @@ class DecidedApplication:
 
 
 def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> DecidedApplication:
-    """Decide an application, or say what the same request made before.
+    """Decide an application, or say what the same request made before; waits for the log.
 
     Raises:
         ConsentMissing: the person has not agreed to be scored; nothing was read.
@@ -76,24 +78,101 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Decid
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
     """
-    if once is not None:
-        with desk.reading() as hand:
-            earlier = made_before(hand.connection, once, hand.moment)
-        if earlier is not None:
-            await_log(desk, earlier)
-            return DecidedApplication(earlier)
+    found = alone(_course(_Shared(desk), wanted, once))
+    return replace(found, index=await_log(desk, found.application))
+
+
+def apply_together(
+    desk: Desk, asked: Sequence[tuple[LoanWanted, ActsOnce | None]]
+) -> list[DecidedApplication | Exception]:
+    """Decide several, each as :func:`apply` does but for waiting for the log: what each came to, or
+    what it raised."""
+    shared = _Shared(desk)
+    return side_by_side([_course(shared, wanted, once) for wanted, once in asked])
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What courses ask together of the desk's own database."""
+
+    desk: Desk
+
+    def made_before(self, asked: Sequence[ActsOnce]) -> list[str | Malformed | None]:
+        """What these commands made before."""
+        with self.desk.reading() as hand:
+            return [_made_before(hand, once) for once in asked]
+
+    def owed(self, asked: Sequence[tuple[str, date]]) -> list[tuple[int, int]]:
+        """What each person owes on a day, and what is owed or offered below the cut-off; fen."""
+        found: dict[tuple[str, date], tuple[int, int]] = {}
+        with self.desk.reading() as hand:
+            for day in dict.fromkeys(day for _, day in asked):
+                people = {name for name, on in asked if on == day}
+                explored = explored_outstanding(hand.connection, day)
+                explored += explored_reserved(hand.connection, hand.moment)
+                for name, owed in outstanding_of(hand.connection, people, day).items():
+                    found[name, day] = owed, explored
+        return [found[one] for one in asked]
+
+
+def _made_before(hand: InHand, once: ActsOnce) -> str | Malformed | None:
+    try:
+        return made_before(hand.connection, once, hand.moment)
+    except Malformed as error:
+        return error
+
+
+def _course(
+    shared: _Shared, wanted: LoanWanted, once: ActsOnce | None
+) -> Course[DecidedApplication]:
+    desk = shared.desk
+    if once is not None and (earlier := (yield StepQuestion(shared.made_before, once))) is not None:
+        return DecidedApplication(earlier)
     permission = permitted(desk, wanted.pseudonym)
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
-    asked = _asked(desk, permission)
-    read = desk.trail.read(blinding, permission, asked)
-    made = _decided(desk, wanted, read, (permission, blinding))
-    application = desk.write(lambda hand: _record(desk, hand, made, read, once))
-    index = await_log(desk, application)
-    return DecidedApplication(
-        application, made if application == blinding.application else None, index
+    use = AboutToRead(blinding, permission, _asked(desk, permission))
+    read: LoggedUse = yield StepQuestion(desk.trail.read_together, use)
+    inquiry = Inquiry(blinding.application, wanted.pseudonym, desk.now())
+    about = inquiry, Readable(permission.granted)
+    gathered: dict[str, Fact] = yield StepQuestion(desk.sources.gather_together, about)
+    moment = desk.now()
+    day = moment.date()
+    allowed = within_notices(gathered, desk.sources.kinds, permission, day)
+    facts = desk.lending.kept(allowed, wanted.product, day)
+    owed, explored = yield StepQuestion(shared.owed, (wanted.pseudonym, day))
+    facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
+    versions = desk.lending.versions(wanted.product, day)
+    case = Case(
+        application=Application(
+            id=blinding.application,
+            product=wanted.product,
+            amount=wanted.amount,
+            term_days=wanted.term_days,
+            purpose=wanted.purpose,
+            received_at=inquiry.moment,
+            # whoever was not told that a machine decides has not agreed to it; the registry knows
+            # of those who refused it
+            wants_person=wanted.wants_person or read.wants_person or not permission.automated,
+        ),
+        facts=facts,
+        scored=desk.lending.score(facts),
+        outstanding=owed,
+        now=moment,
+        model_hash=versions.model,
+        policy_hash=versions.policy,
+        law_hash=versions.law,
+        release_hash=versions.release,
     )
+    keep_rules(desk, case)
+    decided = desk.lending.decide(case)
+    silent = beside(desk.lending, case)
+    described = desk.sources.described
+    made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
+    record = partial(_record, desk, made, read, once)
+    application: str = yield StepQuestion(desk.transactions.write_together, record)
+    return DecidedApplication(application, made if application == blinding.application else None)
 
 
 def permitted(desk: Desk, pseudonym: str) -> Permission:
@@ -153,53 +232,8 @@ def rested_on(desk: Desk, made: StoredDecision, permission: Permission) -> dict[
     return found
 
 
-def _decided(
-    desk: Desk, wanted: LoanWanted, read: LoggedUse, under: tuple[Permission, Blinding]
-) -> StoredDecision:
-    permission, blinding = under
-    received = desk.now()
-    inquiry = Inquiry(blinding.application, wanted.pseudonym, received)
-    gathered = desk.sources.gather(inquiry, Readable(permission.granted))
-    moment = desk.now()
-    day = moment.date()
-    allowed = within_notices(gathered, desk.sources.kinds, permission, day)
-    facts = desk.lending.kept(allowed, wanted.product, day)
-    versions = desk.lending.versions(wanted.product, day)
-    with desk.reading() as hand:
-        owed = outstanding(hand.connection, wanted.pseudonym, day)
-        lent = explored_outstanding(hand.connection, day)
-        lent += explored_reserved(hand.connection, moment)
-    facts[EXPLORED] = Fact(EXPLORED, "present", lent, "desk", day)
-    case = Case(
-        application=Application(
-            id=blinding.application,
-            product=wanted.product,
-            amount=wanted.amount,
-            term_days=wanted.term_days,
-            purpose=wanted.purpose,
-            received_at=received,
-            # whoever was not told that a machine decides has not agreed to it; the registry knows
-            # of those who refused it
-            wants_person=wanted.wants_person or read.wants_person or not permission.automated,
-        ),
-        facts=facts,
-        scored=desk.lending.score(facts),
-        outstanding=owed,
-        now=moment,
-        model_hash=versions.model,
-        policy_hash=versions.policy,
-        law_hash=versions.law,
-        release_hash=versions.release,
-    )
-    keep_rules(desk, case)
-    decided = desk.lending.decide(case)
-    silent = beside(desk.lending, case)
-    described = desk.sources.described
-    return StoredDecision(case, decided, permission, blinding, described, silent=silent)
-
-
 def _record(
-    desk: Desk, hand: InHand, made: StoredDecision, read: LoggedUse, once: ActsOnce | None
+    desk: Desk, made: StoredDecision, read: LoggedUse, once: ActsOnce | None, hand: InHand
 ) -> str:
     if once is not None:
         earlier = made_before(hand.connection, once, hand.moment)

@@ -19,7 +19,7 @@ from sqlalchemy import Row, select
 from crypto.errors import SealError
 from desk.accounts import lent_by
 from desk.office import Desk
-from desk.records import opened_case
+from desk.records import opened_case, usable_key
 from desk.storage.tables import applications, decisions
 from law.categories import DataCategory
 from lending.account.default import Definition, label

@@ -9,7 +9,7 @@ def test_who_comes_in_while_it_ends_is_answered():
     """A job that was put in behind the end had waited for a thread that was gone."""
     together = Together(lambda jobs: [job * 2 for job in jobs], "ending")
     together.start()
-    thread = together._thread
+    (thread,) = together._running
     together._waiting.put(None)
     thread.join()
     late = together.submit(21)  # it still believes in the thread

@@ -232,7 +232,7 @@ def test_what_many_are_about_to_read_is_stated_in_few_requests(market, desk, mon
     threads = [threading.Thread(target=reads, args=(number,)) for number in range(16)]
     for thread in threads:
         thread.start()
-    until(lambda: len(desk.trail._together._waiting) == 15, "all but the first wait for their turn")
+    until(lambda: len(desk.trail.together._waiting) == 15, "all but the first wait for their turn")
     first.set()
     for thread in threads:
         thread.join(30)
