@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gettext as _gettext
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
+from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
@@ -98,6 +99,10 @@ class Words:
 
     def number(self, value: float) -> str:
         return format_decimal(value, locale=self._locale)
+
+    def several(self, names: Sequence[str]) -> str:
+        """One after the other, as in a sentence."""
+        return format_list(list(names), locale=self._locale)
 
     def money(self, fen: int, currency: str = "CNY") -> str:
         """An amount of integer fen, with its currency."""

@@ -117,5 +117,5 @@ def create_portal(
         Route("/erased", leave.erased, methods=get),
     ]
     app = shell(look, settings.origin, routes, around)
-    app.state.door = door
+    app.state.door, app.state.look = door, look
     return app
