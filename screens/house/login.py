@@ -95,14 +95,14 @@ class LogIn:
         }
         return f"{known.authorization_endpoint}?{urlencode(asked)}", leaving
 
-    async def arrive(self, leaving: Leaving | None, query: dict[str, str]) -> str:
+    async def arrive(self, leaving: Leaving, query: dict[str, str]) -> str:
         """The ID token of who is back. What stands in it is for the service to verify.
 
         Raises:
-            ServiceAway, LoginFailed: nobody left from this browser, another issuer answers, or it
-                gave no token.
+            ServiceAway, LoginFailed: it is not the way back from there, another issuer answers, or
+                it gave no token.
         """
-        if leaving is None or not hmac.compare_digest(query.get("state", ""), leaving.state):
+        if not hmac.compare_digest(query.get("state", ""), leaving.state):
             raise LoginFailed
         if query.get("iss", leaving.issuer.issuer) != leaving.issuer.issuer or "code" not in query:
             raise LoginFailed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import mimetypes
@@ -29,6 +30,7 @@ from screens.house.words import LANGUAGES, Words, catalogue, preferred
 logger = logging.getLogger("tahini.screens")
 HOUSE = Path(__file__).parent
 FOREVER = "public, max-age=31536000, immutable"
+_REMARK, _INDENTED = re.compile(r"/\*.*?\*/", re.DOTALL), re.compile(r"\n\s+")
 _IMPORTED = re.compile(r'"\./([a-z]+\.js)"')
 
 
@@ -58,8 +60,8 @@ class Assets:
 
     @classmethod
     def of(cls, *folders: Path) -> Assets:
-        """What stands in these folders. A module's imports are rewritten to the names of what it
-        imports, so those come first."""
+        """What stands in these folders, without remarks and indentation. A module's imports are
+        rewritten to the names of what it imports, so those come first."""
         sources = {
             path.name: path.read_bytes()
             for folder in folders
@@ -72,9 +74,9 @@ class Assets:
         def take(name: str) -> str:
             if name not in paths:
                 body = sources[name]
-                if name.endswith(".js"):
-                    text = _IMPORTED.sub(lambda m: f'"{take(m[1])}"', body.decode())
-                    body = text.encode()
+                if name.endswith((".js", ".css")):
+                    bare = _INDENTED.sub("\n", _REMARK.sub("", body.decode())).lstrip()
+                    body = _IMPORTED.sub(lambda m: f'"{take(m[1])}"', bare).encode()
                 stem, _, kind = name.rpartition(".")
                 paths[name] = f"/assets/{stem}.{hashlib.sha256(body).hexdigest()[:12]}.{kind}"
                 bodies[paths[name]] = body
@@ -93,8 +95,11 @@ class Assets:
         body = self.bodies.get(request.url.path)
         if body is None:
             raise PageError("not-found", 404)
+        headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["Content-Encoding"] = gzip.compress(body, 9, mtime=0), "gzip"
         kind = mimetypes.guess_type(request.url.path)[0] or "application/octet-stream"
-        return Response(body, media_type=kind, headers={"Cache-Control": FOREVER})
+        return Response(body, media_type=kind, headers=headers)
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,7 @@ class Look:
     zone: str
 
     @classmethod
-    def of(
-        cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path
-    ) -> Look:
+    def of(cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path) -> Look:
         """
         Args:
             views: the app's own templates; the house's stand behind them.

@@ -3,7 +3,8 @@
 An ordinary client of the consent registry: it has no key, no database, and can do no more than a
 borrower's own token can.
 
-- ``app``: the application: its settings, pages and what is open while it runs.
+- ``home``: what the portal must know, whom it believes, where it listens.
+- ``app``: the application: its pages, and what is open while it runs.
 - ``registry``: the registry as a borrower's token sees it.
 - ``visit``: who is here: log-in, session, log-out.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.

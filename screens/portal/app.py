@@ -1,4 +1,4 @@
-"""The portal: its settings, its pages, and what is open while it runs."""
+"""The portal: its pages, and what is open while it runs."""
 
 from __future__ import annotations
 
@@ -9,42 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from pydantic import Field
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from crypto.errors import SignatureError
-from crypto.keys import PublicKey
-from ops.settings import HomeSettings
-from protocol.errors import BadSettings
-from protocol.parties import Consortium
 from screens.house.forms import new_once
-from screens.house.login import Issuer, LogIn
+from screens.house.login import LogIn
 from screens.house.sessions import Sessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
 from screens.portal.consents import Consents
+from screens.portal.home import PortalHome
 from screens.portal.leaving import Leave
 from screens.portal.proofs import Proofs
 from screens.portal.registry import Registry
 from screens.portal.visit import Door
 
-SETTINGS_FILE, CONSORTIUM_FILE, CA_FILE = "portal.json", "consortium.jws", "ca.crt"
 TIMEOUT_S = 20.0
-
-
-class PortalSettings(HomeSettings):
-    """What a portal must know, in ``portal.json`` of its home. The consortium document is beside
-    it, and the certificate authority of the registry if it is not one of the system's."""
-
-    registry_url: str = Field(pattern=r"^https?://[^\s?#]+$")
-    registry_key: str = Field(min_length=43, max_length=43)
-    """Trust anchor: the key that has signed the consortium document."""
-    origin: str = Field(pattern=r"^https?://[^\s/?#]+$")
-    """Where people reach the portal; never read off a request."""
-    issuers: tuple[Issuer, ...] = Field(min_length=1, max_length=20)
-    zone: str = "Asia/Shanghai"
-    """Of the times that pages show."""
 
 
 def create_portal(
@@ -58,16 +38,11 @@ def create_portal(
         BadSettings: a setting is missing or wrong, or the consortium document is not signed by the
             registry's key.
     """
-    settings = PortalSettings.read(home / SETTINGS_FILE)
-    document = (home / CONSORTIUM_FILE).read_text(encoding="utf-8").strip()
-    try:
-        key = PublicKey.from_text(settings.registry_key)
-        names = shown.Names.of(Consortium.verify(document, key))
-    except SignatureError as error:
-        raise BadSettings(f"{home / CONSORTIUM_FILE}: {error}") from error
-    authority = home / CA_FILE
+    opened = PortalHome(home)
+    settings, names = opened.settings, shown.Names.of(opened.consortium)
+    authority = opened.authority
     verify: ssl.SSLContext | bool = (
-        ssl.create_default_context(cafile=str(authority)) if authority.exists() else True
+        True if authority is None else ssl.create_default_context(cafile=str(authority))
     )
     to_registry = httpx.AsyncClient(
         base_url=settings.registry_url, timeout=TIMEOUT_S, verify=verify, transport=transport
@@ -80,7 +55,13 @@ def create_portal(
             yield
 
     here = Path(__file__).parent
-    look = Look.of("portal", here / "views", settings.zone, {"shown": shown, "new_once": new_once}, here / "assets")
+    look = Look.of(
+        "portal",
+        here / "views",
+        settings.zone,
+        {"shown": shown, "new_once": new_once},
+        here / "assets",
+    )
     door = Door(
         Registry(to_registry),
         LogIn(to_issuers, f"{settings.origin}/callback"),
@@ -89,7 +70,7 @@ def create_portal(
         Sessions(clock),
     )
     consents = Consents(look, door, names)
-    proofs = Proofs(look, door, names, document)
+    proofs = Proofs(look, door, names, opened.document)
     leave = Leave(look, door)
     get, post = ["GET"], ["POST"]
     routes = [

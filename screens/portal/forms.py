@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
 from protocol.schema import Language, Sha256
@@ -34,7 +34,7 @@ class Answers(Form):
     """Answers to one notice, as it was shown in one language. Each further field is a question,
     ``recipient.sensitivity``, and says give or refuse."""
 
-    model_config = {**Form.model_config, "extra": "allow"}
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     language: Language
     sha256: Sha256
@@ -62,5 +62,3 @@ class Answers(Form):
             | {"action": str(answer)}
             for name, answer in (self.model_extra or {}).items()
         ]
-
-

@@ -62,5 +62,3 @@ class Proofs:
         return self.look.page(
             request, "uses.html", tab="/uses", uses=uses, said=USES, names=self.names
         )
-
-

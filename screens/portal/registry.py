@@ -126,6 +126,4 @@ class Borrower:
     async def notice(self, notice_id: str, version: int, language: str) -> Answer:
         """The text of a notice as it is to be shown, and the language that it is in."""
         headers = {"Accept": "text/plain", "Accept-Language": language}
-        return await self.registry.ask(
-            "GET", f"/v1/notices/{notice_id}/{version}", headers=headers
-        )
+        return await self.registry.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from screens.house.errors import NotLoggedIn, PageError
+from screens.house.errors import LoginFailed, NotLoggedIn, PageError
 from screens.house.forms import read_form
 from screens.house.login import Issuer, Leaving, LogIn, own_path
 from screens.house.sessions import COOKIE, Sessions, cookie
@@ -17,7 +17,6 @@ from screens.portal.forms import Once
 from screens.portal.registry import Borrower, Registry
 
 SESSION, LEAVING = cookie("portal"), cookie("portal", "login")
-APART = {**COOKIE, "samesite": "lax"}
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,23 @@ class Door:
         target, leaving = await self.login.leave(self.issuers[int(number)], nonce, back_to)
         kept = self.leavings.begin(leaving, self.leavings.clock() + timedelta(minutes=10))
         answer = RedirectResponse(target, 303)
-        answer.set_cookie(LEAVING, kept, **APART)
+        answer.set_cookie(LEAVING, kept, **COOKIE)
         return answer
 
     async def arrive(self, request: Request) -> Response:
         """``GET /callback``: back from an issuer. Whatever session there was is over."""
         leaving = self.leavings.end(request.cookies.get(LEAVING))
+        if leaving is None:
+            raise LoginFailed
         id_token = await self.login.arrive(leaving, dict(request.query_params))
         token, seconds = await self.registry.token(id_token)
         self.visits.end(request.cookies.get(SESSION))
-        assert leaving is not None  # or arrive() had refused
         ends = self.visits.clock() + timedelta(seconds=seconds)
         answer = go(leaving.back_to)
-        answer.set_cookie(SESSION, self.visits.begin(Visit(token, leaving.issuer.issuer), ends), **COOKIE)
-        answer.delete_cookie(LEAVING, **APART)
+        answer.set_cookie(
+            SESSION, self.visits.begin(Visit(token, leaving.issuer.issuer), ends), **COOKIE
+        )
+        answer.delete_cookie(LEAVING, **COOKIE)
         return answer
 
     async def out(self, request: Request) -> Response:

@@ -102,7 +102,9 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
 
 def test_nothing_is_left_in_english(site: Site, session: str, paths: list[str]) -> None:
     sentences = {
-        one for one in catalogue("zh")._catalog if isinstance(one, str) and len(one) > 5 and "%(" not in one  # type: ignore[attr-defined]
+        one
+        for one in catalogue("zh")._catalog
+        if isinstance(one, str) and len(one) > 5 and "%(" not in one  # type: ignore[attr-defined]
     }
     for path in paths:
         text = " ".join(Seen(get(site, path, "zh", session).text).text)

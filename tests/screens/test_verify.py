@@ -78,9 +78,7 @@ def receipt(site: Site) -> tuple[str, str]:
         return http.get(f"/v1/me/receipts/{mine}").text, http.get("/v1/consortium").text
 
 
-def test_a_receipt_verifies_and_altered_anywhere_it_does_not(
-    page: Page, site: Site, receipt: tuple[str, str]
-) -> None:
+def test_a_receipt_verifies_and_altered_anywhere_it_does_not(page: Page, site: Site, receipt: tuple[str, str]) -> None:
     token, consortium = receipt
     places = range(0, len(token), max(1, len(token) // 183))
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -129,7 +127,9 @@ def policy_of(threshold: int, *keys: CosigningKey) -> str:
 
 
 def test_heads_are_believed_by_the_same_rules(page: Page, site: Site) -> None:
-    keys = [CosigningKey.generate(f"w.example/{at}", kind) for at, kind in enumerate([Kind.ED25519] * 3 + [Kind.ML_DSA_44])]
+    keys = [
+        CosigningKey.generate(f"w.example/{at}", kind) for at, kind in enumerate([Kind.ED25519] * 3 + [Kind.ML_DSA_44])
+    ]
     head = Checkpoint(VERIFIER.name, 7, secrets.token_bytes(32))
     note = sign_checkpoint(head, LOG_KEY)
     signed = [key.cosign(head.text, NOW) for key in keys]

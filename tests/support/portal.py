@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,7 +30,8 @@ from protocol.schema import now
 from screens.house.login import Issuer
 from screens.house.sessions import COOKIE
 from screens.house.shell import go
-from screens.portal.app import CONSORTIUM_FILE, SETTINGS_FILE, create_portal
+from screens.portal.app import create_portal
+from screens.portal.home import create_portal_home
 from screens.portal.visit import SESSION, Visit
 
 ISSUER = "https://login.example"
@@ -77,7 +77,6 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
     trust(copy.founded.registry_home, trusted_issuer(ISSUER, key))
     with copy.opened(http=True) as house:
         home = root / "portal"
-        home.mkdir()
         port = free_port()
         settings = {
             "registry_url": house.url,
@@ -85,9 +84,8 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
             "origin": f"http://127.0.0.1:{port}",
             "issuers": [Issuer(issuer=ISSUER, client_id=PORTAL).model_dump()],
         }
-        (home / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf-8")
         node = house.founded.node_home("aspen")
-        shutil.copyfile(node / "consortium.jws", home / CONSORTIUM_FILE)
+        create_portal_home(home, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
         app = create_portal(home)
 
         def as_somebody(request: Request) -> Response:
