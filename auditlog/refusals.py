@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,6 +32,7 @@ class Refusal(BaseModel):
     status: int = StorageFailed.status
     code: str = StorageFailed.code
     place: tuple[str | int, ...] = ()
+    said: tuple[str, dict[str, Any]] = ("", {})
 
     @classmethod
     def of(cls, error: TahiniError) -> Refusal:
@@ -44,13 +46,15 @@ class Refusal(BaseModel):
         if not isinstance(error, ConsentError):
             return cls(kind=kind, detail=detail)
         place = tuple(_writable(step) if isinstance(step, str) else step for step in error.place)
-        return cls(kind=kind, detail=detail, status=error.status, code=error.code, place=place)
+        about = {"status": error.status, "code": error.code, "place": place, "said": error.said}
+        return cls(kind=kind, detail=detail, **about)
 
     def error(self) -> TahiniError:
         """What it was; StorageFailed where this process does not know the kind."""
         error = _KINDS.get(self.kind, StorageFailed)(self.detail)
         if isinstance(error, ConsentError):
             error.status, error.code, error.place = self.status, self.code, self.place
+            error.said = self.said
         return error
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 app = Noun("Play a borrower of a workspace.")
 Language = Annotated[str, typer.Option("--language", help="In which language, as zh or en.")]
+_WHY_OPEN = {
+    "unanswered": "you have not answered yet",
+    "changed": "it has changed: your answer must be confirmed",
+    "expired": "your yes has ended by its time",
+}
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,9 @@ def notices(context: typer.Context, language: Language = "en", as_json: AsJson =
             f"{notice['id']}, version {notice['version']} "
             f"({notice['language']}):\n\n{notice['text']}\n"
         )
-        for lender in notice["recipients"]:
-            open_ = lender in notice["unanswered"] and "you have not answered yet"
-            again = (
-                lender in notice["to_reconfirm"] and "it has changed: your answer must be confirmed"
-            )
-            typer.echo(f"  {lender}: {open_ or again or 'answered'}")
+        for one in notice["questions"]:
+            state = _WHY_OPEN.get(one["open"], one["state"])
+            typer.echo(f"  {one['recipient']}, {one['sensitivity']}: {state}")
 
 
 @app.command(epilog="Example: `tahini borrower --as lin consents`")

@@ -34,11 +34,19 @@ country = "CN"
 # succeeded_by = "other-lender"
 # former_ids = ["old-name"]
 
+# what it is called in other languages than that of its name
+[names]
+zh = "山杨（虚构）"
+
 # one way at least (PIPL 17(1); GDPR 13)
 [contact]
 email = "privacy@aspen.example"
 phone = "+86 10 0000 0000"
 postal = "1 Example Street, Nowhere"
+
+# who looks into complaints, where others do
+[complaints]
+email = "complaints@aspen.example"
 
 # needed from a million people on (PIPL 52), with the day of the report to the authority; a function
 # is enough

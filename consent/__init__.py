@@ -18,6 +18,7 @@ log they stand in.
 - ``identity``     who calls: logins, tokens, keys, limits
 - ``keys``         the root key, the data keys below it, their backup
 - ``storage``      tables, migrations, and what reads and writes them
+- ``refusals``     what refusals say, by stable names
 - ``groups``       what is committed in groups, here or by the writer of several workers
 - ``outbox``       revocations delivered until acknowledged
 - ``load``         bulk imports of what was decided elsewhere, from ``answer_files``

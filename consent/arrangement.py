@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from consent.languages import lookup
 from consent.notice_text import CAPACITIES, GETS
 from law.deadlines import DEFAULT_JURISDICTION, deadlines
 from law.vocabulary import LANGUAGES, words
-from protocol.legal import LegalIdentity, LegalTerms
+from protocol.legal import Contact, LegalIdentity, LegalTerms
 from protocol.notices import RIGHTS, Notice, Right
 from protocol.parties import Consortium, Party
 
@@ -76,9 +77,15 @@ _SUCCEEDED = (
 _NO_CONTACT = ("no contact stated", "未载明联系方式")
 
 
-def _contact(stated: LegalIdentity, at: int) -> str:
-    ways = () if stated.contact is None else stated.contact.model_dump(exclude_none=True).values()
+def _contact(stated: Contact | None, at: int) -> str:
+    ways = () if stated is None else stated.model_dump(exclude_none=True).values()
     return ", ".join(ways) or _NO_CONTACT[at]
+
+
+def called(party: Party, stated: LegalIdentity, language: str) -> str:
+    """A party's name for who reads this language; its signed name where it states no other."""
+    found = lookup([language], list(stated.names))
+    return party.name if found is None else stated.names[found]
 
 
 def _party(party: Party, stated: LegalIdentity, at: int) -> dict[str, Any]:
@@ -86,8 +93,11 @@ def _party(party: Party, stated: LegalIdentity, at: int) -> dict[str, Any]:
     return {
         "party": party.id,
         "name": party.name,
+        "called": called(party, stated, LANGUAGES[at]),
+        "role": party.role.value,
         "does": GETS[party.role][at],
-        "contact": _contact(stated, at),
+        "contact": _contact(stated.contact, at),
+        "complaints": _contact(stated.complaints or stated.contact, at),
         "officer": None if officer is None else officer.model_dump(mode="json", exclude_none=True),
         "country": stated.country,
         "in_law": {one.purpose: one.role.value for one in stated.roles},
@@ -129,13 +139,13 @@ def successions(
     former id. Raises Malformed."""
     at = LANGUAGES.index(language)
     stated = {party.id: LegalIdentity.of(party) for party in consortium.parties}
-    names = {party.id: party.name for party in consortium.parties}
+    names = {party.id: called(party, stated[party.id], language) for party in consortium.parties}
     took_over = {former: name for name, one in stated.items() for former in one.former_ids}
     took_over |= {name: one.succeeded_by for name, one in stated.items() if one.succeeded_by}
     found = []
     for former in sorted(took_over) if of is None else sorted(took_over.keys() & set(of)):
         successor = took_over[former]
-        contact = _contact(stated[successor], at)
+        contact = _contact(stated[successor].contact, at)
         said = _SUCCEEDED[at].format(
             former=names.get(former, former), successor=names[successor], contact=contact
         )
@@ -179,7 +189,7 @@ def in_words(found: Mapping[str, Any], language: str) -> str:
     lines = [found["consortium"], "", found["to_each"], ""]
     for one in found["parties"]:
         roles = sorted({CAPACITIES.get(role, (role, role))[at] for role in one["in_law"].values()})
-        lines.append(f"{one['name']} ({one['contact']}; {', '.join(roles)}): {one['does']}")
+        lines.append(f"{one['called']} ({one['contact']}; {', '.join(roles)}): {one['does']}")
     lines.append("")
     lines += [f"{one['right']}: {one['how']}" for one in found["who_answers"]]
     lines += [found["incidents"], ""]

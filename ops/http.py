@@ -164,15 +164,18 @@ class Problem(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def problem(status: int, code: str, detail: str, place: Sequence[str | int] = ()) -> JSONResponse:
-    """An RFC 9457 problem document. ``place``: where in the request's body the reason stands; told
-    in the form of that RFC's own example,
+def problem(
+    status: int, code: str, detail: str, place: Sequence[str | int] = (), **more: Any
+) -> JSONResponse:
+    """An RFC 9457 problem document with ``more`` members. ``place``: where in the request's body
+    the reason stands; told in the form of that RFC's own example,
     ``"errors": [{"pointer": "#/records/3", "detail": …}]``."""
     body: dict[str, Any] = {
         "type": f"urn:tahini:problem:{code}",
         "title": code.replace("-", " "),
         "status": status,
         "detail": detail,
+        **more,
     }
     if place:
         body["errors"] = [{"pointer": pointer_to(place), "detail": detail}]

@@ -88,9 +88,8 @@ def apply_answer(
         last = heard_at(present.event_time, moment)
         too_old = said_at <= last if answer.event in YES else said_at < last - CLOCK_SKEW
         if too_old:
-            raise Conflict(
-                "the borrower has decided since; a decision that is older changes nothing"
-            )
+            said = "the borrower has decided since; a decision that is older changes nothing"
+            raise Conflict(said).because("decided-since")
         said_at = max(said_at, last)
     events: list[tuple[Event, datetime]] = []
     state = present.at(moment)

@@ -1,7 +1,7 @@
 """Exceptions of the protocol. ``status`` is the HTTP status, ``code`` the stable name of the
 problem."""
 
-from typing import Self
+from typing import Any, Self
 
 from crypto.errors import TahiniError
 
@@ -16,10 +16,16 @@ class ConsentError(TahiniError):
     status = 400
     code = "bad-request"
     place: tuple[str | int, ...] = ()
+    said: tuple[str, dict[str, Any]] = ("", {})
 
     def at(self, *place: str | int) -> Self:
         """The same refusal, of what stands there."""
         self.place = place
+        return self
+
+    def because(self, reason: str, **parameters: Any) -> Self:
+        """The same refusal: what its sentence says, by a stable name, and the values in it."""
+        self.said = reason, parameters
         return self
 
 

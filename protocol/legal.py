@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from crypto.sentences import one_sentence, shaped
 from protocol.errors import Malformed
 from protocol.parties import Consortium, Party
-from protocol.schema import Sha256, Slug
+from protocol.schema import Language, Sha256, Slug
 from protocol.terms import Iri
 
 Line = Annotated[str, Field(min_length=2, max_length=300)]
@@ -136,7 +136,11 @@ class LegalIdentity(_Stated):
     """What a party states of itself. Everything may be left out; what a jurisdiction asks for is in
     :mod:`protocol.lawfulness`."""
 
+    names: dict[Language, Line] = Field(default_factory=dict, max_length=16)
+    """What it is called in other languages than that of ``Party.name``."""
     contact: Contact | None = None
+    complaints: Contact | None = None
+    """Who looks into complaints, where others do than ``contact``."""
     officer: Officer | None = None
     country: Country | None = None
     licence: Licence | None = None

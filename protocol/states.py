@@ -73,9 +73,8 @@ def step(state: ConsentStatus, event: Event) -> ConsentStatus:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise IllegalTransition(
-            f"a consent that is {state} cannot be changed by {event.value!r}"
-        ) from None
+        said = f"a consent that is {state} cannot be changed by {event.value!r}"
+        raise IllegalTransition(said).because("cannot-change", state=state, event=event) from None
 
 
 def state_after(events: Iterable[Event]) -> ConsentStatus:

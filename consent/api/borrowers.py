@@ -23,7 +23,7 @@ from consent.api.shared import (
     problems,
     sent,
 )
-from consent.commands import forget_subject, read_consents
+from consent.commands import forget_subject, read_consents, read_history, read_notices
 from consent.commands.export_consents import export_all, read_successions
 from consent.commands.record_decisions import (
     MAX_BATCH,
@@ -38,6 +38,7 @@ from consent.languages import accepted, chosen
 from consent.person_page import POLICY, person_page
 from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
+from protocol.cursors import cursor_of, position
 from protocol.errors import NotWitnessed
 from protocol.records import ConsentRecord
 
@@ -85,8 +86,9 @@ Person = Annotated[CallingBorrower, access.only(Caller.SUBJECT, linked=False)]
 def my_notices(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """The notices that ask me something: what is unanswered, and what must be confirmed again."""
-    return Page(**page(read_consents.read_notices(registry, caller.subjects), cursor, limit))
+    """The notices that ask me something: each question by itself, how I answered it, and why it is
+    open, if it is."""
+    return Page(**page(read_notices.read_notices(registry, caller.subjects), cursor, limit))
 
 
 @router.get("/v1/me/successions", responses=problems())
@@ -121,6 +123,30 @@ def my_consent(
     record = read_consents.read_record(registry, caller.subjects, record_id)
     response.headers["ETag"] = record.etag
     return record
+
+
+@router.get("/v1/me/consents/{record_id}/history", responses=problems(404))
+def my_history(
+    registry: TheRegistry,
+    record_id: RecordPath,
+    caller: Subject,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[dict[str, Any]]:
+    """All that happened to one of my consents, oldest first: by whose word, in answer to which
+    text, with its receipt; and of what I took back, whether my lender has acknowledged it."""
+    found = read_history.read_history(registry, caller.subjects, record_id)
+    return Page(**page(found, cursor, limit))
+
+
+@router.get("/v1/me/revocations", responses=problems())
+def my_revocations(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """What my lenders had to be told, newest first: until when each must have acknowledged it, and
+    the log entry under which it has."""
+    found = read_history.read_revocations_of(registry, caller.subjects)
+    return Page(**page(found, cursor, limit))
 
 
 @router.post(
@@ -187,8 +213,11 @@ async def withdraw_all(
 def my_receipts(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """My decisions, newest first."""
-    return Page(**page(read_consents.list_receipts(registry, caller.subjects), cursor, limit))
+    """My decisions, newest first: what I decided, when, by which way, in answer to which text."""
+    found, following = read_consents.list_receipts(
+        registry, caller.subjects, position(cursor), limit
+    )
+    return Page(items=found, next=None if following is None else cursor_of(following))
 
 
 @router.get(
@@ -211,7 +240,8 @@ def my_imports(
 def my_uses(
     registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[dict[str, Any]]:
-    """Who used my data and when, as far as the registry can know it, oldest first."""
+    """Who used my data and when, as far as the registry can know it, oldest first: releases of
+    campaigns that may have used them, and what my lender logged about me."""
     return Page(**page(read_consents.read_uses(registry, caller.subjects), cursor, limit))
 
 

@@ -7,8 +7,9 @@ from fastapi.responses import Response
 from consent.api.borrowers import Sha256Path
 from consent.api.shared import Commanded, TheRegistry, Token, problems
 from consent.commands.recall_model import recall_model, recalls_of
-from consent.commands.release_model import read_model
+from consent.commands.release_model import read_card, read_model
 from consent.identity import access
+from consent.identity.callers import CallingBorrower
 from protocol.parties import Party, Role
 
 
@@ -18,6 +19,7 @@ class ModelFile(Response):
 
 router = access.endpoints(tags=["campaigns"])
 Maker = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR)]
+Subject = Annotated[CallingBorrower, access.subject()]
 Member = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR, Role.AUDITOR)]
 
 
@@ -52,3 +54,10 @@ def post_recall(
 def get_file(registry: TheRegistry, sha256: Sha256Path, caller: Member) -> Response:
     """The model itself (safetensors); its SHA-256 stands in the card."""
     return ModelFile(read_model(registry, caller, sha256).model)
+
+
+@router.get("/v1/me/models/{sha256}", responses=problems(404))
+def my_model(registry: TheRegistry, sha256: Sha256Path, caller: Subject) -> dict[str, Any]:
+    """The signed card of what a campaign of my lender's released: on what it was trained, by whom,
+    how good it is, what it may have cost me; and whether it was recalled since."""
+    return read_card(registry, caller.subjects, sha256)

@@ -5,6 +5,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from consent.api.shared import reasoned
 from consent.identity.errors import TokenRefused, TooManyRequests
 from ops.http import problem
 
@@ -36,6 +37,6 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(TooManyRequests)
     def too_many(_: Request, error: TooManyRequests) -> JSONResponse:
-        answer = problem(error.status, error.code, str(error))
+        answer = problem(error.status, error.code, str(error), **reasoned(error))
         answer.headers["Retry-After"] = str(error.retry_after_s)
         return answer

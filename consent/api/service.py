@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auditlog.database import AWAY
 from auditlog.ledger import Ledger
-from consent.api.shared import problems
+from consent.api.shared import misfit, problems, reasoned
 from consent.readiness import check_ready
 from crypto.errors import CryptoError, ProofError
 from crypto.sentences import one_sentence, place_of
@@ -60,6 +60,39 @@ class NoStore:
         await self._app(scope, receive, told)
 
 
+PUBLIC_LOG = (
+    "/checkpoint",
+    "/tile/",
+    "/v1/consortium",
+    "/v1/log/consistency",
+    "/v1/log/entries/",
+    "/v1/log/inclusion/",
+)
+"""What every page of every origin may read: it is for everybody, whoever asks, and the same for
+each. A browser that verifies a receipt need not trust the origin that it came from for it."""
+
+
+class ForAllOrigins:
+    """``Access-Control-Allow-Origin: *`` on the public log (WHATWG Fetch 3.3.2), and on nothing
+    else: no page of another origin reads what is for one caller, nor bodies of the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reads = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
+        if not reads or not scope["path"].startswith(PUBLIC_LOG):
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
 class Running(Protocol):
     """What lives as long as an application: threads, mostly."""
 
@@ -93,6 +126,7 @@ def service(
         app.router.routes.extend(router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(NoStore)
+    app.add_middleware(ForAllOrigins)
     app.add_middleware(Journal)
 
     @app.exception_handler(ConsentError)
@@ -102,7 +136,7 @@ def service(
             logger.warning("%s", error)
             return problem(error.status, error.code, AWAY)
         detail = f"{place_of(error.place)}: {error}" if error.place else str(error)
-        return problem(error.status, error.code, detail, error.place)
+        return problem(error.status, error.code, detail, error.place, **reasoned(error))
 
     @app.exception_handler(CryptoError)
     def not_proved(_: Request, error: CryptoError) -> JSONResponse:
@@ -112,7 +146,10 @@ def service(
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         kind, *place = error.errors()[0]["loc"]
-        return problem(422, "malformed", one_sentence(error), place if kind == "body" else ())
+        said = misfit(error)
+        return problem(
+            422, "malformed", one_sentence(error), place if kind == "body" else (), **said
+        )
 
     @app.exception_handler(HTTPException)
     def plain(_: Request, error: HTTPException) -> JSONResponse:

@@ -13,11 +13,13 @@ from auditlog.group_commit import JobQueue
 from consent.commands.record_decisions import Done
 from consent.commands.record_decisions import Request as Decisions
 from consent.identity.callers import CallingBorrower
+from consent.refusals import MISFIT, REASONS
 from consent.registry import Registry
 from consent.storage.idempotency import Answered, Once
 from consent.transaction import act_once
 from crypto.keys import b64
 from protocol.cursors import cursor_of, position
+from protocol.errors import ConsentError
 from protocol.parties import Party
 
 Item = TypeVar("Item")
@@ -44,6 +46,17 @@ class ProblemDetails(BaseModel):
     )
     errors: list[Fault] | None = Field(
         default=None, description="Where in the request's body, if at one place."
+    )
+    reason: str | None = Field(
+        default=None,
+        description="What ``detail`` says, by a stable name, to be said in another language.",
+        examples=["cannot-change"],
+        json_schema_extra={"enum": [*sorted(REASONS), MISFIT]},
+    )
+    parameters: dict[str, Any] | None = Field(
+        default=None,
+        description="The values in it.",
+        examples=[{"state": "withdrawn", "event": "withdraw"}],
     )
 
 
@@ -73,6 +86,26 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in sorted({*statuses, 401, 403, 413, 422, 429, 503})
     }
+
+
+def reasoned(error: ConsentError) -> dict[str, Any]:
+    """What a refusal says, by its name, and the values in it; nothing where it has none."""
+    reason, parameters = error.said
+    return {"reason": reason, "parameters": parameters} if reason else {}
+
+
+def misfit(error: RequestValidationError) -> dict[str, Any]:
+    """How a request does not fit its schema, and the bounds that the schema sets."""
+    found = error.errors()[0]
+    bounds = {
+        name: value
+        for name, value in (found.get("ctx") or {}).items()
+        if name in _BOUNDS and isinstance(value, int | float | str)
+    }
+    return {"reason": MISFIT, "parameters": {"fault": found["type"], **bounds}}
+
+
+_BOUNDS = frozenset({"min_length", "max_length", "ge", "le", "gt", "lt", "multiple_of", "expected"})
 
 
 @dataclass(frozen=True)

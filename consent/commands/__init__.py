@@ -1,7 +1,9 @@
 """What the registry does, one file per action. Each runs one transaction: the change, and its log
 entry.
 
-- ``publish_notice``     a version of a notice; ``read_consents`` what a borrower sees of their own
+- ``publish_notice``     a version of a notice; ``read_notices`` what each asks a borrower,
+                         ``read_consents`` what they see of their own, ``read_history`` what
+                         happened to it, and whether lenders acknowledged it
 - ``export_consents``    everything about one person, as one document
 - ``enrol_subjects``     a lender's borrowers; ``rename_subjects`` after a rotation,
                          ``prove_names`` shows which name became which, ``forget_subject`` for good

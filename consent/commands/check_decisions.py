@@ -87,9 +87,11 @@ def check_notice(notice: Notice, language: str, text_sha256: str) -> None:
         raise Conflict(
             f"notice {notice.id!r} has no text in {language!r}, only in "
             f"{', '.join(sorted(notice.texts))}"
-        )
+        ).because("no-text-in-language", notice=notice.id, languages=sorted(notice.texts))
     if notice.text_sha256(shown) != text_sha256:
-        raise Conflict("the decision answers another text than the one that was published")
+        raise Conflict("the decision answers another text than the one that was published").because(
+            "another-text", notice=notice.id
+        )
 
 
 def check_choice(choice: Choice, notice: Notice, subject: Subject, channel: Channel) -> None:
@@ -97,9 +99,11 @@ def check_choice(choice: Choice, notice: Notice, subject: Subject, channel: Chan
     if choice.purpose != notice.purpose or choice.recipient not in notice.recipients:
         raise Conflict(
             "the decision speaks of a purpose or recipient that the notice does not name"
-        )
+        ).because("not-named-by-notice", notice=notice.id)
     if choice.recipient != subject.lender:
-        raise Conflict("a pseudonym can only decide about the lender that enrolled it")
+        raise Conflict("a pseudonym can only decide about the lender that enrolled it").because(
+            "not-enrolled-there"
+        )
     if choice.action is Action.GIVE:
         check_yes(choice.sensitivity, notice)
     if choice.action in _YES:
@@ -111,9 +115,13 @@ def check_yes(kind: Sensitivity, notice: Notice) -> None:
     of a child's, is ``sensitive``. Raises Conflict."""
     terms = notice.terms
     if not terms.categories or (kind != "sensitive" and kind not in terms.asked()):
-        raise Conflict(f"notice {notice.id!r} asks for no consent to {kind} data")
+        raise Conflict(f"notice {notice.id!r} asks for no consent to {kind} data").because(
+            "kind-not-asked", notice=notice.id, sensitivity=kind
+        )
     if kind == "sensitive" and not (terms.necessity and terms.effect):
-        raise Conflict(f"notice {notice.id!r} does not explain the use of sensitive data")
+        raise Conflict(f"notice {notice.id!r} does not explain the use of sensitive data").because(
+            "kind-not-asked", notice=notice.id, sensitivity=kind
+        )
 
 
 def check_form(notice: Notice, channel: Channel) -> None:
@@ -125,7 +133,7 @@ def check_form(notice: Notice, channel: Channel) -> None:
     if notice.terms.written_form and channel == "phone":
         raise Conflict(
             f"notice {notice.id!r} says that a yes must be in writing; by telephone there is none"
-        )
+        ).because("must-be-in-writing", notice=notice.id)
 
 
 def check_resumed(choice: Choice, answered: Notice | None, channel: Channel) -> None:
@@ -141,7 +149,7 @@ def check_published(notice: Notice, event_time: datetime) -> None:
         raise Conflict(
             f"the yes is older than notice {notice.id!r} version {notice.version}, which was "
             f"published at {notice.published_at.isoformat()}"
-        )
+        ).because("older-than-notice", notice=notice.id, version=notice.version)
 
 
 def check_answer(decision: ConsentDecision, notice: Notice) -> None:
@@ -166,7 +174,7 @@ def check_shown(notice: Notice, channel: Channel, shown: Presentation | None) ->
         raise Conflict(
             f"notice {notice.id!r} must be shown for {least} seconds, to its end, with a control "
             "for each choice, before a yes; say how it was (presentation)"
-        )
+        ).because("not-shown-long-enough", notice=notice.id, seconds=least)
 
 
 def check_return(stated: Stated, returned_at: datetime | None) -> None:
@@ -174,7 +182,9 @@ def check_return(stated: Stated, returned_at: datetime | None) -> None:
     Conflict."""
     early = returned_at is not None and stated.decision.event_time <= returned_at
     if stated.token is not None and early:
-        raise Conflict("the borrower was erased and has come back since; ask them anew")
+        raise Conflict("the borrower was erased and has come back since; ask them anew").because(
+            "erased-since"
+        )
 
 
 def is_young(before: bool, authority: Authority) -> bool:
@@ -213,9 +223,11 @@ def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice)
         raise Conflict(
             "for a child under 14 a guardian says yes, and shows by what right; that somebody is "
             "older a guardian says, or the lender that has seen it hands it in"
-        )
+        ).because("guardian-needed")
     if not notice.terms.children:
-        raise Conflict(f"notice {notice.id!r} has no rules of their own for children under 14")
+        raise Conflict(
+            f"notice {notice.id!r} has no rules of their own for children under 14"
+        ).because("no-rules-for-children", notice=notice.id)
 
 
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
@@ -224,6 +236,6 @@ def check_time(event_time: datetime, expiry_time: datetime | None, moment: datet
         raise Conflict(
             "the decision is dated in the future or is more than seven days old; ask the borrower "
             "again"
-        )
+        ).because("dated-wrongly", days=MAX_AGE.days)
     if expiry_time is not None and expiry_time <= moment:
-        raise Conflict("the decision has expired already")
+        raise Conflict("the decision has expired already").because("ends-in-the-past")

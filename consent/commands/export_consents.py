@@ -25,13 +25,13 @@ from consent.commands.read_consents import (
     read_uses,
 )
 from consent.commands.read_evidence import prove_imports
+from consent.commands.read_history import revocations_of
 from consent.commands.read_requests import list_own_requests, read_own_request
 from consent.commands.report_incidents import read_my_incidents
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
 from consent.storage.subjects import Subject
 from consent.storage.tables import (
-    AcknowledgementRow,
     AssignmentRow,
     CampaignRow,
     CommitmentRow,
@@ -41,7 +41,6 @@ from consent.storage.tables import (
     IdempotencyRow,
     LoginLinkRow,
     PlacesRow,
-    RevocationRow,
     SubjectEntryRow,
     SubjectRow,
 )
@@ -83,7 +82,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
             "notices": _notices(view, subjects),
             "campaigns": _campaigns(view, subjects),
             "budget": _budget(view, lives),
-            "revocations": _revocations(view, subjects),
+            "revocations": revocations_of(view, subjects),
             "log_entries": _log_entries(view, subjects),
             "imports": prove_imports(view.session, subjects),
             "kept_answers": _kept_answers(view, subjects),
@@ -91,7 +90,7 @@ def export_all(registry: Registry, pseudonyms: Sequence[str]) -> dict[str, Any]:
         }
     return {
         **found,
-        "decisions": list_receipts(registry, pseudonyms),
+        "decisions": list_receipts(registry, pseudonyms)[0],
         "uses": read_uses(registry, pseudonyms),
         "requests": [
             read_own_request(registry, pseudonyms, one["request_sha256"])
@@ -244,36 +243,6 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "texts": dict(notice.texts),
         "terms": notice.terms.model_dump(mode="json"),
     }
-
-
-def _revocations(view: Transaction, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:
-    """What lenders had to be told, and the log entry under which each acknowledged it."""
-    session, scope_of = view.session, view.notices.scope_of
-    mine = select(RevocationRow).where(RevocationRow.subject_id.in_(subjects))
-    found = []
-    for row in session.scalars(mine.order_by(RevocationRow.recipient, RevocationRow.number)):
-        acknowledged = session.scalar(
-            select(AcknowledgementRow.entry_index)
-            .where(
-                AcknowledgementRow.recipient == row.recipient,
-                AcknowledgementRow.number >= row.number,
-            )
-            .order_by(AcknowledgementRow.number)
-            .limit(1)
-        )
-        found.append(
-            {
-                "recipient": row.recipient,
-                "number": row.number,
-                "purpose": scope_of[row.scope_id][0],
-                "sensitivity": row.sensitivity,
-                "event_type": row.event.value,
-                "said_at": _text(row.revoked_at),
-                "recorded_at": _text(row.recorded_at),
-                "acknowledged_by_entry": acknowledged,
-            }
-        )
-    return found
 
 
 def _log_entries(view: Transaction, subjects: Mapping[int, Subject]) -> list[dict[str, Any]]:

@@ -4,12 +4,14 @@ it as one file."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from auditlog.log import Logged
 from consent.commands.borrowers_consents import tag_of
 from consent.commands.read_evidence import decision_in, opened, prove_imports, read_served
 from consent.commands.record_decisions import Recorded
@@ -22,17 +24,21 @@ from consent.storage.tables import (
     CommitmentRow,
     ConsentEventRow,
     DecisionRow,
+    ModelRow,
     SubjectEntryRow,
     SubjectRow,
 )
 from consent.transaction import Transaction, reading
+from crypto.errors import TahiniError
 from crypto.keys import PublicKey, b64
 from protocol.campaigns import Campaign
 from protocol.changes import CurrentConsent
 from protocol.consents import Receipt
 from protocol.errors import NotAuthenticated, NotFound
 from protocol.records import ConsentRecord, RecordKey, consent_record
-from protocol.states import ConsentStatus
+from protocol.uses import UseStatement
+
+logger = logging.getLogger("tahini.registry")
 
 
 def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
@@ -49,7 +55,7 @@ def subject_key(registry: Registry, pseudonym: str) -> tuple[str, PublicKey]:
     return subject.pseudonym, PublicKey.from_text(subject.public_key)
 
 
-def _mine(
+def own_consents(
     view: Transaction, pseudonyms: Sequence[str]
 ) -> tuple[dict[int, tuple[str, str]], dict[ConsentKey, CurrentConsent]]:
     """Pseudonym and lender by subject id, and the presents of these subjects."""
@@ -82,7 +88,7 @@ def require_known(session: Session, pseudonyms: Sequence[str]) -> None:
 def read_consents(registry: Registry, pseudonyms: Sequence[str]) -> tuple[list[ConsentRecord], str]:
     """The consent records of one person's pseudonyms as they stand now, and their tag."""
     with reading(registry) as view:
-        people, presents = _mine(view, pseudonyms)
+        people, presents = own_consents(view, pseudonyms)
         known = view.notices
         scope_of = view.notices.scope_of
         moment = view.moment
@@ -111,65 +117,60 @@ def read_record(registry: Registry, pseudonyms: Sequence[str], record_id: str) -
     raise NotFound("no such consent record")
 
 
-def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
-    """The newest version of every notice that asks this person something, and what is still open
-    about it."""
+def list_receipts(
+    registry: Registry, pseudonyms: Sequence[str], start: int = 0, limit: int | None = None
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Decisions of this person, newest first, at most ``limit`` from the one at ``start`` on: where
+    each stands in the log, and what was decided; and where the next page begins.
+
+    ``decided`` is None where a body cannot be read any more: that hides no other decision.
+    """
     with reading(registry) as view:
-        people, presents = _mine(view, pseudonyms)
-        known = view.notices
-    lenders = {lender for _, lender in people.values()}
-    newest: dict[str, int] = {}
-    for number, notice in known.notices.items():
-        if lenders & set(notice.recipients):
-            newest[notice.id] = max(number, newest.get(notice.id, 0))
-    answered = {
-        (known.notices[present.notice].id, scope) for (scope, _, _), present in presents.items()
-    }
-    stale = {
-        (known.notices[present.notice].id, scope)
-        for (scope, _, _), present in presents.items()
-        if present.state is ConsentStatus.GIVEN
-        and known.is_stale(present.notice, known.recipients[scope])
-    }
-    found = []
-    for notice_id, number in sorted(newest.items()):
-        notice = known.notices[number]
-        mine = sorted(lenders & set(notice.recipients))
-        asked = {lender: (notice_id, known.scope(notice.purpose, lender)) for lender in mine}
-        found.append(
-            {
-                "id": notice.id,
-                "version": notice.version,
-                "purpose": notice.purpose,
-                "recipients": mine,
-                "languages": {
-                    language: notice.text_sha256(language) for language in sorted(notice.texts)
-                },
-                "asks": {
-                    kind: [one.value for one in about]
-                    for kind, about in notice.terms.asked().items()
-                },
-                "unanswered": [lender for lender, key in asked.items() if key not in answered],
-                "to_reconfirm": [lender for lender, key in asked.items() if key in stale],
-            }
-        )
-    return found
+        require_known(view.session, pseudonyms)
+        subjects = _subjects(view, pseudonyms)
+        mine = select(DecisionRow).where(DecisionRow.subject_id.in_(subjects))
+        newest = mine.order_by(DecisionRow.entry_index.desc()).offset(start)
+        rows = view.session.scalars(newest.limit(limit and limit + 1)).all()
+        shown = rows[:limit]
+        entries = registry.ledger.log.entries_at(view.session, [row.entry_index for row in shown])
+    found = [
+        {
+            "decision_sha256": row.sha256,
+            "entry_index": row.entry_index,
+            "pii_principal_id": subjects[row.subject_id].pseudonym,
+            "recipient": subjects[row.subject_id].lender,
+            "decided": _decided(subjects[row.subject_id], entries.get(row.entry_index)),
+            "receipt": f"/v1/me/receipts/{row.sha256}",
+        }
+        for row in shown
+    ]
+    return found, None if len(rows) == len(shown) else start + len(shown)
 
 
-def list_receipts(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
-    """Every decision of this person, newest first, with where its entry stands in the log."""
-    with registry.ledger.read() as session:
-        require_known(session, pseudonyms)
-        rows = session.execute(
-            select(DecisionRow.sha256, DecisionRow.entry_index, SubjectRow.pseudonym)
-            .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
-            .where(SubjectRow.pseudonym.in_(pseudonyms))
-            .order_by(DecisionRow.entry_index.desc())
-        )
-        return [
-            {"decision_sha256": sha256, "entry_index": index, "pii_principal_id": pseudonym}
-            for sha256, index, pseudonym in rows
-        ]
+def _decided(subject: Subject, entry: Logged | None) -> dict[str, Any] | None:
+    """What was decided, when, in answer to what, by which way."""
+    try:
+        if entry is None:
+            raise NotFound("the log has lost the entry of a decision")
+        held = opened(subject, entry, "consent.decided")
+        decision = decision_in(held)
+    except (TahiniError, ValueError, LookupError) as error:
+        name = type(error).__name__
+        logger.warning("a decision cannot be read (%s); run: tahini log fsck", name)
+        return None
+    return {
+        "event_time": decision.event_time.isoformat(),
+        "channel": decision.channel,
+        "stated_by": "signature" if "token" in held else "login",
+        "notice": {
+            "id": decision.notice_id,
+            "version": decision.notice_version,
+            "language": decision.notice_language,
+            "text_sha256": decision.notice_sha256,
+        },
+        "choices": [choice.model_dump(mode="json") for choice in decision.choices],
+        "states": held["states"],
+    }
 
 
 def reissue_receipt(registry: Registry, pseudonyms: Sequence[str], decision_sha256: str) -> str:
@@ -231,24 +232,30 @@ def read_uses(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, A
         require_known(session, pseudonyms)
         subjects = _subjects(view, pseudonyms)
         found = _training_uses(view, subjects)
-        entries = session.execute(
-            select(SubjectEntryRow.entry_index, SubjectEntryRow.subject_id)
-            .where(SubjectEntryRow.subject_id.in_(subjects))
-            .order_by(SubjectEntryRow.entry_index)
-        ).all()
-        for index, _ in entries:
-            leaf = json.loads(registry.ledger.log.entry(session, index).leaf)
+        mine = select(SubjectEntryRow).where(SubjectEntryRow.subject_id.in_(subjects))
+        about = {row.entry_index: subjects[row.subject_id] for row in session.scalars(mine)}
+        for index, entry in registry.ledger.log.entries_at(session, sorted(about)).items():
+            leaf = json.loads(entry.leaf)
             if str(leaf["type"]).startswith("use."):
-                found.append(
-                    {
-                        "kind": "logged",
-                        "what": leaf["type"],
-                        "who": leaf["actor"],
-                        "time": leaf["time"],
-                        "entry_index": index,
-                    }
-                )
+                found.append({"entry_index": index, **_logged_use(about[index], entry, leaf)})
     return sorted(found, key=lambda use: int(use["entry_index"]))
+
+
+def _logged_use(subject: Subject, entry: Logged, leaf: Mapping[str, Any]) -> dict[str, Any]:
+    """``stated`` is None where the lender logged it with a body of its own making."""
+    use = {"kind": "logged", "what": leaf["type"], "who": leaf["actor"], "time": leaf["time"]}
+    if "use" not in leaf:
+        return use | {"purpose": None, "stated": None}
+    try:
+        said = UseStatement.claimed(str(opened(subject, entry, leaf["type"])["token"]))
+    except (TahiniError, ValueError, LookupError) as error:
+        name = type(error).__name__
+        logger.warning("a use cannot be read (%s); run: tahini log fsck", name)
+        return use | {"purpose": None, "stated": None}
+    kept = {"application", "follows", "sources", "automated", "model", "policy", "law"}
+    stated = said.model_dump(mode="json", include=kept)
+    stated["record_ids"] = [one.record_id for one in said.consents]
+    return use | {"time": said.at.isoformat(), "purpose": said.purpose, "stated": stated}
 
 
 def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict[str, Any]]:
@@ -260,34 +267,41 @@ def _training_uses(view: Transaction, subjects: dict[int, Subject]) -> list[dict
     )
     lenders = {subject.lender for subject in subjects.values() if subject.id in placed}
     rows = session.execute(
-        select(
-            CommitmentRow.entry_index,
-            CommitmentRow.lender,
-            CommitmentRow.release,
-            CampaignRow.token,
-            CommitmentRow.committed_at,
-        )
+        select(CommitmentRow, CampaignRow)
         .join(CampaignRow, CampaignRow.sha256 == CommitmentRow.campaign_sha256)
         .where(CommitmentRow.lender.in_(lenders))
         .order_by(CommitmentRow.entry_index)
     ).all()
+    released = set(session.scalars(select(ModelRow.campaign_sha256).distinct()))
     given = _given_periods(view, subjects)
     found = []
-    for index, lender, release, token, committed_at in rows:
-        campaign = Campaign.claimed(token)
+    for made, proposed in rows:
+        campaign = Campaign.claimed(proposed.token)
         when = (
-            committed_at.isoformat()
-            if committed_at
-            else json.loads(view.registry.ledger.log.entry(session, index).leaf)["time"]
+            made.committed_at.isoformat()
+            if made.committed_at
+            else json.loads(view.registry.ledger.log.entry(session, made.entry_index).leaf)["time"]
         )
-        if any(start <= when < end for start, end in given.get((campaign.purpose, lender), [])):
+        periods = given.get((campaign.purpose, made.lender), [])
+        if any(start <= when < end for start, end in periods):
+            model = f"/v1/me/models/{proposed.sha256}" if proposed.sha256 in released else None
             found.append(
                 {
                     "kind": "may-have-used",
-                    "what": f"release {release} of campaign {campaign.id}",
-                    "who": lender,
+                    "what": "release",
+                    "who": made.lender,
                     "time": when,
-                    "entry_index": index,
+                    "entry_index": made.entry_index,
+                    "purpose": campaign.purpose,
+                    "campaign": {
+                        "sha256": proposed.sha256,
+                        "id": campaign.id,
+                        "title": campaign.title,
+                        "model": model,
+                    },
+                    "release": made.release,
+                    "attempt": made.attempt,
+                    "most_epsilon": campaign.mechanism.epsilon,
                 }
             )
     return found

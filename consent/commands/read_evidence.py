@@ -85,7 +85,7 @@ def _served(
     if row.entry_index not in entries:
         raise NotFound(f"the log has no entry {row.entry_index}")
     try:
-        return _stated(subjects[row.subject_id], entries[row.entry_index])
+        return served_by(subjects[row.subject_id], entries[row.entry_index])
     except SealError:
         return None
 
@@ -156,8 +156,8 @@ def _imported(row: Row[Any]) -> Served:
     )
 
 
-def _stated(subject: Subject, entry: Logged) -> Served:
-    """Raises SealError."""
+def served_by(subject: Subject, entry: Logged) -> Served:
+    """What was shown and said, by the entry of the decision itself. Raises SealError."""
     held = opened(subject, entry, "consent.decided")
     decision = decision_in(held)
     return Served(

@@ -193,7 +193,7 @@ class DecisionBatch:
             ):
                 raise PreconditionFailed(
                     "the consents have changed since they were read; read them again"
-                )
+                ).because("changed-since")
         self._refuse_replays([one.decision.sha256 for one in signed])
         draft = _Draft(ChainMap({}, self._presents))
         for at, one in enumerate(stated):
@@ -253,7 +253,7 @@ class DecisionBatch:
     def _refuse_replays(self, hashes: Sequence[str]) -> None:
         """A decision acts once: in this request, in this transaction, and ever."""
         if len(set(hashes)) != len(hashes):
-            raise Conflict("the same decision stands twice in one request")
+            raise Conflict("the same decision stands twice in one request").because("twice")
         known = not self._decisions.keys().isdisjoint(hashes)
         for start in range(0, len(hashes), IN_CHUNK):
             recorded = select(DecisionRow.sha256).where(
@@ -263,7 +263,7 @@ class DecisionBatch:
         if known or acted(self._transaction.session, DECISION_USED, hashes):
             raise Conflict(
                 "a decision of this request was recorded before; a signed decision acts once"
-            )
+            ).because("recorded-before")
 
     def _record(self, draft: _Draft, stated: Stated, subject: Subject) -> None:
         """Add one decision, and its log entry, to the draft."""

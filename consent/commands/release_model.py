@@ -7,18 +7,24 @@ the card: whoever fetches them believes these three, never the registry that han
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from consent.commands.propose_campaign import load_campaign
 from consent.registry import Registry
-from consent.storage.tables import ApprovalRow, ModelRow
+from consent.storage.filing_tables import ModelRecallRow
+from consent.storage.tables import ApprovalRow, CampaignRow, ModelRow, SubjectRow
 from consent.transaction import reading, writing
 from crypto.keys import unb64
+from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.errors import Conflict, Malformed, NotAllowed, NotFound
 from protocol.parties import Party, Role
+from protocol.recalls import ModelRecall
 
 MAX_CARD_TEXT = 262_144
 MAX_MODEL_BYTES = 8 * 1024 * 1024
@@ -102,10 +108,44 @@ def read_model(registry: Registry, caller: Party, campaign_sha256: str) -> Relea
         campaign, row = load_campaign(view, campaign_sha256)
         if caller.role is Role.LENDER and caller.id not in campaign.lenders:
             raise NotAllowed(f"{caller.id!r} is not part of campaign {campaign.id!r}")
-        of_campaign = select(ModelRow).where(ModelRow.campaign_sha256 == campaign_sha256)
-        kept = session.scalar(of_campaign.order_by(ModelRow.entry_index.desc()).limit(1))
+        kept = _newest(session, campaign_sha256)
         if kept is None:
             raise NotFound(f"campaign {campaign.id!r} has not released a model yet")
         signed = select(ApprovalRow.token).where(ApprovalRow.campaign_sha256 == campaign_sha256)
         approvals = tuple(session.scalars(signed.order_by(ApprovalRow.lender)))
         return ReleasedModel(kept.card, row.token, approvals, kept.entry_index, kept.model)
+
+
+def _newest(session: Session, campaign_sha256: str) -> ModelRow | None:
+    of_campaign = select(ModelRow).where(ModelRow.campaign_sha256 == campaign_sha256)
+    return session.scalar(of_campaign.order_by(ModelRow.entry_index.desc()).limit(1))
+
+
+def read_card(
+    registry: Registry, pseudonyms: Sequence[str], campaign_sha256: str
+) -> dict[str, Any]:
+    """The signed card of the model that a campaign released last, for whoever borrows at one of its
+    lenders; when it was recalled, and by whom. What a recall says to institutions is theirs.
+
+    Raises:
+        NotFound: no such campaign, no model yet, or none of the caller's lenders takes part: which
+            of them is not told.
+    """
+    with reading(registry) as view:
+        session = view.session
+        mine = set(
+            session.scalars(select(SubjectRow.lender).where(SubjectRow.pseudonym.in_(pseudonyms)))
+        )
+        row, kept = session.get(CampaignRow, campaign_sha256), _newest(session, campaign_sha256)
+        if row is None or kept is None or not mine & set(Campaign.claimed(row.token).lenders):
+            raise NotFound("none of your lenders has trained a released model in such a campaign")
+        recalled = select(ModelRecallRow).where(ModelRecallRow.card_sha256 == kept.card_sha256)
+        rows = session.scalars(recalled.order_by(ModelRecallRow.entry_index)).all()
+    recalls = [ModelRecall.claimed(one.token) for one in rows]
+    return {
+        "card": kept.card,
+        "entry_index": kept.entry_index,
+        "recalls": [
+            {"party": one.party, "recalled_at": one.recalled_at.isoformat()} for one in recalls
+        ],
+    }

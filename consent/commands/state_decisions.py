@@ -75,7 +75,8 @@ class Answering:
         names = {subject.lender: subject.pseudonym for subject in consents.subjects}
         lenders = {choice.recipient for choice in asked.choices}
         if lenders - set(names):
-            raise Conflict("the statement speaks of a lender at which the caller is not enrolled")
+            said = "the statement speaks of a lender at which the caller is not enrolled"
+            raise Conflict(said).because("not-enrolled-there")
         return [
             self._decision(consents, notice.purpose, lender, names[lender])
             for lender in sorted(lenders)

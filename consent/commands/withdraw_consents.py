@@ -45,7 +45,8 @@ class ReadLanguages:
 def require_match(if_match: str | None, tag: str) -> None:
     """RFC 9110 section 13.1.1, with one strong tag or ``*``. Raises PreconditionFailed."""
     if if_match not in {None, "*", tag}:
-        raise PreconditionFailed("what was read has changed since; read it again")
+        said = "what was read has changed since; read it again"
+        raise PreconditionFailed(said).because("changed-since")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ can have.
   before;
 - ``limits``: how much each caller may ask; ``errors``: what is refused, in OAuth's words;
 - ``access``: all of them together: one place answers who is calling;
-- ``devissuer``: an issuer for development.
+- ``devissuer``: an issuer for development; ``devcodes`` its logins by code.
 
 Over HTTP: ``consent.api.identity``.
 """

@@ -108,7 +108,7 @@ class Access:
                 raise NotAllowed(
                     "this login is not linked to a pseudonym yet; hand in a ticket of your lender "
                     "first"
-                )
+                ).because("not-linked")
         except ConsentError as error:
             path = getattr(request.scope.get("route"), "path", "")
             logger.info("refused: %s %s: %s", request.method, path, error.code)

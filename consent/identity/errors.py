@@ -44,3 +44,4 @@ class TooManyRequests(ConsentError):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"too many requests; ask again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
+        self.because("too-many-requests", seconds=retry_after_s)

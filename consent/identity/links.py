@@ -52,6 +52,7 @@ MAX_REMEMBERED = 50_000
 MAX_LINKS = 64
 MAX_TICKET = timedelta(hours=24)
 _NO_TICKET = "the ticket does not verify, or does not name a customer of the lender that signed it"
+_REFUSED = "ticket-refused"
 
 
 class LinkTicket(Document):
@@ -227,7 +228,7 @@ class Links:
             if not issuer.speaks_for(ticket.lender):
                 raise NotAllowed(
                     "logins of this issuer cannot be linked to customers of this lender"
-                )
+                ).because("issuer-not-for-lender", lender=ticket.lender)
             use_once(
                 session, "ticket", f"{ticket.lender}\n{ticket.nonce}", ticket.expires_at, moment
             )
@@ -240,7 +241,7 @@ class Links:
                 .where(SubjectRow.pseudonym == called, SubjectRow.lender == ticket.lender)
             )
             if subject is None:
-                raise NotAuthenticated(_NO_TICKET)
+                raise NotAuthenticated(_NO_TICKET).because(_REFUSED)
             link = Link(
                 id=secrets.token_urlsafe(16),
                 pseudonym=ticket.pseudonym,
@@ -263,7 +264,8 @@ class Links:
             LoginLinkRow.subject_hash == login.subject_hash
         )
         if len(session.scalars(select(LoginLinkRow.id).where(mine)).all()) >= MAX_LINKS:
-            raise Conflict(f"a login has at most {MAX_LINKS} links; end one first")
+            said = f"a login has at most {MAX_LINKS} links; end one first"
+            raise Conflict(said).because("too-many-links", most=MAX_LINKS)
         row = {
             "id": link.id,
             "issuer": login.issuer,
@@ -273,7 +275,8 @@ class Links:
         try:
             session.execute(insert(LoginLinkRow), {**row, "linked_at": link.linked_at})
         except IntegrityError as error:
-            raise Conflict("this login is linked to this pseudonym already") from error
+            said = "this login is linked to this pseudonym already"
+            raise Conflict(said).because("linked-already") from error
 
     def _verified(self, session: Session, token: str, moment: datetime) -> LinkTicket:
         try:
@@ -281,13 +284,13 @@ class Links:
             lender: Party = self._registry.consortium.party(claimed.lender)
             ticket = LinkTicket.verify(token, self._keys.find_now(session, lender, peek_kid(token)))
         except (SignatureError, NotAuthenticated) as error:
-            raise NotAuthenticated(_NO_TICKET) from error
+            raise NotAuthenticated(_NO_TICKET).because(_REFUSED) from error
         if lender.role is not Role.LENDER:
-            raise NotAuthenticated(_NO_TICKET)
+            raise NotAuthenticated(_NO_TICKET).because(_REFUSED)
         if not moment < ticket.expires_at <= moment + MAX_TICKET:
             raise NotAuthenticated(
                 "the ticket has expired or is valid for too long; ask the lender for a new one"
-            )
+            ).because("ticket-expired")
         return ticket
 
     def remove(self, login: Login, link_id: str) -> None:

@@ -47,7 +47,8 @@ def use_once(session: Session, kind: str, value: str, ends: datetime, moment: da
     try:
         session.execute(insert(UsedOnceRow), {"sha256": digest, "expires_at": ends + GRACE})
     except IntegrityError as error:
-        raise ActedBefore(f"this {kind} was used before; each acts once") from error
+        said = f"this {kind} was used before; each acts once"
+        raise ActedBefore(said).because("acted-before") from error
 
 
 def acted(session: Session, kind: str, values: Sequence[str]) -> bool:

@@ -108,7 +108,8 @@ class AccessTokens:
         if not found.iat - 30 <= moment.timestamp() < found.exp:
             with self._lock:
                 self._verified.pop(digest, None)
-            raise NotAuthenticated("the access token has expired; get a new one")
+            said = "the access token has expired; get a new one"
+            raise NotAuthenticated(said).because("session-over")
         return found
 
     def _verified_anew(self, token: str) -> AccessToken:

@@ -80,7 +80,8 @@ def recall(
 
 
 def used_otherwise() -> Malformed:
-    return Malformed("this Idempotency-Key was used for another request; take a new key")
+    said = "this Idempotency-Key was used for another request; take a new key"
+    return Malformed(said).because("key-used-otherwise")
 
 
 class KeptAnswers:

@@ -107,3 +107,16 @@ def test_what_is_collected_and_how_soon_an_objection_is_answered_is_public(marke
     market.publish(2, categories=terms.categories[:2])
     later = market.call(None, "GET", "/v1/arrangement").json()["collected"]
     assert [len(one["categories"]) for one in later] == [1, 2], "the live version alone"
+
+
+def test_a_party_is_called_as_it_says_in_the_language_that_is_read_and_names_who_hears_complaints():
+    more = {"names": {"zh-Hans": "山杨小额贷款"}, "complaints": {"phone": "+86 10 0000 0001"}}
+    found = {
+        language: arrangement(stated(some_consortium(*LENDERS), aspen=more), language) for language in ("en", "zh")
+    }
+    en, zh = ({one["party"]: one for one in found[language]["parties"]} for language in ("en", "zh"))
+    assert en["aspen"]["called"] == en["aspen"]["name"] == zh["aspen"]["name"]
+    assert (zh["aspen"]["called"], zh["birch"]["called"]) == ("山杨小额贷款", zh["birch"]["name"])
+    assert en["aspen"]["complaints"] == "+86 10 0000 0001" != en["aspen"]["contact"]
+    assert en["birch"]["complaints"] == en["birch"]["contact"]
+    assert "山杨小额贷款 (" in in_words(found["zh"], "zh")

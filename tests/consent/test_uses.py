@@ -94,6 +94,10 @@ def test_a_skeleton_holds_hashes_alone_and_its_body_is_the_borrowers(market, des
     assert [(use["what"], use["entry_index"]) for use in uses] == [
         ("use.read", logged.index), ("use.scored", answer["index"]),
     ]  # fmt: skip
+    read = uses[0]
+    assert (read["purpose"], read["time"]) == (SCORING_PURPOSE, logged.said.at.isoformat())
+    assert (read["stated"]["application"], read["stated"]["sources"]["bureau"]) == (blinding.name, "bureau")
+    assert read["stated"]["record_ids"] == [one.record_id for one in logged.said.consents]
 
 
 def test_handed_in_again_it_has_the_index_that_it_has_whatever_was_taken_back_since(market, desk):
