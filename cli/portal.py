@@ -7,12 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.shared import AsJson, Certificate, Host, NewHome, Noun, Port, PrivateKey, say
+from cli.shared import AsJson, Certificate, Host, NewHome, Noun, Port, PortalHome, PrivateKey, say
 
 app = Noun("The borrower's pages: what I am asked, what I gave, who used it, and taking it back.")
-PortalHome = Annotated[
-    Path, typer.Option("--home", help="The portal's home folder.", exists=True, file_okay=False)
-]
 
 
 @app.command(

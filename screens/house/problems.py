@@ -33,6 +33,19 @@ SENTENCES: Mapping[str, str] = {
         "Something changed since you opened the page. Look at it again and decide then."
     ),
     "too-many-requests": N_("That was too often. Wait a minute and try again."),
+    "changed-since": N_(
+        "Something changed since you opened the page. Look at it again and decide then."
+    ),
+    "decided-since": N_(
+        "Something changed since you opened the page. Look at it again and decide then."
+    ),
+    "erased-since": N_("You have been forgotten here since you opened the page."),
+    "recorded-before": N_("This was recorded before. Nothing was done twice."),
+    "acted-before": N_("This was recorded before. Nothing was done twice."),
+    "guardian-needed": N_("A guardian must answer this, and show by what right."),
+    "must-be-in-writing": N_("This needs your answer in writing; ask your lender."),
+    "not-enrolled-there": N_("You are not known there. Ask your lender."),
+    "session-over": N_("You are not logged in, or your visit has ended. Log in again."),
     "too-large": N_("What was sent is too long."),
     "not-witnessed": N_(
         "It is recorded and in force. Its proof is not there yet; look again in a minute."

@@ -38,7 +38,7 @@ class Consents:
         records = await borrower.whole("/v1/me/consents")
         asked = []
         for notice in await borrower.whole("/v1/me/notices"):
-            open_ = [one for one in questions(notice, records, language) if one.open]
+            open_ = [one for one in questions(notice, language) if one.open]
             if open_:
                 asked.append({"notice": notice, "open": open_})
         return self.look.page(
@@ -49,6 +49,11 @@ class Consents:
             records=sorted(records, key=_order),
             names=self.names,
             some_given=any(given(record) for record in records),
+            waited_for=[
+                one
+                for one in await borrower.whole("/v1/me/revocations")
+                if one["acknowledged_by_entry"] is None
+            ],
         )
 
     # --- one notice
@@ -63,7 +68,6 @@ class Consents:
         language = self.look.language(request)
         notice = await _notice(request, borrower)
         shown = await borrower.notice(notice["id"], notice["version"], language)
-        records = await borrower.whole("/v1/me/consents")
         return self.look.page(
             request,
             "ask.html",
@@ -73,7 +77,7 @@ class Consents:
             text=shown.body,
             text_language=shown.language,
             sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
-            questions=questions(notice, records, language),
+            questions=questions(notice, language),
             names=self.names,
             once=new_once(),
             problem=problem,
@@ -85,9 +89,7 @@ class Consents:
         borrower = self.door.borrower(request)
         form = await read_form(request, Answers)
         notice = await _notice(request, borrower)
-        language = self.look.language(request)
-        records = await borrower.whole("/v1/me/consents")
-        asked = {one.field for one in questions(notice, records, language)}
+        asked = {one.field for one in questions(notice, self.look.language(request))}
         choices = form.choices
         if form.all is not None:
             split = [field.partition(".") for field in sorted(asked)]
@@ -114,8 +116,7 @@ class Consents:
         it."""
         borrower = self.door.borrower(request)
         notice = await _notice(request, borrower)
-        records = await borrower.whole("/v1/me/consents")
-        found = questions(notice, records, self.look.language(request))
+        found = questions(notice, self.look.language(request))
         return self.look.page(
             request, "recorded.html", tab="/", notice=notice, questions=found, names=self.names
         )
@@ -126,11 +127,13 @@ class Consents:
         """``GET /consents/{record}``: all that it says, and what can be done."""
         borrower = self.door.borrower(request)
         found = await _record(request, borrower)
+        history = await borrower.whole(f"/v1/me/consents/{found.body['record_id']}/history")
         return self.look.page(
             request,
             "consent.html",
             tab="/",
             record=found.body,
+            history=history,
             seen=found.etag,
             names=self.names,
             once=new_once(),

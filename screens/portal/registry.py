@@ -81,7 +81,7 @@ def _refusal(got: httpx.Response) -> PageError:
     """What a problem document says, as an error of ours; its words are in English and stay here."""
     try:
         problem = got.json()
-        code = str(problem["type"]).rpartition(":")[2]
+        code = str(problem.get("reason") or problem["type"].rpartition(":")[2])
         parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceAway() if got.status_code >= 500 else PageError()

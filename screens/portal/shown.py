@@ -82,32 +82,43 @@ class Question:
     """What it is about, in the page's language."""
     state: str
     """How it stands: a key of :data:`STATES`."""
-    again: bool
-    """A yes to an earlier text that does not count any more."""
+    open: str | None
+    """Why it waits for an answer: ``unanswered``, ``changed``, ``expired``."""
 
     @property
     def field(self) -> str:
         return f"{self.recipient}.{self.sensitivity}"
 
-    @property
-    def open(self) -> bool:
-        return self.again or self.state == "none"
 
-
-def questions(
-    notice: Mapping[str, Any], records: Sequence[Mapping[str, Any]], language: str
-) -> list[Question]:
-    """Everything that a notice asks this person, ordinary data first, and how it stands."""
-    standing = {key_of(record): record for record in records}
+def questions(notice: Mapping[str, Any], language: str) -> list[Question]:
+    """Everything that a notice asks this person, as the registry tells it."""
     found = []
-    for recipient in notice["recipients"]:
-        for sensitivity, about in notice["asks"].items():
-            record = standing.get((notice["purpose"], recipient, sensitivity))
-            state = "none" if record is None else record["event"]["event_state"]
-            again = record is not None and record["event"]["usable"] == "notice-changed"
-            data = [words(DataCategory(one), language) for one in about]
-            found.append(Question(recipient, sensitivity, data, state, again))
+    for one in notice["questions"]:
+        about = notice["asks"].get(one["sensitivity"], [])
+        data = [words(DataCategory(kind), language) for kind in about]
+        found.append(
+            Question(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
+        )
     return found
+
+
+EVENTS: Mapping[str, str] = {
+    "give": N_("You said yes"),
+    "refuse": N_("You said no"),
+    "withdraw": N_("You took it back"),
+    "suspend": N_("Paused by you"),
+    "resume": N_("Resumed by you"),
+    "expire": N_("It has ended"),
+    "reconfirm": N_("You said yes again"),
+    "supersede": N_("Replaced by a later answer"),
+}
+WAYS: Mapping[str, str] = {
+    "import": N_("Your lender says that you said it."),
+    "signature": N_("Signed with a key of your own."),
+    "login": N_("By you, logged in."),
+    "registry": N_("By the registry: its time was over, or who said yes could not."),
+    "unreadable": N_("How, cannot be read any more."),
+}
 
 
 PURPOSES: Mapping[str, str] = {
