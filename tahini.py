@@ -52,6 +52,7 @@ ROLES = {
     "Registry operator": {
         "registry": "Run the consent registry.",
         "notice": "Check and publish what borrowers are asked.",
+        "portal": "Make and serve the borrower's pages.",
         "issuer": "Run an OIDC issuer for development.",
     },
     "Naming service": {

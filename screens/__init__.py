@@ -1,0 +1,9 @@
+"""Screens: what each of four kinds of people would rather look at than read.
+
+Server-rendered pages, plain forms, a few ES modules of ours; no build step and no framework. Each
+app is an ordinary client of the API that it shows, with an origin of its own. Nothing here is part
+of what lenders sign.
+
+- ``house``: what the apps have in common: headers, origins, sessions, log-in, forms, words, charts.
+- ``portal``: the borrower's: what I am asked, what I gave, who used it, and taking it back.
+"""

@@ -1,0 +1,12 @@
+"""What every app of the screens has in common; imports nothing else of ours.
+
+- ``shell``: an app from its pages: templates, assets, errors as pages.
+- ``headers``: what every answer says to the browser about itself.
+- ``origin``: nothing is done on a form that another site sent.
+- ``sessions``: who is logged in, kept on the server.
+- ``login``: the authorization code flow with PKCE.
+- ``forms``: what a form sent, by a schema.
+- ``words``: two languages; dates, money and numbers as each writes them.
+- ``errors``: what goes wrong on a page, by code.
+- ``problems``: what each code means for whoever reads it.
+"""

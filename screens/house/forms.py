@@ -1,0 +1,60 @@
+"""What a form sent, read strictly and by a schema.
+
+Only ``application/x-www-form-urlencoded``; a field stands once; what the schema does not name is
+refused. No form of ours takes a file.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from screens.house.errors import PageError
+
+MEDIA_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 64
+ONCE_BYTES = 24
+
+
+class Form(BaseModel):
+    """The base of every form. ``once`` names one filling in of it: sent twice it acts once (it is
+    the Idempotency-Key of what is asked of the API)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    once: str = Field(pattern=r"^[A-Za-z0-9_-]{32}$")
+
+
+Sent = TypeVar("Sent", bound=BaseModel)
+
+
+def new_once() -> str:
+    return secrets.token_urlsafe(ONCE_BYTES)
+
+
+async def read_form(request: Request, schema: type[Sent]) -> Sent:
+    """What was sent.
+
+    Raises:
+        PageError: not a form, or not this one.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise PageError("malformed", 415)
+    try:
+        fields = parse_qsl(
+            (await request.body()).decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+        if len(dict(fields)) != len(fields):
+            raise PageError("malformed", 422)
+        return schema.model_validate(dict(fields))
+    except (ValueError, ValidationError) as error:
+        raise PageError("malformed", 422) from error

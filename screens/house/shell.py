@@ -1,0 +1,220 @@
+"""An app out of its pages: templates, assets under names that hold their hash, errors as pages."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import mimetypes
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from screens.house.errors import PageError
+from screens.house.headers import HEADERS, PRIVATE, Headers
+from screens.house.origin import OwnForms
+from screens.house.sessions import COOKIE, cookie
+from screens.house.words import LANGUAGES, Words, catalogue, preferred
+
+logger = logging.getLogger("tahini.screens")
+HOUSE = Path(__file__).parent
+FOREVER = "public, max-age=31536000, immutable"
+_REMARK, _INDENTED = re.compile(r"/\*.*?\*/", re.DOTALL), re.compile(r"\n\s+")
+_IMPORTED = re.compile(r'"\./([a-z]+\.js)"')
+
+
+class Hex(Convertor[str]):
+    """A part of a path that names something by a hash, in lower case: ``{record:hex}``."""
+
+    regex = "[0-9a-f]{32,64}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("hex", Hex())
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Files of our own that pages load, each under a name that holds its hash: what a browser keeps
+    is what was served, and what was served can be compared."""
+
+    paths: Mapping[str, str]
+    """``house.css`` to ``/assets/house.1a2b3c4d5e6f.css``."""
+    bodies: Mapping[str, bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, *folders: Path) -> Assets:
+        """What stands in these folders, without remarks and indentation. A module's imports are
+        rewritten to the names of what it imports, so those come first."""
+        sources = {
+            path.name: path.read_bytes()
+            for folder in folders
+            for path in sorted(folder.iterdir())
+            if path.suffix in {".css", ".js", ".svg"}
+        }
+        paths: dict[str, str] = {}
+        bodies: dict[str, bytes] = {}
+
+        def take(name: str) -> str:
+            if name not in paths:
+                body = sources[name]
+                if name.endswith((".js", ".css")):
+                    bare = _INDENTED.sub("\n", _REMARK.sub("", body.decode())).lstrip()
+                    body = _IMPORTED.sub(lambda m: f'"{take(m[1])}"', bare).encode()
+                stem, _, kind = name.rpartition(".")
+                paths[name] = f"/assets/{stem}.{hashlib.sha256(body).hexdigest()[:12]}.{kind}"
+                bodies[paths[name]] = body
+            return paths[name]
+
+        for name in sources:
+            take(name)
+        return cls(paths, bodies)
+
+    @property
+    def manifest(self) -> dict[str, str]:
+        """SHA-256 of what is served, by path: for a log, so that a change can be found."""
+        return {path: hashlib.sha256(body).hexdigest() for path, body in self.bodies.items()}
+
+    async def serve(self, request: Request) -> Response:
+        body = self.bodies.get(request.url.path)
+        if body is None:
+            raise PageError("not-found", 404)
+        headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["Content-Encoding"] = gzip.compress(body, 9, mtime=0), "gzip"
+        kind = mimetypes.guess_type(request.url.path)[0] or "application/octet-stream"
+        return Response(body, media_type=kind, headers=headers)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an app's pages are made."""
+
+    app: str
+    environments: Mapping[str, jinja2.Environment]
+    assets: Assets
+    zone: str
+
+    @classmethod
+    def of(cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path) -> Look:
+        """
+        Args:
+            views: the app's own templates; the house's stand behind them.
+            known: what its templates can name.
+            assets: folders of files that pages load, besides the house's.
+        """
+        served = Assets.of(HOUSE / "assets", *assets)
+        environments = {}
+        for language in LANGUAGES:
+            environment = jinja2.Environment(
+                loader=jinja2.FileSystemLoader([views, HOUSE / "views"]),
+                autoescape=True,
+                undefined=jinja2.StrictUndefined,
+                extensions=["jinja2.ext.i18n"],
+                trim_blocks=True,
+                lstrip_blocks=True,
+            )
+            environment.install_gettext_translations(  # type: ignore[attr-defined]
+                catalogue(language), newstyle=True
+            )
+            environment.globals |= {"asset": served.paths.__getitem__, "app": app, **known}
+            environments[language] = environment
+        return cls(app, environments, served, zone)
+
+    def language(self, request: Request) -> str:
+        """What this page is shown in: as it was chosen, else as the browser reads."""
+        asked = request.query_params.get("language")
+        kept = request.cookies.get(cookie(self.app, "language"))
+        for said in (asked, kept):
+            if said in LANGUAGES:
+                return str(said)
+        return preferred(request.headers.get("accept-language", ""))
+
+    def words(self, request: Request) -> Words:
+        return Words(self.language(request), self.zone)
+
+    def page(self, request: Request, view: str, status: int = 200, **shown: Any) -> Response:
+        """A page out of a template. A language that was asked for is remembered."""
+        words = self.words(request)
+        template = self.environments[words.language].get_template(view)
+        text = template.render(
+            words=words,
+            languages=LANGUAGES,
+            here=request.url.path,
+            session=getattr(request.state, "session", None),
+            **shown,
+        )
+        answer = HTMLResponse(text, status, {"Content-Language": words.tag})
+        if request.query_params.get("language") in LANGUAGES:
+            answer.set_cookie(
+                cookie(self.app, "language"), words.language, max_age=31_536_000, **COOKIE
+            )
+        return answer
+
+
+def go(path: str) -> Response:
+    """On to another page, by GET."""
+    return RedirectResponse(path, 303)
+
+
+def shell(
+    look: Look,
+    origin: str,
+    routes: Sequence[BaseRoute],
+    around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> Starlette:
+    """The application.
+
+    Args:
+        origin: this app's own, ``https://…`` without a path: never read off a request.
+        around: what is open as long as the application runs.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        for path, sha256 in look.assets.manifest.items():
+            logger.info("asset %s sha256:%s", path, sha256)
+        async with around():
+            yield
+
+    def told(request: Request, error: PageError) -> Response:
+        return look.page(
+            request, "problem.html", error.status, code=error.code, parameters=error.parameters
+        )
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return told(request, error if isinstance(error, PageError) else PageError())
+
+    async def missing(request: Request, _: Exception) -> Response:
+        return told(request, PageError("not-found", 404))
+
+    async def failed(request: Request, error: Exception) -> Response:
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        answer = told(request, PageError("internal", 500))
+        answer.headers.update({**HEADERS, "Cache-Control": PRIVATE})  # made outside of Headers
+        return answer
+
+    served = Starlette(
+        routes=[*routes, Route("/assets/{name}", look.assets.serve)],
+        middleware=[Middleware(Headers), Middleware(OwnForms, origin=origin, refusal=told)],
+        exception_handlers={PageError: refused, 404: missing, 405: missing, 500: failed},
+        lifespan=lifespan,
+    )
+    served.router.redirect_slashes = False
+    return served

@@ -1,0 +1,15 @@
+"""The borrower's pages: what I am asked, what I have given, who used it, and taking it back.
+
+An ordinary client of the consent registry: it has no key, no database, and can do no more than a
+borrower's own token can.
+
+- ``home``: what the portal must know, whom it believes, where it listens.
+- ``app``: the application: its pages, and what is open while it runs.
+- ``registry``: the registry as a borrower's token sees it.
+- ``visit``: who is here: log-in, session, log-out.
+- ``consents``: what I am asked and what I gave: answer, pause, withdraw.
+- ``proofs``: receipts, and who used my data.
+- ``leaving``: take everything with me; be forgotten.
+- ``forms``: what the pages' forms send.
+- ``shown``: the registry's answers in words.
+"""

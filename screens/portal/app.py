@@ -1,0 +1,102 @@
+"""The portal: its pages, and what is open while it runs."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from screens.house.forms import new_once
+from screens.house.login import LogIn
+from screens.house.sessions import Sessions
+from screens.house.shell import Look, shell
+from screens.portal import shown
+from screens.portal.consents import Consents
+from screens.portal.home import PortalHome
+from screens.portal.leaving import Leave
+from screens.portal.proofs import Proofs
+from screens.portal.registry import Registry
+from screens.portal.visit import Door
+
+TIMEOUT_S = 20.0
+
+
+def create_portal(
+    home: Path,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Starlette:
+    """The application of the portal in ``home``.
+
+    Raises:
+        BadSettings: a setting is missing or wrong, or the consortium document is not signed by the
+            registry's key.
+    """
+    opened = PortalHome(home)
+    settings, names = opened.settings, shown.Names.of(opened.consortium)
+    authority = opened.authority
+    verify: ssl.SSLContext | bool = (
+        True if authority is None else ssl.create_default_context(cafile=str(authority))
+    )
+    to_registry = httpx.AsyncClient(
+        base_url=settings.registry_url, timeout=TIMEOUT_S, verify=verify, transport=transport
+    )
+    to_issuers = httpx.AsyncClient(timeout=TIMEOUT_S, verify=verify, transport=transport)
+
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        async with to_registry, to_issuers:
+            yield
+
+    here = Path(__file__).parent
+    look = Look.of(
+        "portal",
+        here / "views",
+        settings.zone,
+        {"shown": shown, "new_once": new_once},
+        here / "assets",
+    )
+    door = Door(
+        Registry(to_registry),
+        LogIn(to_issuers, f"{settings.origin}/callback"),
+        settings.issuers,
+        Sessions(clock),
+        Sessions(clock),
+    )
+    consents = Consents(look, door, names)
+    proofs = Proofs(look, door, names, opened.document)
+    leave = Leave(look, door)
+    get, post = ["GET"], ["POST"]
+    routes = [
+        Route("/", consents.start, methods=get),
+        Route("/login", door.leave, methods=get),
+        Route("/callback", door.arrive, methods=get),
+        Route("/logout", door.out, methods=post),
+        Route("/ask/{notice}/{version:int}", consents.ask, methods=get),
+        Route("/ask/{notice}/{version:int}", consents.answer, methods=post),
+        Route("/recorded/{notice}/{version:int}", consents.recorded, methods=get),
+        Route("/consents/{record:hex}", consents.consent, methods=get),
+        Route("/consents/{record:hex}", consents.step, methods=post),
+        Route("/withdraw/{record:hex}", consents.ask_withdrawal, methods=get),
+        Route("/withdraw/{record:hex}", consents.withdraw, methods=post),
+        Route("/withdraw-all", consents.ask_all, methods=get),
+        Route("/withdraw-all", consents.withdraw_all, methods=post),
+        Route("/receipts", proofs.receipts, methods=get),
+        Route("/receipts/{decision:hex}", proofs.receipt, methods=get),
+        Route("/receipts/{decision:hex}/file", proofs.file, methods=get),
+        Route("/uses", proofs.uses, methods=get),
+        Route("/export", leave.export, methods=get),
+        Route("/export/my-consents.{format}", leave.file, methods=get),
+        Route("/erase", leave.ask_erasure, methods=get),
+        Route("/erase", leave.erase, methods=post),
+        Route("/erased", leave.erased, methods=get),
+    ]
+    app = shell(look, settings.origin, routes, around)
+    app.state.door, app.state.look = door, look
+    return app

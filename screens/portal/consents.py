@@ -1,0 +1,239 @@
+"""What I am asked, and what I have given: answer, pause, withdraw.
+
+After every act the page shows what the registry holds then, read again, never what was meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from screens.house.errors import PageError
+from screens.house.forms import new_once, read_form
+from screens.house.shell import Look, go
+from screens.portal.forms import Answers, Once, Step, Withdraw
+from screens.portal.registry import Answer, Borrower
+from screens.portal.shown import Names, given, key_of, questions
+from screens.portal.visit import Door
+
+
+@dataclass(frozen=True)
+class Consents:
+    """Pages about consents."""
+
+    look: Look
+    door: Door
+    names: Names
+
+    async def start(self, request: Request) -> Response:
+        """``GET /``: what waits for me, then what I gave, by lender."""
+        if self.door.visit(request) is None:
+            return self.look.page(request, "welcome.html", issuers=self.door.issuers, back="/")
+        borrower = self.door.borrower(request)
+        language = self.look.language(request)
+        records = await borrower.whole("/v1/me/consents")
+        asked = []
+        for notice in await borrower.whole("/v1/me/notices"):
+            open_ = [one for one in questions(notice, language) if one.open]
+            if open_:
+                asked.append({"notice": notice, "open": open_})
+        return self.look.page(
+            request,
+            "start.html",
+            tab="/",
+            asked=asked,
+            records=sorted(records, key=_order),
+            names=self.names,
+            some_given=any(given(record) for record in records),
+            waited_for=[
+                one
+                for one in await borrower.whole("/v1/me/revocations")
+                if one["acknowledged_by_entry"] is None
+            ],
+        )
+
+    # --- one notice
+
+    async def ask(self, request: Request) -> Response:
+        """``GET /ask/{notice}/{version}``: the key facts, the text word for word, the questions."""
+        return await self._asked(request, self.door.borrower(request))
+
+    async def _asked(
+        self, request: Request, borrower: Borrower, status: int = 200, problem: str | None = None
+    ) -> Response:
+        language = self.look.language(request)
+        notice = await _notice(request, borrower)
+        shown = await borrower.notice(notice["id"], notice["version"], language)
+        return self.look.page(
+            request,
+            "ask.html",
+            status,
+            tab="/",
+            notice=notice,
+            text=shown.body,
+            text_language=shown.language,
+            sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
+            questions=questions(notice, language),
+            names=self.names,
+            once=new_once(),
+            problem=problem,
+        )
+
+    async def answer(self, request: Request) -> Response:
+        """``POST /ask/{notice}/{version}``: what was chosen is what is recorded, question by
+        question; what was not answered stays open."""
+        borrower = self.door.borrower(request)
+        form = await read_form(request, Answers)
+        notice = await _notice(request, borrower)
+        asked = {one.field for one in questions(notice, self.look.language(request))}
+        choices = form.choices
+        if form.all is not None:
+            split = [field.partition(".") for field in sorted(asked)]
+            choices = [
+                {"recipient": lender, "sensitivity": kind, "action": "refuse"}
+                for lender, _, kind in split
+            ]
+        if {f"{one['recipient']}.{one['sensitivity']}" for one in choices} - asked:
+            raise PageError("malformed", 422)
+        if not choices:
+            return await self._asked(request, borrower, 422, problem="nothing-chosen")
+        statement = {
+            "notice_id": notice["id"],
+            "notice_version": notice["version"],
+            "notice_language": form.language,
+            "notice_sha256": form.sha256,
+            "choices": choices,
+        }
+        await borrower.act("POST", "/v1/me/consents", form.once, statement)
+        return go(f"/recorded/{notice['id']}/{notice['version']}")
+
+    async def recorded(self, request: Request) -> Response:
+        """``GET /recorded/{notice}/{version}``: how each question stands now, as the registry has
+        it."""
+        borrower = self.door.borrower(request)
+        notice = await _notice(request, borrower)
+        found = questions(notice, self.look.language(request))
+        return self.look.page(
+            request, "recorded.html", tab="/", notice=notice, questions=found, names=self.names
+        )
+
+    # --- one consent
+
+    async def consent(self, request: Request) -> Response:
+        """``GET /consents/{record}``: all that it says, and what can be done."""
+        borrower = self.door.borrower(request)
+        found = await _record(request, borrower)
+        history = await borrower.whole(f"/v1/me/consents/{found.body['record_id']}/history")
+        return self.look.page(
+            request,
+            "consent.html",
+            tab="/",
+            record=found.body,
+            history=history,
+            seen=found.etag,
+            names=self.names,
+            once=new_once(),
+        )
+
+    async def step(self, request: Request) -> Response:
+        """``POST /consents/{record}``: pause it, or go on with it."""
+        borrower = self.door.borrower(request)
+        form = await read_form(request, Step)
+        record = (await _record(request, borrower)).body
+        served, about = record["served"], record["pii_processing"]
+        if served is None:
+            raise PageError("conflict", 409)
+        statement = {
+            "notice_id": about["privacy_notice"]["id"],
+            "notice_version": about["privacy_notice"]["version"],
+            "notice_language": served["language"],
+            "notice_sha256": served["text_sha256"],
+            "choices": [
+                {
+                    "recipient": key_of(record)[1],
+                    "sensitivity": about["sensitivity"],
+                    "action": form.action,
+                }
+            ],
+        }
+        await borrower.act("POST", "/v1/me/consents", form.once, statement)
+        return go(f"/consents/{record['record_id']}")
+
+    async def ask_withdrawal(self, request: Request) -> Response:
+        """``GET /withdraw/{record}``: what ends and what stays, and one button."""
+        borrower = self.door.borrower(request)
+        found = await _record(request, borrower)
+        return self.look.page(
+            request,
+            "withdraw.html",
+            tab="/",
+            record=found.body,
+            seen=found.etag,
+            names=self.names,
+            once=new_once(),
+        )
+
+    async def withdraw(self, request: Request) -> Response:
+        """``POST /withdraw/{record}``: no reason is asked."""
+        borrower = self.door.borrower(request)
+        form = await read_form(request, Withdraw)
+        record = request.path_params["record"]
+        await borrower.act(
+            "POST",
+            f"/v1/me/consents/{record}/withdrawal",
+            form.once,
+            **{"If-Match": form.seen, "Accept-Language": self.look.language(request)},
+        )
+        return go(f"/consents/{record}")
+
+    async def ask_all(self, request: Request) -> Response:
+        """``GET /withdraw-all``: everything that would end."""
+        borrower = self.door.borrower(request)
+        records = await borrower.whole("/v1/me/consents")
+        return self.look.page(
+            request,
+            "withdraw_all.html",
+            tab="/",
+            records=[one for one in records if one["event"]["event_state"] in LIVE],
+            names=self.names,
+            once=new_once(),
+        )
+
+    async def withdraw_all(self, request: Request) -> Response:
+        """``POST /withdraw-all``."""
+        borrower = self.door.borrower(request)
+        form = await read_form(request, Once)
+        await borrower.act(
+            "POST",
+            "/v1/me/withdrawals",
+            form.once,
+            **{"Accept-Language": self.look.language(request)},
+        )
+        return go("/")
+
+
+LIVE = frozenset({"given", "suspended"})
+
+
+def _order(record: dict[str, Any]) -> tuple[bool, str, str, bool, str]:
+    """What counts now first; then by lender and purpose, ordinary data before the rest."""
+    purpose, recipient, kind = key_of(record)
+    live = record["event"]["event_state"] in LIVE
+    return not live, recipient, purpose, kind != "ordinary", kind
+
+
+async def _notice(request: Request, borrower: Borrower) -> dict[str, Any]:
+    """The notice that the path names, if it asks this borrower something now; raises PageError."""
+    name, version = request.path_params["notice"], request.path_params["version"]
+    for notice in await borrower.whole("/v1/me/notices"):
+        if (notice["id"], notice["version"]) == (name, version):
+            return dict(notice)
+    raise PageError("not-found", 404)
+
+
+async def _record(request: Request, borrower: Borrower) -> Answer:
+    return await borrower.read(f"/v1/me/consents/{request.path_params['record']}")

@@ -1,0 +1,57 @@
+"""Take everything with me; be forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from screens.house.errors import PageError
+from screens.house.forms import new_once, read_form
+from screens.house.shell import Look
+from screens.portal.forms import Once
+from screens.portal.visit import Door
+
+FORMATS = {"json": "application/json", "html": "text/html"}
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Pages about all that the registry holds of me."""
+
+    look: Look
+    door: Door
+
+    async def export(self, request: Request) -> Response:
+        """``GET /export``: what the files hold, and two links."""
+        self.door.borrower(request)
+        return self.look.page(request, "export.html", tab="/export")
+
+    async def file(self, request: Request) -> Response:
+        """``GET /export/my-consents.{format}``: the registry's own file, unchanged."""
+        form = request.path_params["format"]
+        if form not in FORMATS:
+            raise PageError("not-found", 404)
+        language = self.look.language(request)
+        found = await self.door.borrower(request).download(f"/v1/me/export?format={form}", language)
+        disposition = f'attachment; filename="my-consents.{form}"'
+        return Response(
+            found, media_type=FORMATS[form], headers={"Content-Disposition": disposition}
+        )
+
+    async def ask_erasure(self, request: Request) -> Response:
+        """``GET /erase``: what ends, what cannot be read ever again, what stays."""
+        self.door.borrower(request)
+        return self.look.page(request, "erase.html", tab="/export", once=new_once())
+
+    async def erase(self, request: Request) -> Response:
+        """``POST /erase``: and the visit is over."""
+        borrower = self.door.borrower(request)
+        form = await read_form(request, Once)
+        await borrower.act("DELETE", "/v1/me", form.once)
+        return self.door.closed(request, "/erased")
+
+    async def erased(self, request: Request) -> Response:
+        """``GET /erased``."""
+        return self.look.page(request, "erased.html")

@@ -1,0 +1,132 @@
+"""The registry's answers in words: what a consent is about, how it stands, who is who. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from law.categories import DataCategory
+from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
+from protocol.parties import Consortium
+from protocol.terms import TRAINING_PURPOSE
+from protocol.uses import SCORING_PURPOSE
+from screens.house.problems import N_
+from screens.house.words import Words
+
+STATES: Mapping[str, str] = {
+    "given": N_("You said yes"),
+    "refused": N_("You said no"),
+    "withdrawn": N_("You took it back"),
+    "suspended": N_("Paused by you"),
+    "expired": N_("It has ended"),
+    "superseded": N_("Replaced by a later answer"),
+    "none": N_("You have not answered"),
+}
+USES: Mapping[str, str] = {
+    "use.read": N_("read your data for a decision"),
+    "use.scored": N_("computed your score"),
+    "use.explained": N_("explained a decision about you"),
+}
+_CATEGORIES = {iri(one): one for one in DataCategory}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What parties are called. Their names are the consortium document's own, in no language."""
+
+    parties: Mapping[str, str]
+
+    @classmethod
+    def of(cls, consortium: Consortium) -> Names:
+        return cls({party.id: party.name for party in consortium.parties})
+
+    def of_party(self, party: str) -> str:
+        return self.parties.get(party, party)
+
+
+def kind_of(sensitivity: str, language: str) -> str:
+    """What a consent of this kind is about: ``income``, ``收入``."""
+    return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
+
+
+def data_of(iris: Iterable[str], language: str) -> list[str]:
+    """What the terms of DPV are called to the people whom they concern."""
+    return [words(_CATEGORIES[one], language) for one in iris if one in _CATEGORIES]
+
+
+def state_of(record: Mapping[str, Any], words_: Words) -> str:
+    event = record["event"]
+    if event["usable"] == "notice-changed":
+        return words_.say(N_("You said yes, to an earlier text"))
+    return words_.say(STATES.get(event["event_state"], event["event_state"]))
+
+
+def key_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Purpose, recipient, kind: what a consent is told apart by."""
+    about = record["pii_processing"]
+    return about["purpose"], about["pii_controllers"][0], about["sensitivity"]
+
+
+def given(record: Mapping[str, Any]) -> bool:
+    return bool(record["event"]["event_state"] == "given")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one notice asks about one lender and one kind of data."""
+
+    recipient: str
+    sensitivity: str
+    data: Sequence[str]
+    """What it is about, in the page's language."""
+    state: str
+    """How it stands: a key of :data:`STATES`."""
+    open: str | None
+    """Why it waits for an answer: ``unanswered``, ``changed``, ``expired``."""
+
+    @property
+    def field(self) -> str:
+        return f"{self.recipient}.{self.sensitivity}"
+
+
+def questions(notice: Mapping[str, Any], language: str) -> list[Question]:
+    """Everything that a notice asks this person, as the registry tells it."""
+    found = []
+    for one in notice["questions"]:
+        about = notice["asks"].get(one["sensitivity"], [])
+        data = [words(DataCategory(kind), language) for kind in about]
+        found.append(
+            Question(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
+        )
+    return found
+
+
+EVENTS: Mapping[str, str] = {
+    "give": N_("You said yes"),
+    "refuse": N_("You said no"),
+    "withdraw": N_("You took it back"),
+    "suspend": N_("Paused by you"),
+    "resume": N_("Resumed by you"),
+    "expire": N_("It has ended"),
+    "reconfirm": N_("You said yes again"),
+    "supersede": N_("Replaced by a later answer"),
+}
+WAYS: Mapping[str, str] = {
+    "import": N_("Your lender says that you said it."),
+    "signature": N_("Signed with a key of your own."),
+    "login": N_("By you, logged in."),
+    "registry": N_("By the registry: its time was over, or who said yes could not."),
+    "unreadable": N_("How, cannot be read any more."),
+}
+
+
+PURPOSES: Mapping[str, str] = {
+    TRAINING_PURPOSE: N_("to train one credit model together with other lenders"),
+    SCORING_PURPOSE: N_("to score you when you apply for a loan"),
+}
+
+
+def purpose_of(iri_: str, words_: Words) -> str:
+    """What a purpose is in words; one that is not known here is named as it is."""
+    return words_.say(PURPOSES[iri_]) if iri_ in PURPOSES else iri_

@@ -1,0 +1,56 @@
+"""Nothing is done on a form that another site sent, whatever it is and whoever is logged in."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.routing import Route
+from support.portal import Site
+
+from screens.house.forms import new_once
+from screens.portal.visit import SESSION
+
+HTTP = httpx.Client(timeout=30, verify=False)
+FOREIGN = {
+    "another site": {"Sec-Fetch-Site": "cross-site"},
+    "a neighbour": {"Sec-Fetch-Site": "same-site"},
+    "typed": {"Sec-Fetch-Site": "none"},
+    "twice": [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+    "who says nothing": {},
+    "nobody": {"Origin": "null"},
+    "another port": {"Origin": "http://127.0.0.1:1"},
+    "its host": {"Origin": "http://evil.example", "Host": "evil.example"},
+}
+
+
+def targets(site: Site) -> list[str]:
+    unsafe = [one.path for one in site.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]  # type: ignore[attr-defined]
+    assert len(unsafe) >= 6
+    notice = site.house.notice
+    return [
+        path.replace("{notice}", notice.id).replace("{version:int}", "1").replace("{record:hex}", "0" * 32)
+        for path in unsafe
+    ]
+
+
+def post(site: Site, path: str, headers: object, session: str) -> httpx.Response:
+    sent = list(headers.items()) if isinstance(headers, dict) else list(headers)  # type: ignore[call-overload]
+    sent.append(("Cookie", f"{SESSION}={session}"))
+    return HTTP.post(f"{site.url}{path}", data={"once": new_once()}, headers=sent)
+
+
+@pytest.mark.parametrize("whose", FOREIGN)
+def test_a_form_of_another_site_does_nothing(site: Site, whose: str) -> None:
+    session = site.cookie(site.person(at=2))
+    for path in targets(site):
+        answer = post(site, path, FOREIGN[whose], session)
+        assert answer.status_code == 403, (path, answer.status_code)
+        assert "did not come from this page" in answer.text
+
+
+@pytest.mark.parametrize("own", ["Sec-Fetch-Site", "Origin"])
+def test_a_form_of_our_own_is_read(site: Site, own: str) -> None:
+    session = site.cookie(site.person(at=2))
+    headers = {own: "same-origin" if own == "Sec-Fetch-Site" else site.url}
+    assert post(site, "/logout", headers, session).status_code == 303
+    assert HTTP.get(f"{site.url}/uses", headers={"Cookie": f"{SESSION}={session}"}).status_code == 401

@@ -1,0 +1,148 @@
+"""Every page, in both languages, as it is sent: headers, language, labels, links; no browser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from support.portal import Site
+
+from screens.house.headers import HEADERS
+from screens.house.sessions import cookie
+from screens.house.words import TAGS, catalogue
+from screens.portal.visit import SESSION
+
+HTTP = httpx.Client(timeout=30, verify=False)  # without a context of its own for every call
+VOID = {"meta", "link", "input", "br"}
+
+
+class Seen(HTMLParser):
+    """What stands in a page: its elements, and the text of what people read."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.labelled = 0
+        self.feed(page)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "input" and "label" in self.open:
+            self.labelled += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def get(site: Site, path: str, language: str, session: str | None = None) -> httpx.Response:
+    cookies = {cookie("portal", "language"): language} | ({} if session is None else {SESSION: session})
+    sent = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return HTTP.get(f"{site.url}{path}", headers={"Cookie": sent})
+
+
+@pytest.fixture(scope="module")
+def session(site: Site) -> str:
+    return site.cookie(site.person())
+
+
+@pytest.fixture(scope="module")
+def paths(site: Site, session: str) -> list[str]:
+    """Every page there is for somebody who has answered."""
+    start = get(site, "/", "en", session).text
+    record = re.findall(r'"/consents/([0-9a-f]{32})"', start)[0]
+    decision = re.findall(r'"/receipts/([0-9a-f]{64})"', get(site, "/receipts", "en", session).text)[0]
+    notice = f"{site.house.notice.id}/{site.house.notice.version}"
+    return [
+        "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
+        "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/erased", "/there-is-no-such-page",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_is_whole_and_loads_nothing_but_our_own(
+    site: Site, session: str, paths: list[str], language: str
+) -> None:
+    links: set[str] = set()
+    for path in [*paths, None]:
+        answer = get(site, path or "/", language, session if path else None)
+        assert answer.status_code == (404 if path == "/there-is-no-such-page" else 200), (path, answer.text)
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value, (path, name)
+        assert answer.headers["cache-control"] == "no-store", path
+        seen = Seen(answer.text)
+        assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
+        assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
+        assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+        for tag, attributes in seen.elements:
+            assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
+            assert "checked" not in attributes and "required" not in attributes, path
+            for source in ("src", "action"):
+                assert attributes.get(source, "/").startswith("/"), (path, tag)  # type: ignore[union-attr]
+        assert all(one.get("src") for one in seen.all("script")), path
+        for form in seen.all("form"):
+            assert form["method"] == "post", path
+        links |= {link["href"] or "" for link in seen.all("a")}
+    for target in links:
+        if not target.startswith(("#", "/login", paths[-1])):
+            assert get(site, target, language, session).status_code < 400, target
+
+
+def test_nothing_is_left_in_english(site: Site, session: str, paths: list[str]) -> None:
+    sentences = {
+        one
+        for one in catalogue("zh")._catalog
+        if isinstance(one, str) and len(one) > 5 and "%(" not in one  # type: ignore[attr-defined]
+    }
+    for path in paths:
+        text = " ".join(Seen(get(site, path, "zh", session).text).text)
+        assert not {one for one in sentences if one in text}, path
+
+
+def test_nobody_is_named_where_it_is_kept_or_passed_on(site: Site, session: str, paths: list[str]) -> None:
+    for path in paths:
+        page = get(site, path, "en", session)
+        targets = [value or "" for _, attributes in Seen(page.text).elements for value in (attributes.get("href"),)]
+        assert site.person().pseudonym not in " ".join([path, *targets, *page.headers.values()])
+
+
+def test_who_is_not_logged_in_sees_nothing_and_is_told_what_to_do(site: Site, paths: list[str]) -> None:
+    for path in paths[1:-2]:
+        if path != "/erased":
+            answer = get(site, path, "en")
+            assert answer.status_code == 401 and "Log in again" in answer.text, path
+
+
+def test_other_peoples_records_and_receipts_are_not_there(site: Site, paths: list[str]) -> None:
+    other = site.cookie(site.person(at=1))
+    for path in paths:
+        if re.search(r"[0-9a-f]{32}", path):
+            assert get(site, path, "en", other).status_code == 404, path
+
+
+def test_a_page_shows_the_notice_that_will_be_recorded(site: Site, session: str) -> None:
+    notice = site.house.notice
+    for language in ("en", "zh"):
+        page = get(site, f"/ask/{notice.id}/{notice.version}", language, session).text
+        assert notice.text_sha256(language) in page
+        assert [one["lang"] for one in Seen(page).all("div") if one.get("class") == "notice"] == [language]
+
+
+def test_assets_are_named_by_what_they_hold(site: Site) -> None:
+    page = Seen(HTTP.get(site.url).text)
+    for one in page.all("link"):
+        answer = HTTP.get(f"{site.url}{one['href']}")
+        assert answer.is_success and "immutable" in answer.headers["cache-control"]
+    assert HTTP.get(f"{site.url}/assets/house.000000000000.css").status_code == 404

@@ -1,0 +1,134 @@
+"""The borrower's portal over a real registry, and a browser to look at it with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from support.house import Ground, House
+from support.wire import serve
+from support.world import trust, trusted_issuer
+
+from consent.identity.devissuer import Authorize, create_issuer, issue_id_token
+from consent.identity.exchange import JWT_BEARER
+from consent.identity.links import link_ticket
+from crypto.keys import SigningKey
+from demo.borrowers import DemoBorrower
+from ops.processes import free_port
+from protocol.schema import now
+from screens.house.login import Issuer
+from screens.portal.app import create_portal
+from screens.portal.home import create_portal_home
+from screens.portal.visit import SESSION
+
+PORTAL = "portal"
+
+
+@dataclass
+class Site:
+    """A portal at work, its registry, and the key of the issuer that both believe."""
+
+    house: House
+    url: str
+    app: object
+    issuer: str
+    issuer_key: SigningKey
+
+    def person(self, lender: str = "aspen", at: int = 0) -> DemoBorrower:
+        return self.house.borrowers[lender][at]
+
+    def token(self, person: DemoBorrower) -> str:
+        """An access token of a login that the person's lender vouches for."""
+        with httpx.Client(base_url=self.house.url, timeout=30) as http:
+            nonce = http.post("/v1/challenges").json()["nonce"]
+            asked = Authorize(subject=person.pseudonym, nonce=nonce, client_id=PORTAL)
+            form = {"grant_type": JWT_BEARER, "assertion": issue_id_token(self.issuer_key, self.issuer, asked)}
+            token = str(http.post("/v1/token", data=form).json()["access_token"])
+            key = self.house.node(person.lender).key
+            ticket = link_ticket(person.lender, person.pseudonym, key, now() + timedelta(minutes=10))
+            headers = {"Authorization": f"Bearer {token}"}
+            http.post("/v1/me/links", json={"ticket": ticket}, headers=headers)
+        return token
+
+    def cookie(self, person: DemoBorrower) -> str:
+        """A session of the portal's, for tests that need no browser: all of a log-in but the browser's part."""
+        self.token(person)
+        with httpx.Client(follow_redirects=False, timeout=30, verify=False) as http:
+            left = http.get(f"{self.url}/login")
+            fields = dict(parse_qsl(urlsplit(left.headers["location"]).query))
+            back = http.post(f"{self.issuer}/login", data={**fields, "subject": person.pseudonym})
+            kept = left.headers["set-cookie"].partition(";")[0]
+            arrived = http.get(back.headers["location"], headers={"Cookie": kept})
+        assert arrived.status_code == 303, arrived.text
+        return next(one for name, one in arrived.cookies.items() if name == SESSION)
+
+
+@contextmanager
+def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
+    """A copy of the house with a portal before it, both at real sockets."""
+    copy = ground.copy(root / "house")
+    key, at = SigningKey.generate(), free_port()
+    issuer = f"http://127.0.0.1:{at}"
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("TAHINI_ENVIRONMENT", "development")
+        trust(copy.founded.registry_home, trusted_issuer(issuer, key))
+        stack.enter_context(serve(create_issuer(issuer, key), at))
+        house = stack.enter_context(copy.opened(http=True))
+        home = root / "portal"
+        port = free_port()
+        settings = {
+            "registry_url": house.url,
+            "registry_key": house.founded.registry_key.public.text,
+            "origin": f"http://127.0.0.1:{port}",
+            "issuers": [Issuer(issuer=issuer, client_id=PORTAL).model_dump()],
+        }
+        node = house.founded.node_home("aspen")
+        create_portal_home(home, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
+        app = create_portal(home)
+
+        url = stack.enter_context(serve(app, port))
+        yield Site(house, url, app, issuer, key)
+
+
+def chromium() -> str:
+    """The browser's path; a machine without one skips, but CI, which must have one."""
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if path is None:
+        missing = "there is no Chromium: install chromium-headless-shell to try the pages in a browser"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def visiting(context: BrowserContext, site: Site, person: DemoBorrower) -> Page:
+    """A page of the portal at which a person has logged in, as people do."""
+    site.token(person)
+    page = context.new_page()
+    page.goto(site.url)
+    page.locator("main .actions a").first.click()
+    page.get_by_label("Who are you?").fill(person.pseudonym)
+    page.get_by_role("button").click()
+    page.wait_for_url(f"{site.url}/")
+    return page
