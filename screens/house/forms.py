@@ -20,7 +20,7 @@ MAX_FIELDS = 64
 ONCE_BYTES = 24
 
 
-class Form(BaseModel):
+class PageForm(BaseModel):
     """The base of every form. ``once`` names one filling in of it: sent twice it acts once (it is
     the Idempotency-Key of what is asked of the API)."""
 

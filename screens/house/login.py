@@ -26,7 +26,7 @@ BACK_WITHIN = timedelta(minutes=10)
 MAX_ANSWER_BYTES = 65_536
 
 
-class Issuer(BaseModel):
+class LoginIssuer(BaseModel):
     """An issuer at which one can log in. ``client_id`` is this app's there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +54,7 @@ class _Discovered(BaseModel):
 class Leaving:
     """Somebody on the way to an issuer, and what must come back with them."""
 
-    issuer: Issuer
+    issuer: LoginIssuer
     token_endpoint: str
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
@@ -68,7 +68,9 @@ class LogIn:
     def __init__(self, http: httpx.AsyncClient, redirect_uri: str) -> None:
         self._http, self._redirect_uri = http, redirect_uri
 
-    async def leave(self, issuer: Issuer, nonce: str, back_to: str = "/") -> tuple[str, Leaving]:
+    async def leave(
+        self, issuer: LoginIssuer, nonce: str, back_to: str = "/"
+    ) -> tuple[str, Leaving]:
         """Where to send the browser, and what to keep until it is back.
 
         Raises:

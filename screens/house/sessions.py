@@ -44,7 +44,7 @@ def _name_of(number: str) -> str:
 
 
 @dataclass
-class Sessions(Generic[Kept]):
+class PageSessions(Generic[Kept]):
     """Sessions of one app. Where there is no room for another, the one that was idle longest
     ends."""
 

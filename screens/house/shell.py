@@ -25,7 +25,7 @@ from screens.house.errors import PageError
 from screens.house.headers import HEADERS, PRIVATE, Headers
 from screens.house.origin import OwnForms
 from screens.house.sessions import COOKIE, cookie
-from screens.house.words import LANGUAGES, Words, catalogue, preferred
+from screens.house.words import LANGUAGES, PageWords, catalogue, preferred
 
 logger = logging.getLogger("tahini.screens")
 HOUSE = Path(__file__).parent
@@ -146,8 +146,8 @@ class Look:
                 return str(said)
         return preferred(request.headers.get("accept-language", ""))
 
-    def words(self, request: Request) -> Words:
-        return Words(self.language(request), self.zone)
+    def words(self, request: Request) -> PageWords:
+        return PageWords(self.language(request), self.zone)
 
     def page(self, request: Request, view: str, status: int = 200, **shown: Any) -> Response:
         """A page out of a template. A language that was asked for is remembered."""

@@ -58,7 +58,7 @@ def preferred(header: str) -> str:
 
 
 @dataclass(frozen=True)
-class Words:
+class PageWords:
     """One language, for one page."""
 
     language: str

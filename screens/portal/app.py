@@ -14,15 +14,15 @@ from starlette.routing import Route
 
 from screens.house.forms import new_once
 from screens.house.login import LogIn
-from screens.house.sessions import Sessions
+from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
-from screens.portal.consents import Consents
+from screens.portal.consents import ConsentPages
 from screens.portal.home import PortalHome
-from screens.portal.leaving import Leave
-from screens.portal.proofs import Proofs
-from screens.portal.registry import Registry
-from screens.portal.visit import Door
+from screens.portal.leaving import LeavingPages
+from screens.portal.proofs import ProofPages
+from screens.portal.registry import PortalRegistry
+from screens.portal.visit import PortalDoor
 
 TIMEOUT_S = 20.0
 
@@ -39,7 +39,7 @@ def create_portal(
             registry's key.
     """
     opened = PortalHome(home)
-    settings, names = opened.settings, shown.Names.of(opened.consortium)
+    settings, names = opened.settings, shown.PartyNames.of(opened.consortium)
     authority = opened.authority
     verify: ssl.SSLContext | bool = (
         True if authority is None else ssl.create_default_context(cafile=str(authority))
@@ -62,16 +62,16 @@ def create_portal(
         {"shown": shown, "new_once": new_once},
         here / "assets",
     )
-    door = Door(
-        Registry(to_registry),
+    door = PortalDoor(
+        PortalRegistry(to_registry),
         LogIn(to_issuers, f"{settings.origin}/callback"),
         settings.issuers,
-        Sessions(clock),
-        Sessions(clock),
+        PageSessions(clock),
+        PageSessions(clock),
     )
-    consents = Consents(look, door, names)
-    proofs = Proofs(look, door, names, opened.document)
-    leave = Leave(look, door)
+    consents = ConsentPages(look, door, names)
+    proofs = ProofPages(look, door, names, opened.document)
+    leave = LeavingPages(look, door)
     get, post = ["GET"], ["POST"]
     routes = [
         Route("/", consents.start, methods=get),

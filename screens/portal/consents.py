@@ -15,19 +15,19 @@ from starlette.responses import Response
 from screens.house.errors import PageError
 from screens.house.forms import new_once, read_form
 from screens.house.shell import Look, go
-from screens.portal.forms import Answers, Once, Step, Withdraw
-from screens.portal.registry import Answer, Borrower
-from screens.portal.shown import Names, given, key_of, questions
-from screens.portal.visit import Door
+from screens.portal.forms import AnswersForm, ButtonForm, StepForm, WithdrawForm
+from screens.portal.registry import Borrower, RegistryAnswer
+from screens.portal.shown import PartyNames, given, key_of, questions
+from screens.portal.visit import PortalDoor
 
 
 @dataclass(frozen=True)
-class Consents:
+class ConsentPages:
     """Pages about consents."""
 
     look: Look
-    door: Door
-    names: Names
+    door: PortalDoor
+    names: PartyNames
 
     async def start(self, request: Request) -> Response:
         """``GET /``: what waits for me, then what I gave, by lender."""
@@ -87,7 +87,7 @@ class Consents:
         """``POST /ask/{notice}/{version}``: what was chosen is what is recorded, question by
         question; what was not answered stays open."""
         borrower = self.door.borrower(request)
-        form = await read_form(request, Answers)
+        form = await read_form(request, AnswersForm)
         notice = await _notice(request, borrower)
         asked = {one.field for one in questions(notice, self.look.language(request))}
         choices = form.choices
@@ -142,7 +142,7 @@ class Consents:
     async def step(self, request: Request) -> Response:
         """``POST /consents/{record}``: pause it, or go on with it."""
         borrower = self.door.borrower(request)
-        form = await read_form(request, Step)
+        form = await read_form(request, StepForm)
         record = (await _record(request, borrower)).body
         served, about = record["served"], record["pii_processing"]
         if served is None:
@@ -180,7 +180,7 @@ class Consents:
     async def withdraw(self, request: Request) -> Response:
         """``POST /withdraw/{record}``: no reason is asked."""
         borrower = self.door.borrower(request)
-        form = await read_form(request, Withdraw)
+        form = await read_form(request, WithdrawForm)
         record = request.path_params["record"]
         await borrower.act(
             "POST",
@@ -206,7 +206,7 @@ class Consents:
     async def withdraw_all(self, request: Request) -> Response:
         """``POST /withdraw-all``."""
         borrower = self.door.borrower(request)
-        form = await read_form(request, Once)
+        form = await read_form(request, ButtonForm)
         await borrower.act(
             "POST",
             "/v1/me/withdrawals",
@@ -235,5 +235,5 @@ async def _notice(request: Request, borrower: Borrower) -> dict[str, Any]:
     raise PageError("not-found", 404)
 
 
-async def _record(request: Request, borrower: Borrower) -> Answer:
+async def _record(request: Request, borrower: Borrower) -> RegistryAnswer:
     return await borrower.read(f"/v1/me/consents/{request.path_params['record']}")

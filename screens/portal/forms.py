@@ -8,29 +8,29 @@ from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
 from protocol.schema import Language, Sha256
-from screens.house.forms import Form
+from screens.house.forms import PageForm
 
 MAX_CHOICES = 16
 Answer = Literal["give", "refuse"]
 
 
-class Once(Form):
+class ButtonForm(PageForm):
     """A form with a button and nothing to fill in."""
 
 
-class Withdraw(Form):
+class WithdrawForm(PageForm):
     """``seen``: the ETag of the record as it was shown."""
 
     seen: str = Field(max_length=100)
 
 
-class Step(Withdraw):
+class StepForm(WithdrawForm):
     """Pause a consent, or go on with it."""
 
     action: Literal["suspend", "resume"]
 
 
-class Answers(Form):
+class AnswersForm(PageForm):
     """Answers to one notice, as it was shown in one language. Each further field is a question,
     ``recipient.sensitivity``, and says give or refuse."""
 

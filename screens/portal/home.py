@@ -16,7 +16,7 @@ from ops.serving import Listening
 from ops.settings import HomeSettings
 from protocol.errors import BadSettings
 from protocol.parties import Consortium
-from screens.house.login import Issuer
+from screens.house.login import LoginIssuer
 
 SETTINGS_FILE, CONSORTIUM_FILE, CA_FILE = "portal.json", "consortium.jws", "ca.crt"
 
@@ -33,7 +33,7 @@ class PortalSettings(HomeSettings):
     """Trust anchor: the key that has signed the consortium document."""
     origin: str = Field(pattern=r"^https?://[^\s/?#]+$")
     """Where people reach the portal; never read off a request."""
-    issuers: tuple[Issuer, ...] = Field(min_length=1, max_length=20)
+    issuers: tuple[LoginIssuer, ...] = Field(min_length=1, max_length=20)
     zone: str = "Asia/Shanghai"
     """Of the times that pages show."""
 

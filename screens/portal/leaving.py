@@ -10,18 +10,18 @@ from starlette.responses import Response
 from screens.house.errors import PageError
 from screens.house.forms import new_once, read_form
 from screens.house.shell import Look
-from screens.portal.forms import Once
-from screens.portal.visit import Door
+from screens.portal.forms import ButtonForm
+from screens.portal.visit import PortalDoor
 
 FORMATS = {"json": "application/json", "html": "text/html"}
 
 
 @dataclass(frozen=True)
-class Leave:
+class LeavingPages:
     """Pages about all that the registry holds of me."""
 
     look: Look
-    door: Door
+    door: PortalDoor
 
     async def export(self, request: Request) -> Response:
         """``GET /export``: what the files hold, and two links."""
@@ -48,7 +48,7 @@ class Leave:
     async def erase(self, request: Request) -> Response:
         """``POST /erase``: and the visit is over."""
         borrower = self.door.borrower(request)
-        form = await read_form(request, Once)
+        form = await read_form(request, ButtonForm)
         await borrower.act("DELETE", "/v1/me", form.once)
         return self.door.closed(request, "/erased")
 

@@ -8,17 +8,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from screens.house.shell import Look
-from screens.portal.shown import USES, Names
-from screens.portal.visit import Door
+from screens.portal.shown import USES, PartyNames
+from screens.portal.visit import PortalDoor
 
 
 @dataclass(frozen=True)
-class Proofs:
+class ProofPages:
     """Pages about proofs and uses."""
 
     look: Look
-    door: Door
-    names: Names
+    door: PortalDoor
+    names: PartyNames
     consortium: str
     """The signed document that names every key, as the portal was set up with."""
 

@@ -14,7 +14,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass(frozen=True)
-class Answer:
+class RegistryAnswer:
     """What the registry said."""
 
     body: Any
@@ -23,7 +23,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Registry:
+class PortalRegistry:
     """The consent registry over HTTP.
 
     Raises, from every call:
@@ -69,12 +69,12 @@ class Registry:
             raise _refusal(got)
         return got
 
-    async def ask(self, method: str, path: str, **sent: Any) -> Answer:
+    async def ask(self, method: str, path: str, **sent: Any) -> RegistryAnswer:
         """The same, read."""
         got = await self.send(method, path, **sent)
         kind = got.headers.get("content-type", "").partition(";")[0]
         body = got.json() if kind.endswith("json") else got.text
-        return Answer(body, got.headers.get("etag"), got.headers.get("content-language"))
+        return RegistryAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
 
 
 def _refusal(got: httpx.Response) -> PageError:
@@ -94,10 +94,10 @@ def _refusal(got: httpx.Response) -> PageError:
 class Borrower:
     """One borrower at the registry."""
 
-    registry: Registry
+    registry: PortalRegistry
     headers: Mapping[str, str]
 
-    async def read(self, path: str, **headers: str) -> Answer:
+    async def read(self, path: str, **headers: str) -> RegistryAnswer:
         return await self.registry.ask("GET", path, headers={**self.headers, **headers})
 
     async def whole(self, path: str) -> list[Any]:
@@ -117,13 +117,15 @@ class Borrower:
         headers = {**self.headers, "Accept-Language": language}
         return (await self.registry.send("GET", path, headers=headers)).content
 
-    async def act(self, method: str, path: str, once: str, json: Any = None, **more: str) -> Answer:
+    async def act(
+        self, method: str, path: str, once: str, json: Any = None, **more: str
+    ) -> RegistryAnswer:
         """Have something done, once: sent again under the same ``once`` it is answered as
         before."""
         headers = {**self.headers, "Idempotency-Key": once, **more}
         return await self.registry.ask(method, path, json=json, headers=headers)
 
-    async def notice(self, notice_id: str, version: int, language: str) -> Answer:
+    async def notice(self, notice_id: str, version: int, language: str) -> RegistryAnswer:
         """The text of a notice as it is to be shown, and the language that it is in."""
         headers = {"Accept": "text/plain", "Accept-Language": language}
         return await self.registry.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)

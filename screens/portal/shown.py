@@ -12,7 +12,7 @@ from protocol.parties import Consortium
 from protocol.terms import TRAINING_PURPOSE
 from protocol.uses import SCORING_PURPOSE
 from screens.house.problems import N_
-from screens.house.words import Words
+from screens.house.words import PageWords
 
 STATES: Mapping[str, str] = {
     "given": N_("You said yes"),
@@ -32,13 +32,13 @@ _CATEGORIES = {iri(one): one for one in DataCategory}
 
 
 @dataclass(frozen=True)
-class Names:
+class PartyNames:
     """What parties are called. Their names are the consortium document's own, in no language."""
 
     parties: Mapping[str, str]
 
     @classmethod
-    def of(cls, consortium: Consortium) -> Names:
+    def of(cls, consortium: Consortium) -> PartyNames:
         return cls({party.id: party.name for party in consortium.parties})
 
     def of_party(self, party: str) -> str:
@@ -55,7 +55,7 @@ def data_of(iris: Iterable[str], language: str) -> list[str]:
     return [words(_CATEGORIES[one], language) for one in iris if one in _CATEGORIES]
 
 
-def state_of(record: Mapping[str, Any], words_: Words) -> str:
+def state_of(record: Mapping[str, Any], words_: PageWords) -> str:
     event = record["event"]
     if event["usable"] == "notice-changed":
         return words_.say(N_("You said yes, to an earlier text"))
@@ -73,7 +73,7 @@ def given(record: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Question:
+class AskedQuestion:
     """What one notice asks about one lender and one kind of data."""
 
     recipient: str
@@ -90,14 +90,14 @@ class Question:
         return f"{self.recipient}.{self.sensitivity}"
 
 
-def questions(notice: Mapping[str, Any], language: str) -> list[Question]:
+def questions(notice: Mapping[str, Any], language: str) -> list[AskedQuestion]:
     """Everything that a notice asks this person, as the registry tells it."""
     found = []
     for one in notice["questions"]:
         about = notice["asks"].get(one["sensitivity"], [])
         data = [words(DataCategory(kind), language) for kind in about]
         found.append(
-            Question(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
+            AskedQuestion(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
         )
     return found
 
@@ -127,6 +127,6 @@ PURPOSES: Mapping[str, str] = {
 }
 
 
-def purpose_of(iri_: str, words_: Words) -> str:
+def purpose_of(iri_: str, words_: PageWords) -> str:
     """What a purpose is in words; one that is not known here is named as it is."""
     return words_.say(PURPOSES[iri_]) if iri_ in PURPOSES else iri_

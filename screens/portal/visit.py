@@ -10,11 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from screens.house.errors import LoginFailed, NotLoggedIn, PageError
 from screens.house.forms import read_form
-from screens.house.login import Issuer, Leaving, LogIn, own_path
-from screens.house.sessions import COOKIE, Sessions, cookie
+from screens.house.login import Leaving, LogIn, LoginIssuer, own_path
+from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import go
-from screens.portal.forms import Once
-from screens.portal.registry import Borrower, Registry
+from screens.portal.forms import ButtonForm
+from screens.portal.registry import Borrower, PortalRegistry
 
 SESSION, LEAVING = cookie("portal"), cookie("portal", "login")
 
@@ -28,14 +28,14 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Door:
+class PortalDoor:
     """Where visits begin and end."""
 
-    registry: Registry
+    registry: PortalRegistry
     login: LogIn
-    issuers: tuple[Issuer, ...]
-    visits: Sessions[Visit]
-    leavings: Sessions[Leaving]
+    issuers: tuple[LoginIssuer, ...]
+    visits: PageSessions[Visit]
+    leavings: PageSessions[Leaving]
 
     def visit(self, request: Request) -> Visit | None:
         return self.visits.find(request.cookies.get(SESSION))
@@ -80,7 +80,7 @@ class Door:
 
     async def out(self, request: Request) -> Response:
         """``POST /logout``: the session ends here, and the browser forgets what it kept."""
-        await read_form(request, Once)
+        await read_form(request, ButtonForm)
         return self.closed(request, "/")
 
     def closed(self, request: Request, path: str) -> Response:

@@ -10,7 +10,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from screens.house.words import FOLDER, LANGUAGES, Words, preferred
+from screens.house.words import FOLDER, LANGUAGES, PageWords, preferred
 
 ROOT = Path(__file__).parents[2] / "screens"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "say": None, "count": (1, 2)}
@@ -44,7 +44,7 @@ def test_a_browser_is_answered_as_it_reads(header: str, language: str) -> None:
 
 def test_times_have_a_zone_and_money_a_currency() -> None:
     moment = datetime(2026, 11, 28, 6, 5, tzinfo=UTC)
-    assert Words("zh").time(moment) == "2026年11月28日 14:05:00 CST"
-    assert Words("en", "UTC").time(moment) == "28 Nov 2026, 06:05:00 UTC"
-    assert "¥1,234.50" in Words("zh").money(123450).replace("¥", "¥")
+    assert PageWords("zh").time(moment) == "2026年11月28日 14:05:00 CST"
+    assert PageWords("en", "UTC").time(moment) == "28 Nov 2026, 06:05:00 UTC"
+    assert "¥1,234.50" in PageWords("zh").money(123450).replace("¥", "¥")
     assert set(LANGUAGES) == {"zh", "en"}

@@ -25,7 +25,7 @@ from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
 from ops.processes import free_port
 from protocol.schema import now
-from screens.house.login import Issuer
+from screens.house.login import LoginIssuer
 from screens.portal.app import create_portal
 from screens.portal.home import create_portal_home
 from screens.portal.visit import SESSION
@@ -90,7 +90,7 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
             "registry_url": house.url,
             "registry_key": house.founded.registry_key.public.text,
             "origin": f"http://127.0.0.1:{port}",
-            "issuers": [Issuer(issuer=issuer, client_id=PORTAL).model_dump()],
+            "issuers": [LoginIssuer(issuer=issuer, client_id=PORTAL).model_dump()],
         }
         node = house.founded.node_home("aspen")
         create_portal_home(home, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
