@@ -8,6 +8,7 @@ what was acknowledged is on the disk.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,8 +68,11 @@ def _configure(engine: Engine) -> None:
         @event.listens_for(engine, "connect")
         def _on_connect(connection: Any, _record: Any) -> None:
             connection.isolation_level = None
-            for pragma in PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
+            try:
+                for pragma in PRAGMAS:
+                    connection.execute(f"PRAGMA {pragma}")
+            except UnicodeDecodeError as error:  # SQLite quotes what it found in a damaged file
+                raise sqlite3.DatabaseError("the database file is damaged") from error
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:

@@ -34,20 +34,20 @@ from protocol.schema import now
 from protocol.snapshots import REASONS, Reason, reasons_of
 from protocol.terms import TRAINING_PURPOSE
 
-ISSUER, CLIENT_ID = "http://127.0.0.1/development", "borrower"
+CLIENT_ID = "borrower"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PERSON_FILE, RECEIPTS_FOLDER = "person.json", "receipts"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 
 
-def trust_issuer(root: Path) -> None:
-    """Make the workspace's development issuer, and have its registry, when it starts, believe
-    it."""
+def trust_issuer(root: Path, url: str) -> None:
+    """Make the key of the workspace's development issuer, and have its registry, when it starts,
+    believe it."""
     key = SigningKey.generate()
     save_signing_key(root / DEVELOPMENT_KEY, key)
     issuer = {
-        "issuer": ISSUER,
+        "issuer": url,
         "audience": CLIENT_ID,
         "jwks": public_jwks(key),
         "algorithms": ["Ed25519"],
@@ -55,6 +55,12 @@ def trust_issuer(root: Path) -> None:
     (root / "registry" / ISSUERS_FILE).write_text(
         json.dumps({"issuers": [issuer]}), encoding="utf-8"
     )
+
+
+def issuer_of(root: Path) -> str:
+    """The URL of the workspace's development issuer, as its registry believes it."""
+    settings = (root / "registry" / ISSUERS_FILE).read_text(encoding="utf-8")
+    return str(json.loads(settings)["issuers"][0]["issuer"])
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,8 @@ class Player:
     def _login(self, http: httpx.Client) -> str:
         nonce = answered(http.post("/v1/challenges"))["nonce"]
         asked = Authorize(subject=self.name, nonce=nonce, client_id=CLIENT_ID)
-        id_token = issue_id_token(load_signing_key(self.root / DEVELOPMENT_KEY), ISSUER, asked)
+        key = load_signing_key(self.root / DEVELOPMENT_KEY)
+        id_token = issue_id_token(key, issuer_of(self.root), asked)
         form = {"grant_type": JWT_BEARER, "assertion": id_token}
         return str(answered(http.post("/v1/token", data=form))["access_token"])
 

@@ -26,6 +26,7 @@ from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
+from demo.pages import LOOPBACK, make_portal, pages
 from demo.population import ask_everybody, await_log, categories_of, import_books
 from demo.processes import (
     START_TIMEOUT_S,
@@ -101,7 +102,7 @@ def up(
         parts = split(loans, lenders, seed)
         ports = {
             name: lasting_port(place.host)
-            for name in ("registry", "naming", "witnesses", "superlink")
+            for name in ("registry", "naming", "witnesses", "superlink", "issuer", "portal")
         }
         url, naming, witnesses = (
             f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses")
@@ -114,11 +115,13 @@ def up(
             database=place.database,
         )
         founded.connect(url, naming, f"{place.host}:{ports['superlink']}")
-        trust_issuer(root)
+        trust_issuer(root, f"http://{place.host}:{ports['issuer']}")
         os.environ["SSL_CERT_FILE"] = str(create_authority(root / "ca", founded.consortium.name))
         names = tuple(lender.id for lender in founded.consortium.lenders)
         _listen(root, names, place.host, ports)
         _certify(root, names, place.host)
+        if place.host == LOOPBACK:  # its log-in believes anybody, so it is for this machine alone
+            make_portal(root, url, f"http://{place.host}:{ports['portal']}")
         features = tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True))
         (root / "features.toml").write_text(features, encoding="utf-8")
         view.end(f"{len(founded.consortium.parties)} parties with keys, one certificate authority")
@@ -128,7 +131,6 @@ def up(
         started: list[Process] = []
         try:
             _start_all(root, _services(root, names), started)
-            await_log(founded, url)
             view.end(url)
             view.begin("Name the borrowers and import the loan books")
             people = import_books(founded, parts, loans.schema, view)
@@ -136,10 +138,11 @@ def up(
             notice, borrowers = ask_everybody(
                 founded, url, people, seed, categories_of(loans.schema), view
             )
+            await_log(founded, url)
             coordinator = Coordinator.open(founded.coordinator_home)
             assess(coordinator, loans.schema.model_dump(mode="json"))
-            view.begin("Start the coordinator and the nodes")
-            _start_all(root, _fleet(root, names, place.inside), started)
+            view.begin("Start the coordinator, the nodes and the pages")
+            _start_all(root, [*_fleet(root, names, place.inside), *pages(root)], started)
             _wait_for_nodes(root, names)
             view.end(
                 f"the SuperLink listens at {place.host}:{ports['superlink']}; {len(names)} nodes "
@@ -191,7 +194,7 @@ def up_again(
         running = {name: process for name, process in before.items() if is_running(process)}
         inside = {name: process.inside for name, process in before.items() if process.inside}
         services = list(_services(root, names))
-        fleet = list(_fleet(root, names, inside))
+        fleet = [*_fleet(root, names, inside), *pages(root)]
         missing = [process for process in [*services, *fleet] if process.name not in running]
         view.begin("Look at ports and certificates")
         for process in missing:
@@ -203,7 +206,7 @@ def up_again(
         started = list(running.values())
         for what, group in (
             ("registry, naming service and witnesses", services),
-            ("coordinator and nodes", fleet),
+            ("coordinator, nodes and pages", fleet),
         ):
             view.begin(f"Start {what}")
             _start_all(root, [process for process in group if process.name not in running], started)

@@ -22,7 +22,7 @@ from law.categories import DataCategory
 from naming.client import Names
 from protocol.client.borrowers import BorrowerClient
 from protocol.client.lenders import LenderClient
-from protocol.errors import ConsentError, NotFound
+from protocol.errors import ConsentError, NotFound, NotWitnessed
 from protocol.notices import Notice
 
 BATCH = 1000
@@ -35,17 +35,19 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+NOT_YET = frozenset({NotFound.status, NotWitnessed.status})
+
+
 def await_log(founded: Founded, url: str) -> None:
-    """Return once witnesses have cosigned the beginning of the log: until then nobody who holds the
-    registry to it, as the naming service does, can be answered. Raises ConsentError after
-    ``START_TIMEOUT_S``."""
+    """Return once witnesses have cosigned what stands in the log: on a busy machine that is later
+    than the answers that it is about. Raises ConsentError after ``START_TIMEOUT_S``."""
     deadline = time.monotonic() + START_TIMEOUT_S
     with founded.auditor(url) as auditor:
         while True:
             try:
-                auditor.inclusion(0, wait=True)
+                auditor.head()
             except ConsentError as error:
-                if error.status != NotFound.status or time.monotonic() > deadline:
+                if error.status not in NOT_YET or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
             else:

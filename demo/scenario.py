@@ -84,7 +84,6 @@ def run(
         view.begin("Start the consent registry and the naming service")
         for what, service in started.items():
             wait_until_ready(root, service, what)
-        await_log(founded, url)
         view.end(f"{url} and {naming_url}; borrowers log in at {portal.issuer_url}")
         view.begin("Name the borrowers and import the loan books")
         people = import_books(founded, parts, settings.loans.schema, view)
@@ -92,6 +91,7 @@ def run(
 
         categories = categories_of(settings.loans.schema)
         notice, borrowers = ask_everybody(founded, url, people, settings.seed, categories, view)
+        await_log(founded, url)
         with founded.auditor(url) as auditor:
             first_checkpoint = auditor.checkpoint_note()
         (root / "auditor" / "first.checkpoint").write_text(first_checkpoint, encoding="utf-8")

@@ -38,6 +38,7 @@ OURS = frozenset(
         "ops",
         "privacy",
         "protocol",
+        "screens",
         "server",
     }
 )

@@ -24,7 +24,7 @@ def house(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A workspace whose registry, in development, believes the workspace's own issuer."""
     monkeypatch.setenv(ENVIRONMENT, "development")
     copy = ground.copy(tmp_path / "up")
-    trust_issuer(copy.founded.root)
+    trust_issuer(copy.founded.root, "http://127.0.0.1:8790")
     create_authority(copy.founded.root / "ca", "test")
     with copy.opened() as opened:
         yield opened
@@ -65,7 +65,8 @@ def test_from_the_notice_to_the_receipt(house):
     assert (record["event"]["event_state"], record["pii_processing"]["sensitivity"]) == ("given", "ordinary")
     taken = told(*as_(house, "lin", "withdraw"))
     assert stands(house, "lin") is Reason.WITHDRAWN
-    assert told(*as_(house, "lin", "notices"))[0]["unanswered"] == []
+    asked = told(*as_(house, "lin", "notices"))[0]["questions"]
+    assert [one["open"] for one in asked if one["sensitivity"] == "ordinary"] == [None]
 
     for answer, what in ((given, "given"), (taken, "withdrawn")):
         (receipt,) = answer["receipts"]

@@ -192,7 +192,7 @@ def test_the_living_come_back_from_a_key_backup_and_the_forgotten_do_not(house, 
         assert readable(restored, bodies[other.pseudonym], other.pseudonym)
     assert not readable(restored, bodies[person.pseudonym], person.pseudonym)
     with pytest.raises(NotFound):
-        subject_key(restored, person.pseudonym)
+        subject_key(restored, person.pseudonym, None)
     assert erase_again(restored) == 1
     assert erase_again(restored) == 0
     with restored.ledger.read() as session:
