@@ -50,6 +50,7 @@ def monitor(
     challenger would have said. Exit code 1 if somebody has to look; a lender that finds harm can
     stop a model: `tahini model recall`."""
     from desk.commands.challenge import challengers
+    from desk.commands.monitor import keep_review
     from desk.commands.monitor import monitor as watched
     from desk.commands.portfolio import portfolio
     from desk.home import opened_desk
@@ -67,6 +68,7 @@ def monitor(
         found = watched(desk, scorer.model_sha256, bins, definition, day)
         book = portfolio(desk, definition, day, lost)
         beside = challengers(desk, definition, day)
+        keep_review(desk, scorer.model_sha256, day, found.alarm)
     if as_json:
         told = {**asdict(found), "alarm": found.alarm, "portfolio": book, "challengers": beside}
         say(orjson.loads(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)), True)  # days as text

@@ -1,10 +1,10 @@
-"""``tahini desk``: what it keeps of a person, what it forgets."""
+"""``tahini desk``: what it keeps of a person, what it forgets, what it publishes."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -79,3 +79,20 @@ def erase(home: DeskHome, as_json: AsJson = False) -> None:
         f"{found.kept} kept by law, {found.loans} loans stay{waits}"
     )
     say(told if as_json else said, as_json)
+
+
+@app.command(epilog="Example: `tahini desk principles --home desk --language zh`")
+def principles(
+    home: DeskHome,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="In which it is told.")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Tell what the desk publishes of its scoring: purpose, principles, mechanism, what people can
+    do. Everybody reads the same at GET /v1/principles."""
+    from desk.commands.publish import published
+    from desk.home import opened_desk
+    from desk.principles import in_words
+
+    with opened_desk(home) as desk:
+        found = published(desk, language)
+    say(found if as_json else in_words(found, language).rstrip(), as_json)

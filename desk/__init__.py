@@ -20,7 +20,8 @@ Before and after a decision
                   ``challenging`` a policy that is tried beside the one in use
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery
-- ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision
+- ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision,
+                  ``principles`` what everybody may know of how people are scored
 
 What is kept
 

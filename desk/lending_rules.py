@@ -37,6 +37,7 @@ from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
 from lending.terms.disclosure import DisclosureTable
+from protocol.cards import ModelCard
 
 NO_MODEL = "0" * 64
 """In place of a model's hash where none may be asked."""
@@ -147,13 +148,14 @@ def feature_law(laws: Laws) -> FeatureLaw:
 @dataclass(frozen=True)
 class ScoreRules:
     """A released model, and what its scores are explained by; ``file`` is the model's, which has
-    its hash."""
+    its hash, ``card`` what its coordinator signed of it."""
 
     scorer: Scorer
     reference: MeanPoints
     glossary: Glossary
     schema: FeatureSchema
     file: bytes = field(repr=False)
+    card: ModelCard | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,13 @@ class ReleasedRules:
             if kinds and (found := barred_features.objection(places, day, kinds, laws=laws)):
                 return f"{name!r} comes from a source that {found.why}"
         return None
+
+    def policy_of(self, product: str, day: date) -> CreditPolicy | None:
+        """What decides about a product on a day; None where nothing is decided."""
+        try:
+            return self._by_hash[self.versions(product, day).policy]
+        except RulesMissing:
+            return None
 
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = self._newest(product, day)

@@ -100,6 +100,7 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
 def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
     """The model with what its reasons compare with. Raises as :func:`read_scorer`, RulesMissing."""
     scorer, schema = read_scorer(node, campaign, *of)
+    folder = node.home / MODELS_FOLDER / campaign
     families = home / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
@@ -107,7 +108,8 @@ def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> 
         read_reference(home / REFERENCE_FILE, scorer),
         Glossary.of(schema, said, str(families)),
         schema,
-        (node.home / MODELS_FOLDER / campaign / MODEL_FILE).read_bytes(),
+        (folder / MODEL_FILE).read_bytes(),
+        check(KeptModel.read(folder), campaign, node.consortium).card,
     )
 
 

@@ -1,8 +1,9 @@
-"""The desk over HTTP: the lender's own systems and staff call it, nobody else.
+"""The desk over HTTP: the lender's own systems and staff call it; what is published, everybody.
 
 - ``app``           all of it: limits, journal, problem details, health
 - ``shared``        who calls, commands that act once, pages, preconditions
 - ``applications``  applications, decisions, offers; ``reviews`` the queue
 - ``loans``         what was lent; ``amendments`` what is changed of it
+- ``principles``    what is published of how people are scored
 - ``views``         how things are shown
 """

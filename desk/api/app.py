@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from crypto.errors import CryptoError, SealError, TahiniError
 from crypto.sentences import one_sentence, place_of
-from desk.api import amendments, applications, loans, reviews
+from desk.api import amendments, applications, loans, principles, reviews
 from desk.callers import KnownCallers
 from desk.commands.apply import apply_together
 from desk.grouping import Together
@@ -46,8 +46,8 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    for router in (applications.router, loans.router, amendments.router, reviews.router):
-        app.router.routes.extend(router.routes)
+    for part in (applications, loans, amendments, reviews, principles):
+        app.router.routes.extend(part.router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
     app.state.desk, app.state.callers = desk, KnownCallers(desk.transactions.database)

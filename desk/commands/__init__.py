@@ -14,6 +14,7 @@
 - ``challenge``  what a challenger said beside them: compared, and made again
 - ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work
+- ``publish``   the principles of its scoring, for everybody
 - ``person``    all that is kept of one person; ``retain`` what is forgotten in time, ``erase``
                 whom the registry orders to erase
 """

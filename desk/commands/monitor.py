@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from crypto.errors import SealError
 from desk.accounts import lent_by
 from desk.office import Desk
 from desk.records import opened_case, usable_key
-from desk.storage.tables import applications, decisions
+from desk.storage.tables import applications, decisions, model_reviews
 from law.categories import DataCategory
 from lending.account.default import Definition, label
 from lending.cases import Case, Outcome, Scored
@@ -128,6 +128,24 @@ def monitor(
         unlabelled=_unlabelled(seen, as_of - timedelta(days=definition.window_days)),
         forgotten=len(forgotten),
     )
+
+
+def keep_review(desk: Desk, model: str, as_of: date, alarm: bool) -> None:
+    """Keep that a model was looked at until a day: everybody may read when that last was."""
+    desk.write(
+        lambda hand: hand.add(
+            model_reviews, model_hash=model, as_of=as_of, alarm=alarm, reviewed_at=hand.moment
+        )
+    )
+
+
+def last_reviewed(desk: Desk, model: str) -> date | None:
+    """The newest day until which a model was looked at."""
+    with desk.reading() as hand:
+        newest: date | None = hand.connection.scalar(
+            select(func.max(model_reviews.c.as_of)).where(model_reviews.c.model_hash == model)
+        )
+    return newest
 
 
 def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator[_Seen]:

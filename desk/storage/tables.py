@@ -288,6 +288,18 @@ answers = Table(
 )
 """What a command made, by its caller's Idempotency-Key; for a day."""
 
+model_reviews = Table(
+    "model_reviews",
+    METADATA,
+    Column("number", Numbered, primary_key=True),
+    Column("model_hash", SHA256, nullable=False, index=True),
+    Column("as_of", Date, nullable=False),
+    Column("alarm", Boolean, nullable=False),
+    Column("reviewed_at", DeskTime, nullable=False),
+)
+"""Kept. That somebody had a model looked at (``desk.commands.monitor``), until which day, and
+whether it raised an alarm."""
+
 callers = Table(
     "callers",
     METADATA,

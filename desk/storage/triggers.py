@@ -24,6 +24,7 @@ FIXED: tuple[Table, ...] = (
     tables.review_steps,
     tables.letters,
     tables.verifications,
+    tables.model_reviews,
 )
 """Rows are added, and never touched again."""
 FILLED: dict[Table, tuple[str, str]] = {

@@ -82,6 +82,10 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
     for share in ("1.1", "-1", "half"):
         assert run("monitor", "--home", home, "--loss-given-default", share).exit_code == 1
     assert "no alarm" in run("monitor", "--home", home).output
+    public = told("principles", "--home", home)
+    assert (public["model"]["kind"], public["model"]["reviewed_as_of"]) == ("scorecard", now().date().isoformat())
+    assert public["model"]["released_on"] == now().date().isoformat() and public["model"]["families"]
+    assert "目的" in run("principles", "--home", home, "--language", "zh").output
     assert told("retain", "--home", home, "--days", 30) == {"forgotten": 0, "kept": 0}
     nobody = run("person", "--home", home, "--pseudonym", "v1.nobody", "--out", tmp_path / "them.json")
     assert nobody.exit_code == 1 and "keeps nothing" in nobody.stderr and not (tmp_path / "them.json").exists()

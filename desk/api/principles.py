@@ -1,0 +1,57 @@
+"""How people are scored here, for everybody: no token is asked for, and nobody is in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from desk.api.shared import TheDesk, refusals
+from desk.commands.publish import published
+from desk.principles import in_words
+from desk.wording import TONGUES, Tongue
+
+router = APIRouter(tags=["principles"])
+KEPT_S = 300
+"""For how long what is on the way may show what it has."""
+_PUBLIC = {status: said for status, said in refusals(409).items() if status in {409, 422, 503}}
+
+
+@router.get("/v1/principles", response_model=None, responses=_PUBLIC)
+def get_principles(
+    desk: TheDesk,
+    accept: Annotated[str, Header(max_length=1000, description="text/plain for it in words.")] = "",
+    accept_language: Annotated[
+        str, Header(max_length=1000, description="zh or en, as in zh-CN, en;q=0.5.")
+    ] = "",
+) -> Response:
+    """The principles, the purpose and the main mechanism of the scoring here: what is in force,
+    what it reads, what it never reads, who decides, and what somebody can do about it. As
+    ``text/plain``, in words; in English or Chinese."""
+    tongue = _wanted(accept_language)
+    found = published(desk, tongue)
+    told = {
+        "Vary": "Accept, Accept-Language",
+        "Content-Language": tongue,
+        "Cache-Control": f"public, max-age={KEPT_S}",
+    }
+    if accept.partition(";")[0].strip().lower() == "text/plain":
+        return PlainTextResponse(in_words(found, tongue), headers=told)
+    return JSONResponse(found, headers=told)
+
+
+def _wanted(header: str) -> Tongue:
+    """The language of ours that an ``Accept-Language`` wants most (RFC 9110 section 12.5.4);
+    English where it wants neither. What cannot be read as a quality is not wanted."""
+    best: tuple[float, Tongue] = 0.0, "en"
+    for part in header.split(","):
+        name, _, parameters = part.partition(";")
+        try:
+            quality = float(parameters.strip().lower().removeprefix("q=").strip() or "1")
+        except ValueError:
+            continue
+        for tongue in TONGUES:
+            if name.strip().lower().partition("-")[0] == tongue and quality > best[0]:
+                best = quality, tongue
+    return best[1]
