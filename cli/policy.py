@@ -21,6 +21,7 @@ from crypto.documents import unverified_payload
 from crypto.keys import PublicKey, load_signing_key
 from lending.cases import Value
 from lending.law.features import objection
+from lending.law.rows import LAWS
 from lending.policy.conditions import DeclaredFact, TableError, written
 from lending.policy.document import (
     CreditPolicy,
@@ -30,6 +31,7 @@ from lending.policy.document import (
     unlawful,
     verified_policy,
 )
+from lending.policy.prices import unfair_price
 
 if TYPE_CHECKING:
     from lending.policy.differences import Effect
@@ -100,7 +102,9 @@ def check(
         policy = verified_policy(token, PublicKey.from_text(signed_by), objection, day)
     document = policy.document
     last = date.fromordinal(document.valid_until.toordinal() - 1)
-    later = unlawful(document, objection, last)
+    if unfair := unfair_price(document, {}, day, LAWS):
+        raise PolicyRefused(unfair)
+    later = unlawful(document, objection, last) or unfair_price(document, {}, last, LAWS)
     idle = policy.out_of_force(day)
     if as_json:
         tables = {

@@ -30,6 +30,7 @@ from lending.law.rows import Laws
 from lending.policy.decide import decide, decide_silently, price_by_hand
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
+from lending.policy.prices import unfair_price
 from lending.policy.pricing import Agreed, Extending, ProductPricing
 from lending.policy.release import Release
 from lending.score.compiled import ScoreError
@@ -239,13 +240,6 @@ class ReleasedRules:
                 return f"{name!r} comes from a source that {found.why}"
         return None
 
-    def policy_of(self, product: str, day: date) -> CreditPolicy | None:
-        """What decides about a product on a day; None where nothing is decided."""
-        try:
-            return self._by_hash[self.versions(product, day).policy]
-        except RulesMissing:
-            return None
-
     def _in_force(self, product: str, day: date) -> CreditPolicy:
         found = self._newest(product, day)
         if found is None:
@@ -259,9 +253,11 @@ class ReleasedRules:
         about = policy.hash, day
         if about not in self._asked:
             said = policy.document
-            self._asked[about] = unlawful(
-                said, feature_law(self.pricing.laws), day
-            ) or self._source_barred(said.facts, (said.jurisdiction,), day)
+            self._asked[about] = (
+                unlawful(said, feature_law(self.pricing.laws), day)
+                or self._source_barred(said.facts, (said.jurisdiction,), day)
+                or unfair_price(said, self.held, day, self.pricing.laws)
+            )
         if why := self._asked[about]:
             raise RulesMissing(f"{why}; nothing is decided by it")
         return policy
@@ -274,9 +270,7 @@ class ReleasedRules:
             if product in policy.document.products and policy.out_of_force(day) is None
         ]
         return max(
-            found,
-            key=lambda policy: (policy.document.valid_from, policy.document.version),
-            default=None,
+            found, key=lambda one: (one.document.valid_from, one.document.version), default=None
         )
 
     @cached_property
@@ -307,9 +301,8 @@ class ReleasedRules:
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
         """Of each fact that the model or a policy reads, the kinds of data that they say it is made
         of."""
-        found: dict[str, frozenset[DataCategory]] = {}
-        if self.model is not None:
-            found = {one.name: one.categories for one in self.model.schema.features}
+        features = () if self.model is None else self.model.schema.features
+        found = {one.name: one.categories for one in features}
         for policy in self.policies:
             for name, fact in policy.document.facts.items():
                 found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
@@ -320,9 +313,8 @@ class ReleasedRules:
         found = dict(facts)
         if self.model is not None:
             found = kept(found, self.model.schema, day)
-        deciding = self._newest(product, day)
         others = (one for one in self.policies if one.out_of_force(day) is None)
-        policies = [one.document for one in (deciding, *others) if one is not None]
+        policies = [one.document for one in (self._newest(product, day), *others) if one]
         return kept_by_policies(found, policies, self._scored_by, day)
 
     @property
@@ -347,9 +339,7 @@ class ReleasedRules:
         found = self._by_hash.get(policy)
         here = (self._model_hash, self.pricing.laws.hash, self._release.hash)
         if found is None or (case.model_hash, case.law_hash, case.release_hash) != here:
-            raise RulesMissing(
-                "the case names a model, a policy, a law or a release that is not here"
-            )
+            raise RulesMissing("the case names a model, policy, law or release that is not here")
         return found
 
     def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
@@ -400,10 +390,9 @@ class ReleasedRules:
         return self.pricing.disclosure(offer, day)
 
     def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
-        places = {policy.document.jurisdiction for policy in self.policies}
-        laws = self.pricing.laws
+        places = sorted({policy.document.jurisdiction for policy in self.policies})
         return frozenset(
             name
             for name, kinds in held.items()
-            if barred_features.objection(sorted(places), day, tuple(kinds), name, laws=laws)
+            if barred_features.objection(places, day, tuple(kinds), name, laws=self.pricing.laws)
         )

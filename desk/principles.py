@@ -15,6 +15,7 @@ from itertools import product as each_with_each
 from typing import Any
 
 from credit.scaling import HIGHEST, LOWEST
+from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules, ScoreRules
 from desk.wording import Tongue, Wording
 from law.deadlines import deadlines
@@ -134,8 +135,17 @@ def _offered(rules: ReleasedRules) -> list[Product]:
     return [rules.pricing.products[name] for name in sorted(rules.pricing.products)]
 
 
+def _policy(rules: ReleasedRules, product: str, day: date) -> CreditPolicy | None:
+    """What decides about a product on a day; None where nothing is decided."""
+    try:
+        sha256 = rules.versions(product, day).policy
+    except RulesMissing:
+        return None
+    return next(one for one in rules.policies if one.hash == sha256)
+
+
 def _product(rules: ReleasedRules, one: Product, day: date, tongue: Tongue) -> dict[str, Any]:
-    policy = rules.policy_of(one.name, day)
+    policy = _policy(rules, one.name, day)
     told: dict[str, Any] = {"product": one.name, "name": getattr(one, tongue), "policy": None}
     if policy is None:
         return told

@@ -15,7 +15,8 @@ from desk.wording import TONGUES, Tongue
 router = APIRouter(tags=["principles"])
 KEPT_S = 300
 """For how long what is on the way may show what it has."""
-_PUBLIC = {status: said for status, said in refusals(409).items() if status in {409, 422, 503}}
+_PUBLIC = refusals(409)
+del _PUBLIC[401], _PUBLIC[403]
 
 
 @router.get("/v1/principles", response_model=None, responses=_PUBLIC)

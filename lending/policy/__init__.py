@@ -5,6 +5,7 @@
 - ``document``     a credit policy: signed, dated tables; what the law says of its facts
 - ``offers``       limit, price, cost and affordability: which terms somebody may have
 - ``pricing``      what real products allow and cost, agreed, shown and extended
+- ``prices``       by what nobody's price is set
 - ``decide``       from a case to a decision, by a policy; by a challenger, silently
 - ``release``      products and what reasons compare with, as one document that decisions name
 - ``replay``       a stored decision, made again and compared to the bit

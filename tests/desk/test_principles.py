@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from support.counter import Counter
-from support.lending_house import released
+from support.lending_house import POLICY_FILE, released
 from support.world import features
 
 from desk.commands.monitor import keep_review
 from desk.commands.publish import published
+from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules
 from desk.principles import in_words, weights
+from law.categories import DataCategory
 from law.deadlines import deadlines
-from lending.policy.document import CreditPolicy
+from lending.policy.document import CreditPolicy, PolicyDocument
 from lending.score.glossary import Glossary
+from tahini import main
 
 FAMILIES = {
     "families": {
@@ -161,6 +165,51 @@ def test_nobody_stands_in_it(open_to_all: Counter):
     open_to_all.offered()
     open_to_all.desk.lending = rules
     assert read(open_to_all).text == before
+
+
+def priced_by(rules: ReleasedRules, table: str, category: str) -> ReleasedRules:
+    """The policy with one more fact, which a table reads."""
+    said = rules.policies[0].document.payload()
+    said["facts"]["basket"] = {"kind": "boolean", "categories": [category], "about": "a fact"}
+    rows = said["tables"][table]["rows"]
+    first = rows[0]
+    other = first | {"id": "other", "when": first["when"] | {"basket": "false"}}
+    rows[0] = first | {"when": first["when"] | {"basket": "true"}}
+    rows.append(other)
+    return replace(rules, policies=[CreditPolicy(PolicyDocument.model_validate(said))])
+
+
+@pytest.mark.parametrize("table", ["pricing", "tiers"])
+@pytest.mark.parametrize("category", ["consumption", "device"])
+def test_nobodys_price_is_set_by_what_they_buy_or_with_which_device(open_to_all: Counter, table: str, category: str):
+    """互联网信息服务算法推荐管理规定 21; through tiers too, and whatever the policy calls it if the source says so."""
+    rules, day = rules_of(open_to_all), open_to_all.desk.now().date()
+    with pytest.raises(RulesMissing, match=f"sets prices by 'basket', {category}: .* 21 bars"):
+        priced_by(rules, table, category).versions("daily-30", day)
+    hidden = priced_by(rules, table, "bureau")
+    assert hidden.versions("daily-30", day).policy == hidden.policies[0].hash
+    with pytest.raises(RulesMissing, match="sets prices by"):
+        replace(hidden, held={"basket": [DataCategory(category)]}).versions("daily-30", day)
+
+
+def test_a_risk_officer_is_told_before_anything_is_signed(tmp_path: Path):
+    row = '{ id = "a", when = { tier = "a" }, then = { rate = 300, floor = 150 } },'
+    said = POLICY_FILE.read_text(encoding="utf-8")
+    assert row in said
+    two = row.replace('"a" }', '"a", basket = "true" }') + row.replace('"a" }', '"a", basket = "not true" }')
+    fact = '[facts]\nbasket = { kind = "code", values = ["true", "false"], categories = ["KIND"], about = "a fact" }'
+    said = said.replace(row, two.replace('id = "a"', 'id = "a2"', 1)).replace("[facts]", fact)
+    for kind, code in (("consumption", 1), ("bureau", 0)):
+        (tmp_path / "policy.toml").write_text(said.replace("KIND", kind), encoding="utf-8")
+        found = CliRunner().invoke(main, ["policy", "check", str(tmp_path / "policy.toml"), "--on", "2026-11-28"])
+        assert found.exit_code == code, found.output
+        assert ("sets prices by 'basket', consumption" in found.stderr) is bool(code)
+
+
+def test_it_says_by_which_kinds_of_data_prices_are_set(open_to_all: Counter):
+    open_to_all.desk.lending = priced_by(rules_of(open_to_all), "pricing", "bureau")
+    for one in read(open_to_all).json()["products"]:
+        assert one["price_depends_on"] == ["credit reports about you", "the score"]
 
 
 def test_a_desk_that_decides_by_nothing_released_tells_nothing(desk: Counter):
