@@ -20,7 +20,7 @@ from desk.errors import AssessmentMissing
 from law.categories import DataCategory
 from law.packs import Jurisdiction
 from protocol.assessments import CLOCK_SKEW, ImpactAssessment
-from protocol.errors import BadSettings
+from protocol.errors import BadSettings, Conflict
 from protocol.rules import Rule, first_broken
 from protocol.uses import SCORING_PURPOSE
 
@@ -119,12 +119,18 @@ def keep_assessment(home: Path, of: DeskUse, key: SigningKey) -> Path:
     """Sign the assessment and put it in the home, beside what was there before.
 
     Raises:
-        AssessmentMissing: it does not cover what the desk does; nothing was written.
+        AssessmentMissing: it does not cover what the desk does. Conflict: one is there that is not
+            older, so that this one would not count. Nothing was written.
     """
     if why := uncovered_use(of):
         raise AssessmentMissing(f"{why}; nothing was written")
+    made, held = of.assessment, read_assessment(home, key.public)
+    if held is not None and made.made_at <= held.made_at:
+        raise Conflict(
+            f"an assessment of {held.made_at:%Y-%m-%d %H:%M:%S} UTC is there already, and the "
+            "newest counts; sign this one later"
+        )
     (home / ASSESSMENTS).mkdir(exist_ok=True)
-    made = of.assessment
     path = home / ASSESSMENTS / f"{made.made_at:%Y-%m-%d}-{made.sha256[:16]}.jws"
     replace_file(path, made.sign(key).encode())
     return path
