@@ -52,14 +52,42 @@ left = "low"
 # at = 2026-11-01T00:00:00Z
 # outcome = ""
 """
+SCORING_FORM = {
+    "tahini coordinator assess THIS-FILE --home coordinator": (
+        "tahini desk assess THIS-FILE --home desk"
+    ),
+    "joint-credit-model": "scoring-applications",
+    "Joint training of a credit model": "Scoring of applications for a loan",
+    "every kind of data that the campaign's features are of": (
+        "every kind of data that the desk's sources and verifiers are asked for"
+    ),
+    "automated_decision = false": "automated_decision = true",
+    "Who watches over it, and how a person gets a review of a decision.": (
+        "Who watches over it, how a person gets a review, what is done if a risk comes about."
+    ),
+    "somebody learns from the released model who was in it": (
+        "people of one group are declined more often than they deserve"
+    ),
+    "differential privacy per person": "review by a person; tahini desk monitor every month",
+}
+"""What another form has for a desk, instead of words of :data:`TEMPLATE`."""
 
 
 @app.command(epilog="Example: `tahini assessment template > assessment.toml`")
-def template() -> None:
+def template(
+    scoring: Annotated[
+        bool, typer.Option("--scoring", help="Of scoring at a lender's desk, not of training.")
+    ] = False,
+) -> None:
     """Print an empty form."""
     from protocol.terms import TRAINING_PURPOSE
+    from protocol.uses import SCORING_PURPOSE
 
-    typer.echo(TEMPLATE.replace("PURPOSE", TRAINING_PURPOSE), nl=False)
+    form = TEMPLATE
+    if scoring:
+        for training, instead in SCORING_FORM.items():
+            form = form.replace(training, instead)
+    typer.echo(form.replace("PURPOSE", SCORING_PURPOSE if scoring else TRAINING_PURPOSE), nl=False)
 
 
 @app.command(epilog="Example: `tahini assessment show 4f1c22 --home lenders/aspen`")

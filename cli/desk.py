@@ -149,6 +149,8 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
     for product, policy in found.policies.items():
         beside = found.challengers.get(product)
         typer.echo(f"{product}: {policy}" + (f", challenged by {beside}" if beside else ""))
+    if found.unassessed:
+        typer.echo(found.unassessed)
     if found.challenger_failures:
         typer.echo(f"{found.challenger_failures} times a challenger could say nothing")
 

@@ -35,6 +35,31 @@ def person(
     typer.echo(f"wrote {out}: {len(found['applications'])} applications")
 
 
+@app.command(epilog="Example: `tahini desk assess assessment.toml --home desk`")
+def assess(
+    form: Annotated[
+        Path, typer.Argument(help="The filled-in form, TOML.", exists=True, dir_okay=False)
+    ],
+    home: DeskHome,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the lender's own assessment of what scoring here may do to people's rights, and put it
+    in the home: under the law of the Union nothing is decided before (AI Act 27). A desk that is
+    served reads it when it starts again; for a form: `tahini assessment template --scoring`."""
+    from cli.forms import read_form
+    from clients.home import Node
+    from desk.assessed import DeskUse, keep_assessment
+    from desk.home import opened_desk, read_settings
+    from protocol.assessments import ImpactAssessment
+    from protocol.schema import now
+
+    node = Node.open(read_settings(home).node)
+    made = read_form(form, ImpactAssessment, {"author": node.lender, "made_at": now()})
+    with opened_desk(home) as desk:
+        path = keep_assessment(home, DeskUse(node.lender, desk.reads, now(), made), node.key)
+    say({"assessment": made.sha256} if as_json else f"signed {path}; start the desk again", as_json)
+
+
 @app.command(epilog="Example: `tahini desk retain --home desk --days 1825 --json`")
 def retain(
     home: DeskHome,

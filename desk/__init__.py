@@ -11,6 +11,7 @@ from it. What it decides by is in ``lending``, which is pure.
 Before and after a decision
 
 - ``consents``    who may be scored, on which kinds of data
+- ``assessed``    what scoring may do to people's rights, as the lender assessed it before
 - ``sources``     where facts come from, each with a deadline and a consent; ``own_tables`` the
                   lender's own, ``verifying`` third
                   parties that check what was stated; ``described`` both, as a file has them

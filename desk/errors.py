@@ -51,6 +51,13 @@ class RulesMissing(DeskError):
     code = "rules-missing"
 
 
+class AssessmentMissing(DeskError):
+    """The law of the place asks the lender to assess this use first; nothing covers it."""
+
+    status = 503
+    code = "assessment-missing"
+
+
 class ReplayEnded(DeskError):
     """Not every decision was made again, because a process that did it was ended."""
 

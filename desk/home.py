@@ -23,6 +23,7 @@ from clients.erasures import ORDERS
 from clients.home import Node
 from crypto.bodies import KEY_SIZE, new_data_key
 from crypto.keys import PublicKey, read_secret, write_secret
+from desk.assessed import OwnAssessment, read_assessment
 from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
 from desk.office import Desk, Transactions, Ways
@@ -150,6 +151,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
         trail = Trail(held, client, node.key, clock)
+        products = rules.pricing.products.values()
         return Desk(
             transactions=Transactions(database, clock),
             at_rest=at_rest,
@@ -165,6 +167,11 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
                 settings.four_eyes,
                 letter_end=read_letter_end(home, rules.pricing.laws, wording.jurisdiction, day),
                 reading=timedelta(seconds=settings.reading_seconds),
+            ),
+            assessed=OwnAssessment(
+                node.lender,
+                frozenset({wording.jurisdiction, *(one.jurisdiction for one in products)}),
+                read_assessment(home, node.key.public),
             ),
         )
     except BaseException:

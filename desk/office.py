@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
+from desk.assessed import OwnAssessment
 from desk.consents import ConsentLost, Permission
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
@@ -200,6 +201,7 @@ class Desk:
     sender: Sending
     verifiers: Mapping[str, Verifying]
     ways: Ways
+    assessed: OwnAssessment
     kept_rules: set[str] = field(default_factory=set)
     """Hashes of what is known to be kept (``desk.rulebook``)."""
 
@@ -226,6 +228,18 @@ class Desk:
     def now(self) -> datetime:
         """This instant, by the lender's own clock on the wall: its date is the lender's day."""
         return self.transactions.clock().astimezone(self.ways.timezone)
+
+    @property
+    def reads(self) -> frozenset[DataCategory]:
+        """Every kind of data that a source or a verifier is asked for."""
+        return frozenset(self.sources.categories).union(
+            *(one.about.categories for one in self.verifiers.values())
+        )
+
+    def unassessed(self) -> str | None:
+        """Why nothing may be decided now, for want of the lender's own assessment; None where it
+        may."""
+        return self.assessed.missing(self.reads, self.now())
 
     def day(self, moment: datetime) -> date:
         """The lender's calendar day."""

@@ -20,6 +20,7 @@ import uvicorn
 from crypto.errors import TahiniError
 from desk.api.app import create_app
 from desk.home import DeskListening, open_database, open_desk, opened_desk
+from desk.office import Desk
 from ops.certificates import RenewingContext
 from ops.logs import keep_journal
 from ops.metrics import FOLDER_VARIABLE
@@ -43,13 +44,15 @@ def serve(home: Path, listening: DeskListening) -> None:
     with opened_desk(home) as desk:
         if listening.metrics is not None:
             _expose(listening.metrics)
+        _say_what_is_wanting(desk)
         serve_app(create_app(desk), _config(listening))
 
 
 def _serve_many(home: Path, listening: DeskListening) -> None:
     """One parent, several workers. The parent opens everything first, so that what is wrong is said
     once."""
-    open_desk(home).close()
+    with opened_desk(home) as desk:
+        _say_what_is_wanting(desk)
     database = open_database(home)
     dialect = database.engine.dialect.name
     database.close()
@@ -79,6 +82,12 @@ def _serve_many(home: Path, listening: DeskListening) -> None:
                     "a worker did not finish its requests in time and was killed; what it "
                     "acknowledged is there"
                 )
+
+
+def _say_what_is_wanting(desk: Desk) -> None:
+    """What a desk serves without, while it refuses every application."""
+    if why := desk.unassessed():
+        logger.warning("%s", why)
 
 
 @dataclass(frozen=True)

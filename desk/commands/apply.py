@@ -24,7 +24,7 @@ from desk.accounts import explored_outstanding, explored_reserved, outstanding_o
 from desk.challenging import beside
 from desk.consents import Permission
 from desk.courses import Course, StepQuestion, alone, side_by_side
-from desk.errors import ConsentMissing
+from desk.errors import AssessmentMissing, ConsentMissing
 from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
 from desk.records import StoredDecision, explored, write_decision
 from desk.reviewing import open_review
@@ -74,6 +74,7 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Decid
     Raises:
         ConsentMissing: the person has not agreed to be scored; nothing was read.
         RulesMissing: no policy for the product is in force; nothing was read.
+        AssessmentMissing: the lender has not assessed this use; nothing was read.
         Conflict: the last that may be lent below the cut-off went to somebody else meanwhile.
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
@@ -176,7 +177,10 @@ def _course(
 
 
 def permitted(desk: Desk, pseudonym: str) -> Permission:
-    """How the person stands to being scored now. Raises ConsentMissing, ConsentsUnavailable."""
+    """How the person stands to being scored now. Raises AssessmentMissing,
+    ConsentMissing, ConsentsUnavailable."""
+    if why := desk.unassessed():
+        raise AssessmentMissing(why)
     permission = desk.permits.check(pseudonym, desk.sources.categories)
     if not permission.consents:
         raise ConsentMissing(

@@ -29,7 +29,9 @@ class DeskStanding:
     ``letters_overdue``: those of them for which the law of the place gives no more time (Reg B
     1002.9(a)(1)). ``unlogged``: statements that wait for the log. ``policies``: by product, the
     hash of what is in force today, or why nothing is; ``challengers`` what is tried beside it.
-    ``challenger_failures``: decisions beside which a challenger could say nothing."""
+    ``challenger_failures``: decisions beside which a challenger could say nothing. ``unassessed``:
+    why nothing is decided for want of the lender's own assessment; None where nothing is wanting.
+    """
 
     applications: dict[str, int]
     reviews_waiting: int
@@ -40,6 +42,7 @@ class DeskStanding:
     policies: dict[str, str]
     challengers: dict[str, str]
     challenger_failures: int
+    unassessed: str | None
 
 
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
@@ -73,6 +76,7 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         policies=policies,
         challengers={product: found for product, found in beside.items() if found is not None},
         challenger_failures=failed or 0,
+        unassessed=desk.unassessed(),
     )
 
 

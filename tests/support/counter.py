@@ -22,6 +22,7 @@ from support.world import Clock, pseudonym
 from crypto.documents import document_hash
 from crypto.keys import SigningKey
 from desk.api.app import create_app
+from desk.assessed import OwnAssessment
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.consents import ConsentLost, Permission
 from desk.lending_rules import RuleDocument, RuleKind, Versions
@@ -318,6 +319,7 @@ def counter(location: Path | str, make: bool = True, log: StandInLog | None = No
         sender=Sender(held, log),  # type: ignore[arg-type]
         verifiers={},
         ways=Ways(ZoneInfo("Asia/Shanghai"), **ways),
+        assessed=OwnAssessment("aspen", frozenset({"CN"})),
     )
     found = Counter(desk, clock, log, consents, book, income, rules)
     try:
