@@ -43,10 +43,6 @@ class PortalRegistry:
         granted = (await self.ask("POST", "/v1/token", form=form)).body
         return str(granted["access_token"]), int(granted["expires_in"])
 
-    async def consortium(self) -> str:
-        """The signed document that names every key; the registry serves its own copy."""
-        return str((await self.ask("GET", "/v1/consortium")).body)
-
     def as_borrower(self, token: str) -> Borrower:
         return Borrower(self, {"Authorization": f"Bearer {token}"})
 

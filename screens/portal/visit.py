@@ -24,7 +24,6 @@ class Visit:
     """A borrower who is logged in. The token never leaves the server."""
 
     token: str = field(repr=False)
-    issuer: str
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,7 @@ class PortalDoor:
         self.visits.end(request.cookies.get(SESSION))
         ends = self.visits.clock() + timedelta(seconds=seconds)
         answer = go(leaving.back_to)
-        answer.set_cookie(
-            SESSION, self.visits.begin(Visit(token, leaving.issuer.issuer), ends), **COOKIE
-        )
+        answer.set_cookie(SESSION, self.visits.begin(Visit(token), ends), **COOKIE)
         answer.delete_cookie(LEAVING, **COOKIE)
         return answer
 
