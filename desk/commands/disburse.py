@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
+from crypto.documents import canonical_json
 from desk.accounts import (
     book,
     contract_bytes,
@@ -25,8 +26,10 @@ from desk.commands.accept import still_agreed
 from desk.commands.repay import BackReason, require_not_long_ago
 from desk.disclosing import disclosed, require_effect
 from desk.errors import AboveCap
+from desk.lending_rules import RuleDocument
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, StoredDecision, held, move
+from desk.rulebook import write_rules
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import acceptances, loans
@@ -126,6 +129,8 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             f"on {payment.on} the law caps the cost of a loan at {cost.cap} a year "
             f"({cost.cap_source}); this one would cost {max(cost.compound, cost.simple)}"
         )
+    product = RuleDocument("product", canonical_json(agreed.product.payload()))
+    write_rules(hand, desk.at_rest, [product])
     hand.connection.execute(
         insert(loans).values(
             id=loan,
@@ -135,6 +140,7 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             payment=payment.id,
             principal=payment.amount,
             disbursed_on=payment.on,
+            product_hash=product.sha256,
             contract=contract_bytes(agreed.contract),
         )
     )

@@ -73,7 +73,8 @@ rules = Table(
     Column("kept_at", DeskTime, nullable=False),
 )
 """Kept. What decisions were made by (``desk.rulebook``): model, policy, law, release, exploration;
-``content`` is what has the hash, that of an exploration key sealed."""
+and the products that loans were made under. ``content`` is what has the hash, that of an
+exploration key sealed."""
 
 applications = Table(
     "applications",
@@ -191,10 +192,13 @@ loans = Table(
     Column("payment", String(64), nullable=False, unique=True),
     Column("principal", BigInteger, nullable=False),
     Column("disbursed_on", Date, nullable=False),
+    Column("product_hash", SHA256, ForeignKey("rules.sha256"), nullable=False),
     Column("contract", LargeBinary, nullable=False),
 )
 """Kept. One for an application at most; ``payment`` is the lender's own id of the transfer, which
-pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows."""
+pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows;
+``product_hash``: the product that it was made under, which says what may follow and at what
+price."""
 
 account_events = Table(
     "account_events",
