@@ -26,6 +26,7 @@ from desk.commands.accept import still_agreed
 from desk.commands.repay import BackReason, require_not_long_ago
 from desk.disclosing import disclosed, require_effect
 from desk.errors import AboveCap
+from desk.lapsing import lapsed_at, record_lapses, refusal
 from desk.lending_rules import RuleDocument
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, StoredDecision, held, move
@@ -59,15 +60,21 @@ def disburse(
     """Returns the loan's id, and whether it was there before.
 
     Raises:
-        NotFound, NotLoggedYet, ConsentMissing, AboveCap, Conflict, Malformed: as they say; nothing
-            was booked, and nothing may be paid. ConsentsUnavailable: it cannot be told now.
+        NotFound, NotLoggedYet, OfferLapsed, ConsentMissing, AboveCap, Conflict, Malformed: as they
+            say; nothing was booked, and nothing may be paid. ConsentsUnavailable: it cannot be told
+            now.
     """
     with desk.reading() as hand:
         if (earlier := _paid(hand, application, payment, once)) is not None:
             return earlier, True
         found = held(hand.connection, application)
         require_effect(found)
-        following(found.status, ApplicationEvent.DISBURSE)
+        until = lapsed_at(hand.connection, found, hand.moment)
+        if until is None:
+            following(found.status, ApplicationEvent.DISBURSE)
+    if until is not None:
+        desk.write(record_lapses)
+        raise refusal(desk, until)
     still_agreed(desk, found)
 
     def record(hand: InHand) -> tuple[str, bool]:
@@ -106,6 +113,8 @@ def _paid(hand: InHand, application: str, payment: Payment, once: ActsOnce | Non
 def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) -> str:
     payment, by = paid
     require_effect(found)
+    if (until := lapsed_at(hand.connection, found, hand.moment)) is not None:
+        raise refusal(desk, until)
     move(hand, found, ApplicationEvent.DISBURSE)
     _check_accepted(desk, hand, found, payment)
     made = found.made(desk)

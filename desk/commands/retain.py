@@ -2,7 +2,8 @@
 everything that was sealed, in every backup too (PIPL 19, 47; GDPR 5(1)(e)).
 
 What is left names a pseudonym, an outcome and amounts, and cannot be read further. A loan that is
-still owed, and whatever waits for somebody, is kept; for a decision that is void nobody waits.
+still owed, and whatever waits for somebody, is kept; for a decision that is void nobody waits, nor
+for an acceptance that has lapsed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import Row, select, update
 
 from desk.accounts import account_of
 from desk.commands.erase import KEEP_AT_LEAST, erase_due
+from desk.lapsing import record_lapses
 from desk.office import Desk, InHand
 from desk.records import held
 from desk.reviewing import OPEN, all_reviews
@@ -51,6 +53,7 @@ def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
         query = select(applications).where(applications.c.wrapped_key.is_not(None))
         if pseudonym is not None:
             query = query.where(applications.c.pseudonym == pseudonym)
+        record_lapses(hand)
         rows = hand.connection.execute(query).all()
         over = [row for row in rows if _over(desk, hand, row, today - timedelta(days=days))]
         for row in over:

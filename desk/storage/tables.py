@@ -178,8 +178,19 @@ acceptances = Table(
     Column("decision", ID, ForeignKey("decisions.id"), nullable=False),
     Column("disclosure_sha256", SHA256, nullable=False),
     Column("accepted_at", DeskTime, nullable=False),
+    Column("pay_by", DeskTime, nullable=False),
 )
-"""Kept. What the borrower confirmed: the hash of the disclosure table that they were shown."""
+"""Kept. What the borrower confirmed: the hash of the disclosure table that they were shown.
+``pay_by``: until when it may be paid out."""
+
+lapses = Table(
+    "lapses",
+    METADATA,
+    Column("application", ID, ForeignKey("applications.id"), primary_key=True),
+    Column("lapsed_at", DeskTime, nullable=False),
+    Column("recorded_at", DeskTime, nullable=False),
+)
+"""Kept. Acceptances that were not paid out in time, and when that was found."""
 
 loans = Table(
     "loans",

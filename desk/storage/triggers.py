@@ -19,6 +19,7 @@ FIXED: tuple[Table, ...] = (
     tables.offers,
     tables.disclosures,
     tables.acceptances,
+    tables.lapses,
     tables.loans,
     tables.account_events,
     tables.review_steps,

@@ -182,7 +182,7 @@ def test_a_person_is_told_everything_that_is_kept_of_them(desk: Counter):
 def test_every_table_about_people_is_told():
     """A new one has to be told too, or to stand here: what is about nobody, and the statements of the receipts."""
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
-    told |= {"silent_decisions", "settled_loans"}
+    told |= {"silent_decisions", "settled_loans", "lapses"}
     told |= {"review_steps", "letters", "verifications"}
     elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers", "rules", "erasures", "model_reviews"}
     assert set(tables.METADATA.tables) == told | elsewhere | {tables.outbox.name}
