@@ -70,5 +70,7 @@ def lapse_view(desk: Desk, connection: Connection, found: Held, until: datetime)
     """What the borrower is shown of it: when, and in words."""
     of_it = offers.c.decision == found.decision.id
     amount = connection.scalars(select(offers.c.amount).where(of_it)).one()
-    texts = {tongue: lapse_sentence(amount, desk.day(until), tongue) for tongue in TONGUES}
+    texts: dict[str, str] = {
+        tongue: lapse_sentence(amount, desk.day(until), tongue) for tongue in TONGUES
+    }
     return {"at": until.isoformat(), **texts}
