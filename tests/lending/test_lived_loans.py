@@ -80,16 +80,15 @@ STEP = st.tuples(
 
 @dataclass
 class Life:
-    """One loan as it is lived. ``flows``: what the borrower received and paid, penalties left out, fen by day."""
+    """One loan as it is lived. ``flows``: what the borrower received and paid, penalties left out, fen by day;
+    ``repaid``: the principal among it."""
 
     made: Product
     pricing: ProductPricing
     account: Account
     flows: list[tuple[date, int]]
-    received: int
-    extended: int = 0
+    repaid: list[tuple[date, int]] = field(default_factory=list)
     numbers: int = 0
-    granted: list[str] = field(default_factory=list)
 
     def happens(self, one: LoanEvent) -> None:
         """It is booked on the account's day; what it takes from the borrower is counted."""
@@ -102,6 +101,7 @@ class Life:
         paid = (new.total - new.penalty) - (old.total - old.penalty)
         if paid:
             self.flows.append((self.account.day, -paid))
+            self.repaid.append((self.account.day, new.principal - old.principal))
 
     def until(self, day: date) -> None:
         before = self.account
@@ -116,7 +116,7 @@ class Life:
 
     def to_the_end(self) -> Life:
         """Another life from here on, in which everything is paid on its day."""
-        rest = replace(self, flows=list(self.flows))
+        rest = replace(self, flows=list(self.flows), repaid=list(self.repaid))
         rest.pays()
         while rest.account.status is not LoanStatus.SETTLED:
             ahead = [row.due for row in rest.account.rows if row.due > rest.account.day]
@@ -145,7 +145,7 @@ def lives(draw: st.DrawFn) -> tuple[Life, list[tuple[str, int, int]]]:
         charge_of(one, principal, principal, made.rounding) for one in made.fees_by_moment.get("start", ())
     )
     flows = [(starts, principal), *((starts, -amount) for _, amount in others)]
-    life = Life(made, here, begun, flows, principal)
+    life = Life(made, here, begun, flows)
     if agreed.upfront:
         life.happens(FeeCharged(id="start", day=starts, amount=agreed.upfront))
     return life, draw(st.lists(STEP, min_size=1, max_size=12))
@@ -155,22 +155,11 @@ def costs(life: Life) -> tuple[float, float]:
     """Compound and simple, a year, of a life that is over."""
     days, amounts = zip(*life.flows, strict=True)
     compound = pyxirr.xirr(days, [float(one) for one in amounts]) or 0.0
-    had = sum(amount for day, amount in life.flows if day == days[0])
-    repaid, base, before = principal_by_day(life), 0, days[0]
-    for day in sorted(repaid):
+    had, base, before = sum(amount for day, amount in life.flows if day == days[0]), 0, days[0]
+    for day, principal in life.repaid:
         base += max(had, 0) * (day - before).days
-        had, before = had - repaid[day], day
+        had, before = had - principal, day
     return float(compound), -sum(amounts) * 365 / base
-
-
-def principal_by_day(life: Life) -> dict[date, int]:
-    """As the account has it at the end of each day on which something was paid."""
-    found: dict[date, int] = {}
-    events, contract, last = life.account.events, life.account.contract, 0
-    for day in sorted({day for day, amount in life.flows if amount < 0 and day > life.flows[0][0]}):
-        paid = state(contract, events, day).paid.principal
-        found[day], last = paid - last, paid
-    return found
 
 
 def is_within(life: Life, said: Cost) -> None:
