@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
+from support.challenged import Challenged
 from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter
 from support.house import Ground
 from support.lending_house import lending_house
 from support.world import pseudonym, schema_of
 
+from desk.commands.challenge import challengers
 from desk.commands.erase import erase_ordered
 from desk.commands.export_book import export_book
 from desk.commands.monitor import monitor
@@ -204,3 +206,17 @@ def test_an_order_that_comes_after_a_later_one_takes_nothing_of_it_back(desk: Co
     ordered(tmp_path / "orders", person, before, 9)
     assert erase_ordered(desk.desk, tmp_path / "orders").applications == 1
     assert kept(desk, person) == []
+
+
+def test_no_challenger_is_judged_by_what_a_law_still_has_kept(desk: Counter, tmp_path: Path):
+    desk.desk.lending = desk.rules = Challenged()
+    person = pseudonym()
+    for name in (person, pseudonym()):
+        assert desk.asks(GOOD, pseudonym=name).status_code == 201
+    desk.desk.wording = replace(desk.desk.wording, jurisdiction="US")
+    desk.clock.move(seconds=1)
+    ordered(tmp_path / "orders", person, desk.clock())
+    assert erase_ordered(desk.desk, tmp_path / "orders").kept == 1 and kept(desk, person) == [True]
+    [one] = challengers(desk.desk, Definition(120), desk.desk.now().date())
+    assert one.found is not None
+    assert (one.found.applications, one.forgotten) == (1, 1)
