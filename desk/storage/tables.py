@@ -206,7 +206,8 @@ loans = Table(
     Column("product_hash", SHA256, ForeignKey("rules.sha256"), nullable=False),
     Column("contract", LargeBinary, nullable=False),
 )
-"""Kept. One for an application at most; ``payment`` is the lender's own id of the transfer, which
+"""Kept, but for the name, which is nobody's once the loan was settled long enough ago.
+One for an application at most; ``payment`` is the lender's own id of the transfer, which
 pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows;
 ``product_hash``: the product that it was made under, which says what may follow and at what
 price."""

@@ -20,7 +20,6 @@ FIXED: tuple[Table, ...] = (
     tables.disclosures,
     tables.acceptances,
     tables.lapses,
-    tables.loans,
     tables.account_events,
     tables.review_steps,
     tables.letters,
@@ -37,6 +36,10 @@ FILLED: dict[Table, tuple[str, str]] = {
             "(NEW.pseudonym = OLD.pseudonym OR (NEW.wrapped_key IS NULL AND "
             f"substr(NEW.pseudonym, 1, {len(tables.NOBODY)}) = '{tables.NOBODY}'))"
         ),
+    ),
+    tables.loans: (
+        "pseudonym",
+        f"substr(NEW.pseudonym, 1, {len(tables.NOBODY)}) = '{tables.NOBODY}'",
     ),
     tables.outbox: (
         "entry_index refused leaf proof token",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from support.challenged import Challenged
 from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter
+from support.erasures import ordered
 from support.house import Ground
 from support.lending_house import lending_house
 from support.world import pseudonym, schema_of
@@ -29,18 +30,7 @@ from desk.home import erasure_orders
 from desk.storage import tables
 from lending.account.default import Definition
 from protocol.errors import BadSettings, NotFound
-from protocol.revocations import Revocation
-from protocol.uses import SCORING_PURPOSE
 from tahini import main
-
-
-def ordered(folder: Path, name: str, at: datetime, number: int = 1) -> Path:
-    """As ``clients.erasures`` writes it."""
-    said = {"recipient": "aspen", "number": number, "pii_principal_id": name, "purpose": SCORING_PURPOSE}
-    one = Revocation(**said, sensitivity="ordinary", event_type="erase", event_time=at, place=0, tombstone=pseudonym())
-    folder.mkdir(exist_ok=True)
-    (folder / str(number)).write_text(one.model_dump_json(), encoding="utf-8")
-    return folder / str(number)
 
 
 def everything(desk: Counter) -> dict[str, str]:
