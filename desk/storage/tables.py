@@ -316,6 +316,18 @@ model_reviews = Table(
 """Kept. That somebody had a model looked at (``desk.commands.monitor``), until which day, and
 whether it raised an alarm."""
 
+closings = Table(
+    "closings",
+    METADATA,
+    Column("month", String(7), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("closed_at", DeskTime, nullable=False),
+    Column("reason", String(400)),
+    Column("figures", String, nullable=False),
+)
+"""Kept. The figures of months that are over, canonical JSON; a month that is closed again has
+another version, with its reason. The highest is in force."""
+
 callers = Table(
     "callers",
     METADATA,

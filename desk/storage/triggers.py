@@ -25,6 +25,7 @@ FIXED: tuple[Table, ...] = (
     tables.letters,
     tables.verifications,
     tables.model_reviews,
+    tables.closings,
 )
 """Rows are added, and never touched again."""
 FILLED: dict[Table, tuple[str, str]] = {

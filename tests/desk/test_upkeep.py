@@ -187,7 +187,16 @@ def test_every_table_about_people_is_told():
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
     told |= {"silent_decisions", "settled_loans", "lapses"}
     told |= {"review_steps", "letters", "verifications"}
-    elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers", "rules", "erasures", "model_reviews"}
+    elsewhere = {
+        "desk_schema",
+        "desk_clock",
+        "idempotency",
+        "callers",
+        "rules",
+        "erasures",
+        "model_reviews",
+        "closings",
+    }
     assert set(tables.METADATA.tables) == told | elsewhere | {tables.outbox.name}
 
 
