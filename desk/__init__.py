@@ -30,7 +30,7 @@ What is kept
 - ``sealing``     what is kept of people, sealed at rest
 - ``states``      what may follow what, of an application and of a review
 - ``records``     applications and decisions; ``reviewing`` the queue of reviews
-- ``accounts``    loans, folded from their events
+- ``accounts``    loans, folded from their events; ``lapsing`` acceptances that none came of
 
 What calls it
 

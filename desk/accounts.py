@@ -26,6 +26,7 @@ from desk.office import Desk, InHand
 from desk.records import opened_case, usable_key
 from desk.states import ApplicationStatus
 from desk.storage.tables import (
+    acceptances,
     account_events,
     applications,
     decisions,
@@ -50,14 +51,16 @@ _EXPLORED = (
 _LATER = decisions.alias("later")
 _STATUS = applications.c.status
 _OPEN = and_(_STATUS == ApplicationStatus.OFFERED, offers.c.valid_until >= bindparam("moment"))
+_WAITS = and_(_STATUS == ApplicationStatus.ACCEPTED, acceptances.c.pay_by >= bindparam("moment"))
 _RESERVED = (
     select(func.coalesce(func.sum(offers.c.amount), 0))
     .select_from(decisions)
     .join(offers, offers.c.decision == decisions.c.id)
     .join(applications, applications.c.id == decisions.c.application)
+    .outerjoin(acceptances, acceptances.c.application == applications.c.id)
     .where(
         decisions.c.explored.is_(True),
-        or_(_STATUS == ApplicationStatus.ACCEPTED, _OPEN),
+        or_(_WAITS, _OPEN),
         ~exists().where(
             _LATER.c.application == decisions.c.application, _LATER.c.number > decisions.c.number
         ),
@@ -120,7 +123,7 @@ def explored_outstanding(connection: Connection, day: date) -> int:
 
 def explored_reserved(connection: Connection, moment: datetime) -> int:
     """Principal that is offered below the cut-off, fen: until the offer expires, is withdrawn or
-    contested; once it is accepted, until it is paid out."""
+    contested; once it is accepted, until it is paid out or has lapsed."""
     return int(connection.scalar(_RESERVED, {"moment": moment}) or 0)
 
 

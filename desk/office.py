@@ -17,7 +17,7 @@ from desk.assessed import OwnAssessment
 from desk.consents import ConsentLost, Permission
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
-from desk.outbox import Adding, UseRefused
+from desk.outbox import Adding, Trouble, UseRefused
 from desk.sealing import AtRest
 from desk.sources import Sources
 from desk.statements import Decided
@@ -72,6 +72,8 @@ class Stating(Protocol):
 class Sending(Protocol):
     """What takes the outbox to the log (``desk.outbox.Sender``)."""
 
+    @property
+    def trouble(self) -> Trouble | None: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def hear(self, application: str, step: UseStep) -> Future[UseAnswer]: ...

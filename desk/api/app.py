@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -56,9 +56,22 @@ def create_app(desk: Desk) -> FastAPI:
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
-        """Whether the database answers."""
+        """Whether the process serves and the database answers."""
         with desk.reading():
             return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """Whether to send requests here: the database answers, and this process takes what it
+        decides to the log. A log that is away is told, and takes nobody from the servicing of
+        loans."""
+        with desk.reading():
+            trouble = desk.sender.trouble
+        if trouble is not None and trouble.unexpected:
+            said = f"what is decided does not reach the log: {trouble.why}"
+            return problem(503, "outbox-stands", said)
+        waits = {} if trouble is None else {"outbox": trouble.why}
+        return JSONResponse({"status": "ok", **waits})
 
     return app
 

@@ -10,7 +10,8 @@
 - ``letters``   what a person is handed: letter, table of costs, receipt
 - ``replay``    every decision of a machine made again
 - ``export_book``  the loan book that accounts give, for training
-- ``status``    how the desk stands; ``book`` how what was lent does
+- ``status``    how the desk stands; ``book`` how what was lent does, ``close`` a month of it
+                closed
 - ``challenge``  what a challenger said beside them: compared, and made again
 - ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work

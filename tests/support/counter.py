@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from fastapi.testclient import TestClient
+from support.loans import once
 from support.world import Clock, pseudonym
 
 from crypto.documents import document_hash
@@ -47,6 +48,7 @@ from lending.records import case_json
 from lending.score.glossary import Glossary
 from lending.terms.cost import CashFlow, cost_of
 from lending.terms.disclosure import DisclosureTable
+from lending.terms.products import Product
 from protocol.client.desks import UseAnswer
 from protocol.errors import RegistryUnavailable
 from protocol.snapshots import Reason
@@ -205,9 +207,9 @@ class PlainRules:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
         dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200, order=self.order)
-        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
+        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0, once())
 
-    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
         cap = Cap(self.cap, ())
         return cost_after(account, event, lambda flows: cost_of([CashFlow(*one) for one in flows], cap))
 
