@@ -266,9 +266,8 @@ class Sources:
         Returns as soon as everything is told of anybody, and of the others when it will be."""
         began = time.monotonic()
         abouts = [one.about for one in self.sources]
-        may = [
-            [one.categories <= set(allowed.categories) for one in abouts] for _, allowed in asked
-        ]
+        under = [frozenset(allowed.categories) for _, allowed in asked]
+        may = [[one.categories <= granted for one in abouts] for granted in under]
         gathering: Gathering[Fact] = Gathering(
             [{one.name for one, yes in zip(abouts, mine, strict=True) if yes} for mine in may],
             [_not_asked(abouts, mine) for mine in may],
