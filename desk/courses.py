@@ -103,7 +103,10 @@ def side_by_side(courses: Iterable[Course[Found]]) -> list[Found | Exception]:
     steps: list[_Step[Found]] = [_Step(course, Future()) for course in courses]
     _advance(steps, ready.put)
     while not all(one.found.done() for one in steps):
-        _advance([ready.get()], ready.put)
+        going = [ready.get()]
+        while not ready.empty():
+            going.append(ready.get())
+        _advance(going, ready.put)
     return [_came_to(one.found) for one in steps]
 
 

@@ -194,20 +194,21 @@ def test_a_row_that_nobody_can_read_is_one_persons(tmp_path):
     assert told(book, "a", "b") == [("present", 1), ("late", None)]
 
 
+class View:
+    """Answers about several at once; it divides by what is nothing for one of them."""
+
+    about = BOOK
+
+    def ask(self, inquiry: Inquiry) -> dict[str, Reading]:
+        if inquiry.pseudonym == "b":
+            raise ZeroDivisionError
+        return {"late": Reading(1)}
+
+    def ask_together(self, inquiries: list[Inquiry]) -> dict[str, dict[str, Reading]]:
+        return {one.application: self.ask(one) for one in inquiries}
+
+
 def test_a_question_that_fails_for_one_is_asked_of_each():
-    """As a view that divides by what is nothing for one of them."""
-
-    class View:
-        about = BOOK
-
-        def ask(self, inquiry):
-            if inquiry.pseudonym == "b":
-                raise ZeroDivisionError
-            return {"late": Reading(1)}
-
-        def ask_together(self, inquiries):
-            return {one.application: self.ask(one) for one in inquiries}
-
     assert told(View(), "a", "b", "c") == [("present", 1), ("late", None), ("present", 1)]
 
 
@@ -244,11 +245,7 @@ def test_whose_account_cannot_be_read_is_refused_alone(desk: Counter, monkeypatc
 
 
 def test_what_no_statement_can_say_of_one_is_not_said_of_the_others(desk: Counter):
-    odd, check = pseudonym(), desk.consents.check
-    desk.consents.check = lambda name, kinds: (  # type: ignore[method-assign]
-        replace(check(name, kinds), state_sha256="no hash") if name == odd else check(name, kinds)
-    )
-    first, second = apply_together(desk.desk, [(wants(pseudonym=odd), None), (wants(), None)])
+    first, second = apply_together(desk.desk, [(wants(pseudonym="no name"), None), (wants(), None)])
     assert isinstance(first, Exception) and second.made.decision.outcome == "approve"
     assert desk.log.steps().count("use.read") == 1
 
@@ -271,9 +268,11 @@ def test_a_registry_that_does_not_answer_is_waited_for_once(desk: Counter):
 # --- the database
 
 
-def test_one_that_is_refused_as_it_is_recorded_lets_the_others_be_recorded_at_once(either: Counter):
+def test_one_that_is_refused_as_it_is_recorded_lets_the_others_be_recorded_at_once(either: Counter, monkeypatch):
     """Each transaction waits for the disk: a group that is written one by one waits as often as it has members."""
     either.asks()  # what is decided by is kept
+    monkeypatch.setattr("desk.gathering.MOMENT_S", 60)
+    monkeypatch.setattr(either.desk, "sources", Sources([View()]))
     either.rules.explored = 500_001
     commits: list[int] = []
     commit = either.desk.transactions._writer.do
