@@ -110,16 +110,18 @@ class Look:
     environments: Mapping[str, jinja2.Environment]
     assets: Assets
     zone: str
+    catalogues: Path
 
     @classmethod
     def of(cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path) -> Look:
         """
         Args:
-            views: the app's own templates; the house's stand behind them.
+            views: the app's own templates, its catalogues beside them in ``words``; the house's
+                stand behind both.
             known: what its templates can name.
             assets: folders of files that pages load, besides the house's.
         """
-        served = Assets.of(HOUSE / "assets", *assets)
+        served, catalogues = Assets.of(HOUSE / "assets", *assets), views.parent / "words"
         environments = {}
         for language in LANGUAGES:
             environment = jinja2.Environment(
@@ -131,11 +133,11 @@ class Look:
                 lstrip_blocks=True,
             )
             environment.install_gettext_translations(  # type: ignore[attr-defined]
-                catalogue(language), newstyle=True
+                catalogue(language, catalogues), newstyle=True
             )
             environment.globals |= {"asset": served.paths.__getitem__, "app": app, **known}
             environments[language] = environment
-        return cls(app, environments, served, zone)
+        return cls(app, environments, served, zone, catalogues)
 
     def language(self, request: Request) -> str:
         """What this page is shown in: as it was chosen, else as the browser reads."""
@@ -147,7 +149,7 @@ class Look:
         return preferred(request.headers.get("accept-language", ""))
 
     def words(self, request: Request) -> PageWords:
-        return PageWords(self.language(request), self.zone)
+        return PageWords(self.language(request), self.zone, self.catalogues)
 
     def page(self, request: Request, view: str, status: int = 200, **shown: Any) -> Response:
         """A page out of a template. A language that was asked for is remembered."""
@@ -188,15 +190,14 @@ def shell(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        for path, sha256 in look.assets.manifest.items():
-            logger.info("asset %s sha256:%s", path, sha256)
+        # fields of their own: in a message the journal leaves out what may be a key
+        logger.info("assets", extra={"tahini_fields": {"sha256": look.assets.manifest}})
         async with around():
             yield
 
     def told(request: Request, error: PageError) -> Response:
-        return look.page(
-            request, "problem.html", error.status, code=error.code, parameters=error.parameters
-        )
+        shown = {"code": error.code, "parameters": error.parameters, "way": error.way}
+        return look.page(request, "problem.html", error.status, **shown)
 
     async def refused(request: Request, error: Exception) -> Response:
         return told(request, error if isinstance(error, PageError) else PageError())
