@@ -19,6 +19,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.documents import canonical_json
 from crypto.errors import SealError
@@ -103,14 +104,30 @@ def _contract(loan: Row[Any]) -> LoanContract:
 
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
     """Principal that a person owes on all loans of this desk, fen."""
-    return outstanding_of(connection, [pseudonym], day)[pseudonym]
+    owed = outstanding_of(connection, [pseudonym], day)[pseudonym]
+    if isinstance(owed, Exception):
+        raise owed
+    return owed
 
 
-def outstanding_of(connection: Connection, people: Collection[str], day: date) -> dict[str, int]:
-    """As :func:`outstanding`, of each of these."""
-    found = dict.fromkeys(people, 0)
-    for row in connection.execute(_OF_PEOPLE, {"people": list(found)}).all():
-        found[row.pseudonym] += account_of(connection, row, day).outstanding.principal
+def outstanding_of(
+    connection: Connection, people: Collection[str], day: date
+) -> dict[str, int | Exception]:
+    """As :func:`outstanding`, of each of these: what they owe, or why their own accounts cannot be
+    read, which is nobody else's."""
+    mine: dict[str, list[Row[Any]]] = {one: [] for one in people}
+    for row in connection.execute(_OF_PEOPLE, {"people": list(mine)}).all():
+        mine[row.pseudonym].append(row)
+    found: dict[str, int | Exception] = {}
+    for name, rows in mine.items():
+        try:
+            found[name] = sum(
+                account_of(connection, row, day).outstanding.principal for row in rows
+            )
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            found[name] = error
     return found
 
 

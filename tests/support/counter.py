@@ -25,13 +25,16 @@ from crypto.keys import SigningKey
 from desk.api.app import create_app
 from desk.assessed import OwnAssessment
 from desk.callers import CallerRole, DeskCaller, add_caller
-from desk.consents import ConsentLost, Permission
+from desk.commands.apply import Applying, DecidedApplication, LoanWanted
+from desk.consents import ConsentLost, ConsentsUnavailable, Permission
+from desk.courses import side_by_side
 from desk.lending_rules import RuleDocument, RuleKind, Versions
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.sealing import AtRest
 from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
+from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import outbox
 from desk.trail import Trail
 from desk.wording import OWN, Wording
@@ -124,6 +127,17 @@ class StandInConsents:
             self.clock(),
             "0" * 64,
         )
+
+    def check_together(
+        self, people: Sequence[str], categories: Sequence[DataCategory]
+    ) -> list[Permission | ConsentsUnavailable]:
+        return [self._told(one, categories) for one in people]
+
+    def _told(self, pseudonym: str, categories: Sequence[DataCategory]) -> Permission | ConsentsUnavailable:
+        try:
+            return self.check(pseudonym, categories)
+        except ConsentsUnavailable as error:
+            return error
 
     def check_again(self, before: Permission) -> tuple[ConsentLost, ...]:
         after = self.check(before.pseudonym, list(before.granted))
@@ -329,6 +343,14 @@ def counter(location: Path | str, make: bool = True, log: StandInLog | None = No
             yield found
     finally:
         desk.close()
+
+
+def apply_together(
+    desk: Desk, asked: Sequence[tuple[LoanWanted, ActsOnce | None]]
+) -> list[DecidedApplication | Exception]:
+    """Applications that come at one moment: what each came to, or what it raised."""
+    applying = Applying(desk)
+    return side_by_side(applying.course(wanted, once) for wanted, once in asked)
 
 
 def some_id() -> str:
