@@ -21,7 +21,16 @@ from server.desired_state import Stage, events, read_state
 from server.errors import CoordinatorError
 from server.folders import campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
-from server.proposing import MAX_SEED, MAX_STEPS, Asked, warning
+from server.proposing import (
+    MAX_HOLD_OUT,
+    MAX_HOURS,
+    MAX_SEED,
+    MAX_SPARE,
+    MAX_STEPS,
+    MIN_HOURS,
+    Asked,
+    warning,
+)
 
 app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
@@ -85,14 +94,14 @@ def propose(
     ] = None,
     spare_attempts: Annotated[
         int | None,
-        typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=100),
+        typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=MAX_SPARE),
     ] = None,
     hold_out: Annotated[
         float | None,
         typer.Option(
             help="Share of people kept for the evaluation; 0.1 by default.",
             min=0,
-            max=0.5,
+            max=MAX_HOLD_OUT,
             callback=_finite,
         ),
     ] = None,
@@ -100,8 +109,8 @@ def propose(
         float | None,
         typer.Option(
             help="How long approvals are good for; 72 by default.",
-            min=0.1,
-            max=24 * 90,
+            min=MIN_HOURS,
+            max=MAX_HOURS,
             callback=_finite,
         ),
     ] = None,

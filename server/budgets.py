@@ -13,6 +13,7 @@ from privacy.accounting import epsilon_of
 from privacy.charges import Charge
 from privacy.mechanism import Audience
 from protocol.parties import Consortium
+from server.desired_state import Stage
 from server.status import CampaignStatus
 
 YEAR = timedelta(days=365)
@@ -89,7 +90,7 @@ Sides = dict[Audience, Charges]
 
 def _open(status: CampaignStatus) -> bool:
     """Whether it can still spend something."""
-    return status.end is None and status.state.stage != "released"
+    return status.end is None and status.state.stage is not Stage.RELEASED
 
 
 def _made(status: CampaignStatus) -> Sides:
@@ -97,9 +98,7 @@ def _made(status: CampaignStatus) -> Sides:
     plan = status.campaign.mechanism.releases
     attempts = status.progress.attempts
     asked = [one for one, times in zip(plan, attempts, strict=False) for _ in range(times)]
-    return {
-        side: tuple(one.charge for one in asked if one.audience is side) for side in Audience
-    }
+    return {side: tuple(one.charge for one in asked if one.audience is side) for side in Audience}
 
 
 def _reserved(status: CampaignStatus) -> Sides:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from credit.evaluation import ScoreCells
 from credit.quality import deciles
+from credit.tasks import EvaluationTask
 from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Campaign
+from server.errors import CoordinatorError
 from server.home import load_release
 from server.run import learner_of
 
@@ -69,10 +71,11 @@ def evaluation_curves(folder: Path, campaign: Campaign) -> EvaluationCurves | No
     if kept is None:
         return None
     task = learner.task()
+    if not isinstance(task, EvaluationTask):
+        raise CoordinatorError(f"release {last} of {campaign.id!r} is no evaluation")
     vector = task.decode(kept.total, kept.contributors)
-    weight = task.weight  # type: ignore[attr-defined]
-    counts = vector[: ScoreCells.SIZE].reshape(2, ScoreCells.WIDTH) / weight
-    return curves_of(counts, task.noise_std(kept.contributors) / weight)
+    counts = vector[: ScoreCells.SIZE].reshape(2, ScoreCells.WIDTH) / task.weight
+    return curves_of(counts, task.noise_std(kept.contributors) / task.weight)
 
 
 def curves_of(counts: Floats, noise: float) -> EvaluationCurves:
@@ -99,14 +102,13 @@ def _banded(of: Callable[[Floats], Floats], at: Floats, counts: Floats, noise: f
 def _roc(counts: Floats) -> Floats:
     """True positive rates at :data:`RATES`: from the riskiest cell downwards."""
     good, bad = (np.cumsum(np.maximum(one, 0)[::-1]) for one in counts)
-    false, true = (
-        np.concatenate([[0.0], one / max(float(one[-1]), 1e-9)]) for one in (good, bad)
-    )
-    return np.interp(RATES, false, true)
+    false, true = (np.concatenate([[0.0], one / max(float(one[-1]), 1e-9)]) for one in (good, bad))
+    found: Floats = np.interp(RATES, false, true)
+    return found
 
 
 def _grouped(values: Floats, group: NDArray[np.int64]) -> Floats:
-    return np.bincount(group, values, 10)
+    return np.bincount(group, values, 10).astype(np.float64)
 
 
 def _observed(counts: Floats, group: NDArray[np.int64]) -> Floats:
@@ -122,7 +124,8 @@ def _expected(counts: Floats, group: NDArray[np.int64]) -> Floats:
 
 def _broad(values: Floats) -> Floats:
     """Cells together, :data:`BROAD` at a time; the outermost ones are with their neighbours."""
-    return np.add.reduceat(values, np.arange(0, len(values), BROAD))
+    found: Floats = np.add.reduceat(values, np.arange(0, len(values), BROAD))
+    return found
 
 
 def _broad_centres() -> Floats:

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
 }
 MAX_STEPS = 900
 """Of a descent: a plan has at most a thousand releases, and more steps than this only add noise."""
+MAX_SPARE, MAX_HOLD_OUT, MIN_HOURS, MAX_HOURS = 100, 0.5, 0.1, 24 * 90.0
 MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
