@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -18,7 +21,10 @@ from screens.console.proposals import ProposalPages
 from screens.console.sight import ConsoleSight
 from screens.house.forms import new_once
 from screens.house.shell import Look, shell
-from screens.house.staff import StaffDoor, staff_code
+from screens.house.staff_login import open_staff_door
+from server.home import Coordinator
+
+TIMEOUT_S = 20.0
 
 
 def create_console(
@@ -29,13 +35,25 @@ def create_console(
     """The console of the coordinator in ``home``.
 
     Raises:
-        CoordinatorError: no coordinator's home. ValueError: the file of its code is damaged.
+        CoordinatorError, ConsentError: no coordinator's home that joined a consortium. ValueError:
+            nothing says who may come in.
     """
     sight = ConsoleSight(home, clock)
     known = {"shown": shown, "wrongs": proposal_form.WRONG, "new_once": new_once}
     here = Path(__file__).parent
     look = Look.of("console", here / "views", listening.zone, known, here / "assets")
-    door = StaffDoor(look, staff_code(home), clock)
+    authority = Coordinator.open(home).authority
+    verify: ssl.SSLContext | bool = (
+        True if authority is None else ssl.create_default_context(cafile=str(authority))
+    )
+    to_issuer = httpx.AsyncClient(timeout=TIMEOUT_S, verify=verify)
+    door = open_staff_door(look, clock, to_issuer, home, listening.reached_at)
+
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        async with to_issuer:
+            yield
+
     overview = OverviewPages(look, door, sight)
     campaigns = CampaignPages(look, door, sight)
     proposals = ProposalPages(look, door, sight)
@@ -63,6 +81,6 @@ def create_console(
         Route(f"{one}/card/model-card.jws", cards.card_file, methods=get),
         Route(f"{one}/card/model.safetensors", cards.model_file, methods=get),
     ]
-    app = shell(look, listening.origin, routes)
+    app = shell(look, listening.reached_at, routes, around)
     app.state.door, app.state.look = door, look
     return app

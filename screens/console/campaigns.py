@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,6 +24,13 @@ from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from server import commands
 from server.errors import CampaignStopped, CoordinatorError
+
+BINDING = ("launch", "resume")
+"""What takes two persons where people log in: from then on budgets are spent. To stop takes one."""
+
+
+def _called(act: str, sha256: str) -> str:
+    return f"{act}:{sha256}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,15 @@ class CampaignPages:
 
     def _shown(self, request: Request, view: str) -> Response:
         seen = self._seen(request)
-        picture = epsilon_picture(seen, self.look.words(request))
-        return self.look.page(request, view, tab="/", seen=seen, picture=picture)
+        asked = {act: self.door.waiting(_called(act, seen.sha256)) for act in BINDING}
+        return self.look.page(
+            request,
+            view,
+            tab="/",
+            seen=seen,
+            picture=epsilon_picture(seen, self.look.words(request)),
+            first=asked.get(str(can(seen.status))),
+        )
 
     def _seen(self, request: Request) -> SeenCampaign:
         return self.sight.campaign(request.path_params["sha256"])
@@ -67,21 +82,23 @@ class CampaignPages:
         return self._asked(request, "resume")
 
     def _asked(self, request: Request, act: str) -> Response:
-        self.door.staff(request, "launch")
+        self.door.staff(request, "launch", fresh=act in BINDING)
         seen = self._seen(request)
         if can(seen.status) != act:
             raise PageError("conflict", 409)
-        return self.look.page(request, f"{act}.html", tab="/", seen=seen, once=new_once())
+        first = self.door.waiting(_called(act, seen.sha256))
+        shown: dict[str, Any] = {"seen": seen, "once": new_once(), "first": first}
+        return self.look.page(request, f"{act}.html", tab="/", **shown)
 
     async def launch(self, request: Request) -> Response:
         """``POST /campaigns/{sha256}/launch``."""
         return await self._act(
-            request, lambda seen: commands.launch(self.sight.coordinator(), seen.folder)
+            request, "launch", lambda seen: commands.launch(self.sight.coordinator(), seen.folder)
         )
 
     async def stop(self, request: Request) -> Response:
         """``POST /campaigns/{sha256}/stop``."""
-        return await self._act(request, lambda seen: commands.stop(seen.folder))
+        return await self._act(request, "stop", lambda seen: commands.stop(seen.folder))
 
     async def resume(self, request: Request) -> Response:
         """``POST /campaigns/{sha256}/resume``."""
@@ -91,15 +108,21 @@ class CampaignPages:
             answers = self.sight.answers(coordinator, seen.sha256)
             commands.resume(coordinator, seen.folder, answers)
 
-        return await self._act(request, on)
+        return await self._act(request, "resume", on)
 
-    async def _act(self, request: Request, do: Callable[[SeenCampaign], object]) -> Response:
-        self.door.staff(request, "launch")
+    async def _act(
+        self, request: Request, name: str, do: Callable[[SeenCampaign], object]
+    ) -> Response:
+        """Do it once, if those whom it takes have asked for it; else it waits for a second
+        person."""
+        staff = self.door.staff(request, "launch", fresh=name in BINDING)
         form = await read_form(request, PageForm)
 
         def act() -> str:
             seen = self._seen(request)
             self.sight.forget(seen.sha256)
+            if name in BINDING and not self.door.agreed(staff, _called(name, seen.sha256)):
+                return f"/campaigns/{seen.sha256}"
             try:
                 do(seen)
             except (CampaignStopped, CoordinatorError) as error:

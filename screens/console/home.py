@@ -8,8 +8,6 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from ops.serving import Listening
-from protocol.errors import BadSettings
-from screens.house.staff import on_loopback
 
 SETTINGS_FILE = "console.json"
 
@@ -20,22 +18,20 @@ class ConsoleListening(Listening):
     model_config = SettingsConfigDict(env_prefix="TAHINI_CONSOLE_")
 
     port: int = Field(default=8723, ge=1, le=65535)
+    origin: str | None = Field(default=None, pattern=r"^https://[^/\s?#]+$")
+    """Where people reach it from other machines; host and port without it."""
     zone: str = "Asia/Shanghai"
     """Of the times that pages show."""
 
     @property
-    def origin(self) -> str:
+    def reached_at(self) -> str:
         """What people type."""
+        if self.origin is not None:
+            return self.origin
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
 
 
 def listening_of(home: Path, **flags: object) -> ConsoleListening:
-    """Where to listen. Raises BadSettings: not on this machine alone."""
-    found = ConsoleListening.read(home / SETTINGS_FILE, **flags)
-    if not on_loopback(found.origin):
-        raise BadSettings(
-            f"the console listens on this machine alone, and {found.host} is reached from others; "
-            "leave --host out"
-        )
-    return found
+    """Where to listen. Raises BadSettings."""
+    return ConsoleListening.read(home / SETTINGS_FILE, **flags)

@@ -102,11 +102,11 @@ class ProposalPages:
     async def send(self, request: Request) -> Response:
         """``POST /propose``: by the button that was tapped: the price, a count of people, a look at
         all of it, or the signature."""
-        self.door.staff(request, "launch")
+        staff = self.door.staff(request, "launch")
         form = await read_form(request, ProposalForm)
-        return await run_in_threadpool(self._sent, request, form)
+        return await run_in_threadpool(self._sent, request, form, self.door.is_fresh(staff))
 
-    def _sent(self, request: Request, form: ProposalForm) -> Response:
+    def _sent(self, request: Request, form: ProposalForm, fresh: bool) -> Response:
         coordinator = self.sight.coordinator()
         if form.do in ("price", "edit"):
             return self._shown(request, form, priced(form, coordinator.consortium), told=False)
@@ -118,8 +118,8 @@ class ProposalPages:
         read = self._checked(coordinator, read)
         if read.asked is None or read.wrong:
             return self._shown(request, form, read)
-        if form.do == "check":
-            return self._look(request, form, read)
+        if form.do == "check" or not fresh:
+            return self._look(request, form, read, stale=form.do == "sign")
         return self._signed(request, coordinator, form, read)
 
     # --- the form
@@ -201,7 +201,8 @@ class ProposalPages:
             return replace(read, wrong=(Wrong("assessment", "no-assessment", str(error)),))
         return read
 
-    def _look(self, request: Request, form: ProposalForm, read: ReadForm) -> Response:
+    def _look(self, request: Request, form: ProposalForm, read: ReadForm, stale: bool) -> Response:
+        """All of it; ``stale``: it was to be signed, too long after the log-in."""
         consortium = self.sight.coordinator().consortium
         price, _ = self._price(read)
         names = {party.id: party.name for party in consortium.lenders}
@@ -210,6 +211,7 @@ class ProposalPages:
             "check.html",
             tab="/propose",
             form=form,
+            stale=stale,
             asked=read.asked,
             price=price,
             chosen=self._lists()[form.features],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from screens.console.sight import SeenCampaign
+from screens.console.sight import SeenCampaign, SeenLender
 from screens.house.problems import N_
 from screens.house.words import PageWords
 from server.desired_state import Stage
@@ -199,6 +199,13 @@ def releases_of(seen: SeenCampaign) -> list[ReleaseLine]:
 def losses_of(seen: SeenCampaign) -> list[dict[str, Any]]:
     """Whenever a lender was lost, the newest first."""
     return [event for event in reversed(seen.events) if event["event"] == "lost"]
+
+
+def times_lost(lender: SeenLender, words: PageWords) -> str:
+    """How often a lender that was lost was lost, and when last."""
+    often = words.count("%(num)s time", "%(num)s times", len(lender.lost))
+    when = words.time(str(lender.lost[0]["at"]))
+    return words.say(N_("%(often)s, last on %(when)s:"), often=often, when=when)
 
 
 def waiting_of(seen: SeenCampaign) -> str:

@@ -76,7 +76,9 @@ class ConsoleSite:
     def folder(self, campaign: Campaign) -> Path:
         return self.house.coordinator().folder(campaign.sha256)
 
-    def conduct(self, campaign: Campaign, fleet: InMemoryFleet | None = None, hold: threading.Event | None = None) -> None:
+    def conduct(
+        self, campaign: Campaign, fleet: InMemoryFleet | None = None, hold: threading.Event | None = None
+    ) -> None:
         """Run it as the service's ServerApp would, with the house's nodes.
 
         Args:
