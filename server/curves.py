@@ -82,9 +82,12 @@ def curves_of(counts: Floats, noise: float) -> EvaluationCurves:
     """The curves of (2, cells) noisy counts of good and bad by score, whose noise has this standard
     deviation in each cell."""
     group = deciles(counts)
+    seen = np.unique(group[counts.sum(axis=0) > 0])
     return EvaluationCurves(
         _banded(_roc, RATES, counts, noise),
-        _banded(lambda one: _observed(one, group), _expected(counts, group), counts, noise),
+        _banded(
+            lambda one: _observed(one, group)[seen], _expected(counts, group)[seen], counts, noise
+        ),
         _banded(_shares, _broad_centres(), counts, noise),
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +17,11 @@ from protocol.cards import ModelCard
 from protocol.parties import Role
 from screens.console.pictures import auc_picture, evaluation_pictures
 from screens.console.sight import ConsoleSight, SeenCampaign
+from screens.house.charts import Chart
 from screens.house.errors import PageError
 from screens.house.shell import Look
 from screens.house.staff import StaffDoor
+from screens.house.words import PageWords
 from server.curves import EvaluationCurves, evaluation_curves
 from server.errors import CoordinatorError
 from server.folders import campaign_in
@@ -54,14 +58,18 @@ class CardPages:
             signed=signed,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
             segments=segments,
-            quality=auc_picture(segments, words),
-            pictures=[
-                picture
-                for curves in [_curves(seen)]
-                if curves is not None
-                for picture in evaluation_pictures(curves, words)
-            ],
+            pictures=self._pictures(seen, segments, words),
         )
+
+    def _pictures(
+        self, seen: SeenCampaign, segments: Sequence[Mapping[str, Any]], words: PageWords
+    ) -> list[Chart]:
+        """What can be drawn; nothing where the noise is as large as everybody who was held out."""
+        if not any(one["auc"] for one in segments):
+            return []
+        curves = _curves(seen)
+        drawn = [] if curves is None else evaluation_pictures(curves, words)
+        return [auc_picture(segments, words), *drawn]
 
     def card_file(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/card/model-card.jws``."""

@@ -34,9 +34,8 @@ def epsilon_picture(seen: SeenCampaign, words: PageWords) -> Chart | None:
     )
 
 
-def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Chart | None:
-    """AUC of each group of people, with the 95% interval of the noise; None where none is
-    known."""
+def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Chart:
+    """AUC of each group of people of whom it is known, with the 95% interval of the noise."""
     bars = [
         ChartBar(
             segment_of(str(one["name"]), words),
@@ -46,8 +45,6 @@ def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Char
         for one in segments
         if one["auc"] is not None
     ]
-    if not bars:
-        return None
     return bar_chart(
         words.say(N_("How well the model tells people apart, by group (AUC)")),
         words.say(N_("Group")),
@@ -81,11 +78,14 @@ def evaluation_pictures(curves: EvaluationCurves, words: PageWords) -> list[Char
                 ChartLine(words.say(N_("As predicted")), even, dashed=True),
             ],
         ),
-        line_chart(
+        bar_chart(
             words.say(N_("How people are spread over the predicted probability")),
-            ChartAxis(words.say(N_("Predicted not to repay")), 0.0, 1.0, share),
+            words.say(N_("Predicted not to repay")),
             ChartAxis(words.say(N_("Share of people")), 0.0, written=share),
-            [_line(words.say(N_("People")), curves.scores)],
+            [
+                ChartBar(_percent(x), y, (lower, upper))
+                for x, y, lower, upper in curves.scores.points
+            ],
         ),
     ]
 
@@ -109,4 +109,4 @@ def _short(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.3g}%"
+    return f"{100 * value:.2g}%" if value < 0.995 else "100%"

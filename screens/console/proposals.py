@@ -16,7 +16,7 @@ from credit.errors import FeatureError
 from credit.validation import load_schema
 from privacy.errors import PrivacyError
 from privacy.mechanism import Mechanism
-from protocol.errors import Conflict, ConsentError
+from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 from screens.console.once import ActedOnce
@@ -164,10 +164,10 @@ class ProposalPages:
         try:
             with coordinator.registry() as client:
                 found = client.population(TRAINING_PURPOSE, lenders)
-        except Conflict as error:
-            return replace(read, wrong=(Wrong("count", "counts-spent", str(error)),))
-        except ConsentError as error:
+        except RegistryUnavailable as error:
             raise ServiceAway from error
+        except ConsentError as error:
+            return replace(read, wrong=(Wrong("count", "counts-spent", str(error)),))
         self.counted[_question(lenders)] = found
         return read
 
@@ -230,6 +230,8 @@ class ProposalPages:
 
         try:
             return go(self.acted.act(form.once, sign))
+        except RegistryUnavailable as error:
+            raise ServiceAway from error
         except (CoordinatorError, PrivacyError, ConsentError) as error:
             refused = replace(read, wrong=(Wrong("registry", "refused", str(error)),))
             return self._shown(request, form, refused)

@@ -5,29 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import tomli_w
 from playwright.sync_api import BrowserContext, Page
 from support.house import Ground, House, InMemoryFleet
+from support.waiting import until
 from support.wire import serve
 from support.world import features
 
 from crypto.keys import replace_file
 from ops.processes import free_port
-from protocol.campaigns import Campaign
+from protocol.campaigns import Campaign, Rejection
+from protocol.schema import now
 from screens.console.app import create_console
 from screens.console.home import listening_of
+from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.forms import new_once
 from screens.house.sessions import cookie
 from screens.house.staff import staff_code
-from server.desired_state import Stage, record_event, request_run, write_state
+from server.desired_state import Stage, events, record_event, request_run, run_requested, write_state
 from server.errors import CampaignStopped
 from server.fleet_app import release_card
 from server.folders import CAMPAIGN_FILE
 from server.run import CampaignRun
+from server.status import CampaignStatus
 
 SESSION = cookie("console")
 HTTP = httpx.Client(timeout=60, verify=False)
@@ -41,7 +46,6 @@ class ConsoleSite:
     url: str
     app: object
     home: Path
-    waits: threading.Event = field(default_factory=threading.Event)
 
     def cookie(self) -> str:
         """A session, for tests that need no browser."""
@@ -73,16 +77,26 @@ class ConsoleSite:
             house.approve_all()
         return campaign
 
+    def reject(self, campaign: Campaign, lender: str, reason: str) -> None:
+        said = Rejection(campaign_sha256=campaign.sha256, lender=lender, reason=reason, rejected_at=now())
+        self.house.client(lender).reject(said, self.house.node(lender).key)
+
+    def listed(self) -> list[SeenCampaign]:
+        return ConsoleSight(self.home, now).campaigns()
+
+    def status(self, campaign: Campaign) -> CampaignStatus:
+        return ConsoleSight(self.home, now).campaign(campaign.sha256).status
+
     def folder(self, campaign: Campaign) -> Path:
         return self.house.coordinator().folder(campaign.sha256)
 
     def conduct(
-        self, campaign: Campaign, fleet: InMemoryFleet | None = None, hold: threading.Event | None = None
+        self, campaign: Campaign, fleet: InMemoryFleet | None = None, hold: threading.Semaphore | None = None
     ) -> None:
         """Run it as the service's ServerApp would, with the house's nodes.
 
         Args:
-            hold: waited for after every release, and cleared.
+            hold: acquired after every release.
         """
         folder = self.folder(campaign)
         request_run(folder, True)
@@ -90,10 +104,11 @@ class ConsoleSite:
 
         def between(_: int) -> None:
             if hold is not None:
-                assert hold.wait(60)
-                hold.clear()
+                assert hold.acquire(timeout=120)
+            if not run_requested(folder):
+                raise CampaignStopped("the coordinator's operator stopped it")
 
-        def tell(event: dict[str, object]) -> None:
+        def tell(event: dict[str, Any]) -> None:
             record_event(folder, event)
 
         coordinator = self.house.coordinator()
@@ -104,6 +119,20 @@ class ConsoleSite:
         except CampaignStopped as stopped:
             write_state(folder, Stage.STOPPED, str(stopped))
             tell({"event": "stopped", "reason": str(stopped)})
+
+    @contextmanager
+    def running(self, campaign: Campaign) -> Iterator[threading.Semaphore]:
+        """The campaign runs, one release for each time that the semaphore is released; to its end afterwards."""
+        hold = threading.Semaphore(0)
+        thread = threading.Thread(target=self.conduct, args=(campaign, None, hold))
+        thread.start()
+        try:
+            folder = self.folder(campaign)
+            until(lambda: any(one["event"] == "release" for one in events(folder)), "the first release was made", 120)
+            yield hold
+        finally:
+            hold.release(100)
+            thread.join()
 
 
 @contextmanager
