@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from screens.console.shown import releases_of, segment_of
+from screens.console.shown import segment_of
 from screens.console.sight import SeenCampaign
 from screens.house.charts import Chart, ChartAxis, ChartBar, ChartLine, bar_chart, line_chart
 from screens.house.problems import N_
@@ -16,12 +16,17 @@ ERROR_95 = 1.96
 
 
 def epsilon_picture(seen: SeenCampaign, words: PageWords) -> Chart | None:
-    """Epsilon that was spent with each release, under what was approved; None before the first."""
-    made = releases_of(seen)
-    if not made:
+    """Epsilon that was spent up to each release, attempts that failed included, under what was
+    approved; None before the first."""
+    known = {
+        float(event["release"] + 1): float(event["epsilon"])
+        for event in seen.events
+        if event["event"] in ("release", "lost")
+    }
+    if not known:
         return None
     plan = seen.status.campaign.mechanism
-    spent = [(float(one.number), one.epsilon) for one in reversed(made)]
+    spent = sorted(known.items())
     cap = [(1.0, plan.epsilon), (float(len(plan.releases)), plan.epsilon)]
     return line_chart(
         words.say(N_("Epsilon spent per borrower")),
