@@ -47,6 +47,7 @@ ROLES = {
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
+        "console": "Serve the coordinator's pages.",
         "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {

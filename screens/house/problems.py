@@ -55,5 +55,6 @@ SENTENCES: Mapping[str, str] = {
     ),
     "issuer-unavailable": N_("The log-in service does not answer now. Try again later."),
     "clock-wrong": N_("The registry's clock is being repaired. Nothing was changed; try later."),
+    "home-damaged": N_("A file that this page needs is damaged. The doctor says which."),
     "internal": N_("Something went wrong here. Nothing was acknowledged; try again."),
 }

@@ -5,49 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Page
 from support.effort import EFFORT
+from support.pages import Visitor, barriers, fits, press_to
 from support.portal import Site, visiting
 from support.waiting import until
 
 from demo.borrowers import DemoBorrower
 from protocol.terms import TRAINING_PURPOSE
-
-
-@dataclass
-class Visitor:
-    """Somebody at a phone who counts what they tap."""
-
-    page: Page
-    taps: int = 0
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _said(self, message: Any) -> None:
-        """What a browser complains of; but for its own line about a page with the status of a refusal."""
-        if message.type == "error" and "responded with a status of 4" not in message.text:
-            self.complaints.append(message.text)
-
-    def tap(self, name: str, within: str = "main") -> None:
-        found = self.page.locator(within).get_by_role("button", name=name, exact=True)
-        target = found if found.count() else self.page.locator(within).get_by_role("link", name=name, exact=True)
-        target.first.click()
-        self.taps += 1
-
-    def choose(self, question: str, answer: str) -> None:
-        self.page.get_by_role("group", name=question).get_by_label(answer).check()
-        self.taps += 1
-
-    def states(self) -> list[str]:
-        return [one.strip() for one in self.page.locator(".card .state").all_inner_texts()]
 
 
 @pytest.fixture
@@ -225,30 +193,14 @@ def test_all_of_it_works_without_a_script(site: Site, visit: Callable[..., Visit
 def test_all_of_it_works_from_the_keyboard(site: Site, visit: Callable[..., Visitor]) -> None:
     person = answered(site, "gives", True)[8]
     page = visit(person).page
-
-    def press_to(name: str) -> None:
-        """Tab until it has the focus, which must be seen, then Enter."""
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            focused = page.evaluate(
-                "[document.activeElement.textContent.trim(), getComputedStyle(document.activeElement).outlineStyle]"
-            )
-            if focused[0] == name:
-                assert focused[1] != "none"
-                page.keyboard.press("Enter")
-                return
-        raise AssertionError(f"{name} cannot be reached")
-
-    press_to("Take back")
+    press_to(page, "Take back")
     page.wait_for_url("**/withdraw/*")
-    press_to("Take back")
+    press_to(page, "Take back")
     page.wait_for_url("**/consents/*")
     assert standing(site, person)["ordinary"] == "withdrawn"
 
 
 # --- every page, as it is seen
-
-TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @contextmanager
@@ -274,10 +226,7 @@ def test_nobody_is_kept_out_by_how_a_page_is_made(site: Site, chromium: Browser,
     with looked_at(site, chromium, language, 360) as (page, paths):
         for path in paths if EFFORT >= 0.3 else paths[:6]:
             page.goto(site.url + path)
-            page.evaluate(AXE_SCRIPT)
-            found = page.evaluate("(tags) => axe.run({ runOnly: tags })", TAGS)
-            wrong = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
-            assert not wrong, (path, wrong)
+            assert not barriers(page), path
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280])
@@ -286,6 +235,4 @@ def test_nothing_is_cut_and_everything_can_be_hit(site: Site, chromium: Browser,
         with looked_at(site, chromium, language, width) as (page, paths):
             for path in paths:
                 page.goto(site.url + path)
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-                for box in (one.bounding_box() for one in page.locator("button:visible, .button:visible").all()):
-                    assert box and box["height"] >= 44 and box["width"] >= 44, path
+                assert fits(page, width), path
