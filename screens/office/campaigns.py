@@ -28,6 +28,7 @@ from clients.approving import (
     sign_no,
     sign_yes,
 )
+from clients.budgets import budget_facts
 from crypto.errors import TahiniError
 from fleet.bundle import Change
 from screens.house.errors import PageError
@@ -98,6 +99,7 @@ class CampaignPages:
             figures=CampaignFigures.of(campaign),
             figures_before=None if before is None else CampaignFigures.of(before),
             cap=node.cap,
+            budget=budget_facts(node),
             yearly_cap=node.yearly_cap,
             features=changed_features(before, campaign),
             lenders=changed_lenders(before, campaign),

@@ -41,7 +41,7 @@ def given_over_time(counted: Sequence[CountedThen], words: PageWords) -> Chart |
         )
         for kind in kinds[:COLOURS]
     ]
-    days = ChartAxis(words.say(N_("days since the first count")), written="{:.3g}".format)
+    days = ChartAxis(words.say(N_("days since the first count")), low=0, written="{:.3g}".format)
     people = ChartAxis(words.say(N_("people")), low=0)
     return line_chart(words.say(N_("How many may be used")), days, people, lines)
 

@@ -82,10 +82,10 @@ RELEASES: Mapping[str, str] = {
 }
 """Kinds of releases."""
 OUTCOMES: Mapping[str, str] = {
-    "approve": N_("yes"),
-    "counter": N_("yes, to less"),
+    "approve": N_("a loan is offered"),
+    "counter": N_("less is offered than was asked for"),
     "review": N_("a person shall decide"),
-    "decline": N_("no"),
+    "decline": N_("no loan is offered"),
 }
 EVENTS: Mapping[str, str] = {
     "decide": N_("decided"),
