@@ -190,15 +190,14 @@ def shell(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        for path, sha256 in look.assets.manifest.items():
-            logger.info("asset %s sha256:%s", path, sha256)
+        # fields of their own: in a message the journal leaves out what may be a key
+        logger.info("assets", extra={"tahini_fields": {"sha256": look.assets.manifest}})
         async with around():
             yield
 
     def told(request: Request, error: PageError) -> Response:
-        return look.page(
-            request, "problem.html", error.status, code=error.code, parameters=error.parameters
-        )
+        shown = {"code": error.code, "parameters": error.parameters, "way": error.way}
+        return look.page(request, "problem.html", error.status, **shown)
 
     async def refused(request: Request, error: Exception) -> Response:
         return told(request, error if isinstance(error, PageError) else PageError())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import re
 from html.parser import HTMLParser
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 from support.portal import Site
 
+from ops.logs import keep_journal
 from screens.house.headers import HEADERS
 from screens.house.sessions import cookie
 from screens.house.words import FOLDER, TAGS, catalogue
@@ -148,3 +153,15 @@ def test_assets_are_named_by_what_they_hold(site: Site) -> None:
         answer = HTTP.get(f"{site.url}{one['href']}")
         assert answer.is_success and "immutable" in answer.headers["cache-control"]
     assert HTTP.get(f"{site.url}/assets/house.000000000000.css").status_code == 404
+
+
+def test_what_is_served_is_told_to_the_journal_by_its_hash(site: Site) -> None:
+    stream = io.StringIO()
+    keep_journal(stream)
+    with TestClient(site.app, base_url=site.url):  # type: ignore[arg-type]
+        pass
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    (said,) = [one["sha256"] for one in told if one["event"] == "assets"]
+    assert len(said) >= 3
+    for path, sha256 in said.items():
+        assert hashlib.sha256(HTTP.get(f"{site.url}{path}").content).hexdigest() == sha256
