@@ -34,20 +34,27 @@ def serve(
         str | None,
         typer.Option(help="Where customers find the borrowers' pages: https://… without a path."),
     ] = None,
+    reached_at: Annotated[
+        str | None,
+        typer.Option(help="Where people reach it, if not at host and port: https://…"),
+    ] = None,
     zone: Annotated[
         str | None, typer.Option(help="Time zone of the times that pages show.")
     ] = None,
 ) -> None:
-    """Serve the pages to this machine until interrupted. They sign with the node's key, so nobody
-    else reaches them, and whoever opens them types the code that is shown here."""
+    """Serve the pages until interrupted. They sign with the node's key: to this machine alone,
+    where whoever opens them types the code that is shown here; or, with staff.json in the home, to
+    people who log in at the lender's own issuer."""
     from desk.home import opened_desk
     from ops.serving import run
     from screens.house.staff import staff_code
+    from screens.house.staff_login import STAFF_FILE
     from screens.office.app import create_office
     from screens.office.home import SETTINGS_FILE, OfficeListening
 
     flags = {"host": host, "port": port, "certificate": certificate, "certificate_key": key}
-    listening = OfficeListening.read(home / SETTINGS_FILE, **flags, portal=portal, zone=zone)
+    said = {**flags, "portal": portal, "reached_at": reached_at, "zone": zone}
+    listening = OfficeListening.read(home / SETTINGS_FILE, **said)
     operator = acting(staff, opened_node(home).consortium)
     with ExitStack() as stack:
         opened = None
@@ -56,5 +63,6 @@ def serve(
             opened.start()
             stack.callback(opened.stop)
         app_ = create_office(home, listening, opened, operator)
-        typer.echo(f"the office is at {listening.origin}; its code is {staff_code(home)}")
+        code = "" if (home / STAFF_FILE).exists() else f"; its code is {staff_code(home)}"
+        typer.echo(f"the office is at {listening.origin}{code}")
         run(app_, listening)

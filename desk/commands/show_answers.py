@@ -35,7 +35,7 @@ class SaidInReview:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ReviewAnswers:
     """A review as it is recorded, with both answers.
 
     Args:
@@ -52,7 +52,7 @@ class Answers:
         return self.review.status is ReviewStatus.DECIDED
 
 
-def answers(desk: Desk, review: str, staff: str) -> Answers:
+def answers(desk: Desk, review: str, staff: str) -> ReviewAnswers:
     """What was said in a review, by people and by the machine.
 
     Raises:
@@ -76,4 +76,4 @@ def answers(desk: Desk, review: str, staff: str) -> Answers:
         for one in own
     )
     index = application.entry_index if found.status is ReviewStatus.DECIDED else None
-    return Answers(found, said, StoredDecision.opened(first, key).decision, index)
+    return ReviewAnswers(found, said, StoredDecision.opened(first, key).decision, index)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from clients.home import Node
 from desk.office import Desk
+from protocol.errors import BadSettings
+from protocol.schema import StaffId
 from screens.house.forms import new_once
 from screens.house.shell import Look, shell
-from screens.house.staff import StaffDoor, staff_code
+from screens.house.staff import CodeDoor, StaffDoor, staff_code
+from screens.house.staff_login import STAFF_FILE, IssuerDoor, StaffList
 from screens.office import shown
 from screens.office.campaigns import CampaignPages
 from screens.office.consents import ConsentsPages
@@ -21,8 +28,11 @@ from screens.office.customers import CustomerPages
 from screens.office.home import OfficeListening
 from screens.office.portfolio import FigurePages
 from screens.office.reviews import ReviewPages
-from screens.office.room import Office, plainly
+from screens.office.room import CODE_NAME, Office, plainly
 from screens.office.todo import DoctorsRound, TodoPages
+
+TIMEOUT_S = 20.0
+_STAFF_ID: TypeAdapter[str] = TypeAdapter(StaffId)
 
 
 def create_office(
@@ -40,19 +50,65 @@ def create_office(
             beside what they review.
 
     Raises:
-        BadSettings: others than this machine could reach it. NodeError: there is no node.
-        ValueError: the file of the code holds none.
+        BadSettings: others could reach it and there is no list of its people, or that list cannot
+            be read. NodeError: there is no node.
     """
-    origin, node = listening.origin, Node.open(home)
+    node = Node.open(home)
     here = Path(__file__).parent
     known = {"shown": shown, "new_once": new_once}
     look = Look.of("office", here / "views", listening.zone, known, here / "assets")
-    door = StaffDoor(look, staff_code(home), clock, operator or "operator")
+    believed = node.authority
+    verify = True if believed is None else ssl.create_default_context(cafile=str(believed))
+    http = httpx.AsyncClient(timeout=TIMEOUT_S, verify=verify)
+
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        async with http:
+            yield
+
+    try:
+        door = _door(home, look, listening, http, (clock, operator))
+    except ValueError as error:
+        raise BadSettings(str(error)) from error
     office = Office(look, door, node, desk, clock, operator)
     routes = [*_routes(office, listening.portal), *door.routes()]
-    app = shell(look, origin, routes)
+    app = shell(look, listening.origin, routes, around)
     app.state.door, app.state.look = door, look
     return app
+
+
+def _door(
+    home: Path,
+    look: Look,
+    listening: OfficeListening,
+    http: httpx.AsyncClient,
+    who: tuple[Callable[[], datetime], str | None],
+) -> StaffDoor:
+    """The issuer's, where there is a list of people; else the code's, on this machine alone.
+    Raises ValueError."""
+    clock, operator = who
+    listed = home / STAFF_FILE
+    if listed.exists():
+        staff = StaffList.read(listed)
+        for one in staff.people:
+            _require_staff_id(one.name, listed)
+        return IssuerDoor(look, clock, http, listening.origin, staff)
+    if not listening.this_machine_alone:
+        raise ValueError(
+            f"the office signs with the lender's key, and {listening.origin} is reached from "
+            f"elsewhere: name the issuer and the people in {listed}, or serve it on 127.0.0.1"
+        )
+    return CodeDoor(look, clock, staff_code(home), operator or CODE_NAME)
+
+
+def _require_staff_id(name: str, listed: Path) -> None:
+    """What stands beside the lender in what is signed. Raises ValueError."""
+    try:
+        _STAFF_ID.validate_python(name)
+    except ValidationError as error:
+        raise ValueError(
+            f"{listed}: {name!r} is no staff id: 2 to 64 letters, digits, '.', '_' or '-'"
+        ) from error
 
 
 def _routes(office: Office, portal: str | None) -> list[Route]:

@@ -108,6 +108,7 @@ class CampaignPages:
             assessment=assessment,
             why_none=why_none,
             own_reason=own_reason(node, campaign.sha256),
+            asked_by=self.office.door.waiting(_yes_to(campaign.sha256)),
         )
 
     def code(self, request: Request) -> Response:
@@ -128,7 +129,7 @@ class CampaignPages:
 
     def ask_yes(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/yes``: what the signature says, and one button."""
-        self.office.door.staff(request, APPROVE)
+        self.office.door.staff(request, APPROVE, fresh=True)
         return self._page(request, "yes.html", self._offer(request))
 
     def ask_no(self, request: Request) -> Response:
@@ -137,10 +138,13 @@ class CampaignPages:
         return self._page(request, "no.html", self._offer(request), missing=False)
 
     async def say_yes(self, request: Request) -> Response:
-        """``POST /campaigns/{sha256}/yes``: sign, tell the registry, show what it recorded."""
-        staff = self.office.door.staff(request, APPROVE)
+        """``POST /campaigns/{sha256}/yes``: sign, tell the registry, show what it recorded. Where
+        people log in, the second of two persons signs."""
+        staff = self.office.door.staff(request, APPROVE, fresh=True)
         await read_form(request, OfficeButton)
         sha256 = request.path_params["sha256"]
+        if not self.office.door.agreed(staff, _yes_to(sha256)):
+            return go(f"/campaigns/{sha256}")
         operator = self.office.staff_id(staff)
         await run_in_threadpool(self._alone, partial(sign_yes, self.office.node, sha256, operator))
         return go(f"/campaigns/{sha256}")
@@ -182,3 +186,8 @@ class CampaignPages:
             once=new_once(),
             **shown,
         )
+
+
+def _yes_to(sha256: str) -> str:
+    """As :meth:`StaffDoor.agreed` names a thing done in the lender's name."""
+    return f"approve:{sha256}"

@@ -1,4 +1,4 @@
-"""Where the office listens: this machine alone."""
+"""Where the office listens: this machine alone, unless its people log in at an issuer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from ops.serving import Listening
-from protocol.errors import BadSettings
 from screens.house.staff import on_loopback
 
 SETTINGS_FILE = "office.json"
@@ -23,15 +22,21 @@ class OfficeListening(Listening):
     portal: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+$")
     """Where this lender's customers find the borrowers' pages; link tickets lead there."""
 
+    reached_at: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+$")
+    """The origin that people type, where it is not host and port: behind a proxy."""
+
     @property
-    def origin(self) -> str:
-        """Raises BadSettings: others than this machine could reach it."""
+    def _own(self) -> str:
         scheme = "http" if self.certificate is None else "https"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        found = f"{scheme}://{host}:{self.port}"
-        if not on_loopback(found):
-            raise BadSettings(
-                f"the office signs with the lender's key and is served to this machine alone: "
-                f"{self.host} is not a loopback address"
-            )
-        return found
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Never read off a request."""
+        return self.reached_at or self._own
+
+    @property
+    def this_machine_alone(self) -> bool:
+        """Whether nobody else reaches it."""
+        return on_loopback(self._own) and on_loopback(self.origin)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,12 +17,14 @@ from crypto.errors import TahiniError
 from desk.office import Desk
 from protocol.errors import ConsentError
 from protocol.parties import Consortium
-from screens.house.errors import NotLoggedIn, PageError
-from screens.house.shell import Look, go
+from screens.house.errors import PageError
+from screens.house.shell import Look
 from screens.house.staff import Staff, StaffDoor
 
 LOOK, APPROVE, REVIEW, CUSTOMERS = "look", "approve", "review", "customers"
 """What members of staff may do."""
+CODE_NAME = "operator"
+"""What whoever came in with the code is called, unless a staff id was named."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Office:
 
     def staff_id(self, staff: Staff) -> str | None:
         """What stands in a signed document beside the lender."""
-        return self.operator if staff.name == self.door.name else staff.name
+        return self.operator if staff.name == CODE_NAME else staff.name
 
     def at_desk(self) -> Desk:
         """Raises PageError: there is none."""
@@ -73,12 +74,7 @@ Endpoint = Callable[[Request], Any]
 
 
 def plainly(endpoint: Endpoint) -> Endpoint:
-    """Whoever is not in is asked in; what is refused on purpose becomes a page."""
-
-    def answer(request: Request, error: Exception) -> Response:
-        if isinstance(error, NotLoggedIn) and request.method == "GET":
-            return go(f"/enter?back={quote(request.url.path)}")
-        raise refusal(error) if isinstance(error, TahiniError) else error
+    """What is refused on purpose becomes a page."""
 
     if inspect.iscoroutinefunction(endpoint):
 
@@ -86,8 +82,8 @@ def plainly(endpoint: Endpoint) -> Endpoint:
         async def later(request: Request) -> Response:
             try:
                 return await endpoint(request)  # type: ignore[no-any-return]
-            except (TahiniError, NotLoggedIn) as error:
-                return answer(request, error)
+            except TahiniError as error:
+                raise refusal(error) from error
 
         return later
 
@@ -95,7 +91,7 @@ def plainly(endpoint: Endpoint) -> Endpoint:
     def at_once(request: Request) -> Response:
         try:
             return endpoint(request)  # type: ignore[no-any-return]
-        except (TahiniError, NotLoggedIn) as error:
-            return answer(request, error)
+        except TahiniError as error:
+            raise refusal(error) from error
 
     return at_once

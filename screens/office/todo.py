@@ -28,7 +28,7 @@ LOOKED_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Task:
+class DueTask:
     """One thing to do.
 
     Attributes:
@@ -81,14 +81,14 @@ class TodoPages:
     def start(self, request: Request) -> Response:
         """``GET /``: what waits, and one button: open the first."""
         self.office.door.staff(request, LOOK)
-        tasks: list[Task] = []
+        tasks: list[DueTask] = []
         unknown: list[NotKnown] = []
         for kind, ask in self._asked():
             try:
                 tasks += ask()
             except TahiniError as error:
                 unknown.append(NotKnown(kind, str(error)))
-        tasks.sort(key=Task.urgency)
+        tasks.sort(key=DueTask.urgency)
         return self.office.look.page(
             request,
             "todo.html",
@@ -99,7 +99,7 @@ class TodoPages:
             name_of=self.office.name_of,
         )
 
-    def _asked(self) -> list[tuple[str, Callable[[], list[Task]]]]:
+    def _asked(self) -> list[tuple[str, Callable[[], list[DueTask]]]]:
         asked = [
             ("revocations", self._revocations),
             ("campaign", self._campaigns),
@@ -108,36 +108,36 @@ class TodoPages:
         ]
         return [*asked, ("review", self._reviews)] if self.office.desk is not None else asked
 
-    def _revocations(self) -> list[Task]:
+    def _revocations(self) -> list[DueTask]:
         found = [one for one in revocations_seen(self.office.node) if one.open]
         due = min((one.due_at for one in found), default=None)
-        return [Task("revocations", "/revocations", due, found)] if found else []
+        return [DueTask("revocations", "/revocations", due, found)] if found else []
 
-    def _campaigns(self) -> list[Task]:
+    def _campaigns(self) -> list[DueTask]:
         moment = self.office.clock()
         return [
-            Task("campaign", f"/campaigns/{one.campaign.sha256}", one.campaign.expires_at, one)
+            DueTask("campaign", f"/campaigns/{one.campaign.sha256}", one.campaign.expires_at, one)
             for one in offered(self.office.node)
             if one.waits(moment)
         ]
 
-    def _requests(self) -> list[Task]:
+    def _requests(self) -> list[DueTask]:
         found = waiting_requests(self.office.node)
         return [
-            Task("request", "/requests", datetime.fromisoformat(one["due_at"]), one)
+            DueTask("request", "/requests", datetime.fromisoformat(one["due_at"]), one)
             for one in found
         ]
 
-    def _reviews(self) -> list[Task]:
+    def _reviews(self) -> list[DueTask]:
         return [
-            Task("review", f"/reviews/{one.id}", one.due_at, one)
+            DueTask("review", f"/reviews/{one.id}", one.due_at, one)
             for one in waiting_reviews(self.office.at_desk())
         ]
 
-    def _findings(self) -> list[Task]:
+    def _findings(self) -> list[DueTask]:
         found, _ = self.doctor.findings()
         return [
-            Task("finding", "/doctor", None, one) for one in found if one.level is not Level.WELL
+            DueTask("finding", "/doctor", None, one) for one in found if one.level is not Level.WELL
         ]
 
     def requests(self, request: Request) -> Response:

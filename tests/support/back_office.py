@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import BrowserContext, Page
+from starlette.applications import Starlette
 from support.house import Ground, House
 from support.lending_house import LendingHouse, lending_house
 from support.wire import serve
@@ -33,21 +34,24 @@ class BackOffice:
     lending: LendingHouse
     url: str
     code: str
+    app: Starlette
     _proposed: int = 0
+    _contested: int = 0
 
     @property
     def house(self) -> House:
         return self.lending.house
 
-    def http(self, language: str = "en") -> httpx.Client:
+    @contextmanager
+    def http(self, language: str = "en") -> Iterator[httpx.Client]:
         """Somebody who has come in."""
-        client = httpx.Client(
-            base_url=self.url, timeout=60, headers=OWN, cookies={cookie("office", "language"): language}
-        )
-        entered = client.post("/enter", data={"once": new_once(), "code": self.code, "back": "/"})
-        number = entered.headers["set-cookie"].partition(";")[0].partition("=")[2]
-        client.headers["Cookie"] = f"{cookie('office', 'language')}={language}; {SESSION}={number}"
-        return client
+        chosen = f"{cookie('office', 'language')}={language}"
+        with httpx.Client(base_url=self.url, timeout=60, headers=OWN) as client:
+            entered = client.post("/enter", data={"once": new_once(), "code": self.code, "back": "/"})
+            number = entered.headers["set-cookie"].partition(";")[0].partition("=")[2]
+            client.cookies.clear()
+            client.headers["Cookie"] = f"{chosen}; {SESSION}={number}"
+            yield client
 
     def propose(self, **changes: Any) -> Campaign:
         """Another campaign for the lender to answer."""
@@ -59,9 +63,8 @@ class BackOffice:
 
     def contested(self, **facts: Any) -> str:
         """Somebody who was declined wants a person; returns the review's id."""
-        used = self.__dict__.setdefault("_used", [])
-        person = [one for one in self.lending.people if one.pseudonym not in used][0]
-        used.append(person.pseudonym)
+        person = self.lending.people[self._contested]
+        self._contested += 1
         self.lending.knows(person, **{**self.lending.worst, **facts})
         answer = self.lending.asks(person).json()
         path = f"/v1/applications/{answer['id']}/contest"
@@ -86,13 +89,14 @@ def open_back_office(ground: Ground, root: Path, portal: str | None = "https://m
         listening = OfficeListening(port=port, portal=portal)
         app = create_office(home, listening, lending.desk, clock=lending.house.clock)
         url = stack.enter_context(serve(app, port))
-        yield BackOffice(lending, url, staff_code(home))
+        yield BackOffice(lending, url, staff_code(home), app)
 
 
 def come_in(context: BrowserContext, office: BackOffice) -> Page:
     """A page of the office whose code was typed in."""
     page = context.new_page()
     page.goto(office.url)
+    page.locator("main .actions a").first.click()
     page.locator("input[name=code]").fill(office.code)
     page.get_by_role("button").first.click()
     page.wait_for_url(f"{office.url}/")
