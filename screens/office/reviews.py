@@ -122,9 +122,9 @@ class ReviewPages:
         taken = found.status is ReviewStatus.TAKEN and found.row.taken_by == staff
         seconding = found.status is ReviewStatus.PROPOSED and has_read
         if not taken and not seconding:
-            if staff in own and found.status is not ReviewStatus.WAITING:
+            if problem is None and staff in own and found.status is not ReviewStatus.WAITING:
                 return go(f"/reviews/{review}/answers")
-            return self._page(request, "take.html", review=found, me=staff)
+            return self._page(request, "take.html", status, review=found, me=staff, problem=problem)
         shown = without_the_machine(take(desk, review, staff))
         return self._page(
             request,
