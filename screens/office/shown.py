@@ -79,6 +79,7 @@ RELEASES: Mapping[str, str] = {
     "train": N_("a model trained at each lender"),
     "pairs": N_("pairs of features"),
     "evaluation": N_("how good the model is"),
+    "calibration": N_("how well it is calibrated"),
 }
 """Kinds of releases."""
 OUTCOMES: Mapping[str, str] = {
