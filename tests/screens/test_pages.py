@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 
@@ -13,9 +12,10 @@ from starlette.testclient import TestClient
 from support.pages import Seen
 from support.portal import Site
 
-from ops.logs import keep_journal
+from ops.logs import JsonLines
 from screens.house.headers import HEADERS
 from screens.house.sessions import cookie
+from screens.house.shell import HOUSE, Look, shell
 from screens.house.words import FOLDER, TAGS, catalogue
 from screens.portal.visit import SESSION
 
@@ -125,13 +125,12 @@ def test_assets_are_named_by_what_they_hold(site: Site) -> None:
     assert HTTP.get(f"{site.url}/assets/house.000000000000.css").status_code == 404
 
 
-def test_what_is_served_is_told_to_the_journal_by_its_hash(site: Site) -> None:
-    stream = io.StringIO()
-    keep_journal(stream)
-    with TestClient(site.app, base_url=site.url):  # type: ignore[arg-type]
-        pass
-    told = [json.loads(line) for line in stream.getvalue().splitlines()]
-    (said,) = [one["sha256"] for one in told if one["event"] == "assets"]
-    assert len(said) >= 3
-    for path, sha256 in said.items():
-        assert hashlib.sha256(HTTP.get(f"{site.url}{path}").content).hexdigest() == sha256
+def test_what_is_served_is_told_to_the_journal_by_its_hash(caplog: pytest.LogCaptureFixture) -> None:
+    look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {}, HOUSE.parent / "portal" / "assets")
+    with caplog.at_level("INFO", "tahini.screens"), TestClient(shell(look, "http://127.0.0.1", [])) as client:
+        (record,) = [one for one in caplog.records if one.getMessage() == "assets"]
+        said = json.loads(JsonLines().format(record))["sha256"]
+        assert {"receipt.js", "house.css", "verify.js"} <= set(look.assets.paths)
+        assert set(said) == set(look.assets.paths.values())
+        for path, sha256 in said.items():
+            assert hashlib.sha256(client.get(path).content).hexdigest() == sha256
