@@ -40,6 +40,7 @@ ROLES = {
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
         "desk": "Run a lender's lending service: applications, decisions, loans, review.",
+        "office": "Serve the pages of a lender's own staff.",
         "score": "Score applicants by a released model, and say why.",
         "witness": "Run a lender's witness of the consent log.",
         "policy": "Check, compare, try and sign credit policies.",

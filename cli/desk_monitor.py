@@ -50,28 +50,18 @@ def monitor(
     something or have no file, whether it predicts what happens; what becomes of the loans; what a
     challenger would have said. Exit code 1 if somebody has to look; a lender that finds harm can
     stop a model: `tahini model recall`."""
-    from desk.commands.challenge import challengers
     from desk.commands.close import closed_months, in_force
     from desk.commands.monitor import keep_review
-    from desk.commands.monitor import monitor as watched
-    from desk.commands.portfolio import portfolio
+    from desk.commands.watch import watch
     from desk.home import opened_desk
-    from desk.lending_rules import ReleasedRules
     from lending.account.default import Definition
 
-    definition, lost = Definition(window_days), _share_of(loss_given_default)
+    day = None if as_of is None else as_of.date()
     with opened_desk(home) as desk:
-        rules = desk.lending
-        if not isinstance(rules, ReleasedRules) or rules.model is None:
-            raise ConsentError(f"{home} has no model that could be watched; people decide")
-        scorer = rules.model.scorer
-        bins = {table.name: table.missing + 1 for table in scorer.look_up.tables}
-        day = desk.now().date() if as_of is None else as_of.date()
-        found = watched(desk, scorer.model_sha256, bins, definition, day)
-        book = portfolio(desk, definition, day, lost)
-        beside = challengers(desk, definition, day)
+        seen = watch(desk, Definition(window_days), day, _share_of(loss_given_default))
+        found, book, beside = seen.watched, seen.portfolio, seen.challengers
+        keep_review(desk, seen.model, seen.as_of, found.alarm)
         closed = in_force(closed_months(desk))
-        keep_review(desk, scorer.model_sha256, day, found.alarm)
     if as_json:
         told = {**asdict(found), "alarm": found.alarm, "portfolio": book, "challengers": beside}
         told["closings"] = closed
