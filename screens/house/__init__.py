@@ -1,6 +1,7 @@
 """What every app of the screens has in common; imports nothing else of ours.
 
 - ``shell``: an app from its pages: templates, assets, errors as pages.
+- ``standalone``: a page that is one file, to save and to open without a network.
 - ``headers``: what every answer says to the browser about itself.
 - ``origin``: nothing is done on a form that another site sent.
 - ``sessions``: who is logged in, kept on the server.

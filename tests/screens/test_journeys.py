@@ -157,8 +157,8 @@ def test_a_receipt_is_checked_as_it_is_opened(site: Site, visit: Callable[..., V
     assert verdict.inner_text() == "Verified here, by your browser"
     assert visitor.page.locator("#steps").inner_text().count("✓") == 6
     with visitor.page.expect_download() as saved:
-        visitor.tap("Save the file")
-    assert visitor.taps == 3 and saved.value.suggested_filename.endswith(".jws")
+        visitor.tap("Save the receipt")
+    assert visitor.taps == 3 and saved.value.suggested_filename.endswith(".html")
 
 
 def test_a_browser_that_is_given_another_receipt_says_so(site: Site, visit: Callable[..., Visitor]) -> None:
