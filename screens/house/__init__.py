@@ -5,9 +5,11 @@
 - ``headers``: what every answer says to the browser about itself.
 - ``origin``: nothing is done on a form that another site sent.
 - ``sessions``: who is logged in, kept on the server.
+- ``staff``: who of an institution's own people is here.
 - ``login``: the authorization code flow with PKCE.
 - ``forms``: what a form sent, by a schema.
 - ``words``: two languages; dates, money and numbers as each writes them.
+- ``charts``: pictures from numbers, with the table beside them.
 - ``errors``: what goes wrong on a page, by code.
 - ``problems``: what each code means for whoever reads it.
 """

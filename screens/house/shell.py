@@ -120,16 +120,18 @@ class Look:
     environments: Mapping[str, jinja2.Environment]
     assets: Assets
     zone: str
+    catalogues: Path
 
     @classmethod
     def of(cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path) -> Look:
         """
         Args:
-            views: the app's own templates; the house's stand behind them.
+            views: the app's own templates, its catalogues beside them in ``words``; the house's
+                stand behind both.
             known: what its templates can name.
             assets: folders of files that pages load, besides the house's.
         """
-        served = Assets.of(HOUSE / "assets", *assets)
+        served, catalogues = Assets.of(HOUSE / "assets", *assets), views.parent / "words"
         environments = {}
         for language in LANGUAGES:
             environment = jinja2.Environment(
@@ -141,11 +143,11 @@ class Look:
                 lstrip_blocks=True,
             )
             environment.install_gettext_translations(  # type: ignore[attr-defined]
-                catalogue(language), newstyle=True
+                catalogue(language, catalogues), newstyle=True
             )
             environment.globals |= {"asset": served.paths.__getitem__, "app": app, **known}
             environments[language] = environment
-        return cls(app, environments, served, zone)
+        return cls(app, environments, served, zone, catalogues)
 
     def language(self, request: Request) -> str:
         """What this page is shown in: as it was chosen, else as the browser reads."""
@@ -157,7 +159,7 @@ class Look:
         return preferred(request.headers.get("accept-language", ""))
 
     def words(self, request: Request) -> PageWords:
-        return PageWords(self.language(request), self.zone)
+        return PageWords(self.language(request), self.zone, self.catalogues)
 
     def page(self, request: Request, view: str, status: int = 200, **shown: Any) -> Response:
         """A page out of a template. A language that was asked for is remembered."""

@@ -1,7 +1,8 @@
 """Two languages: sentences from a catalogue, and dates, money and numbers as each writes them.
 
-English stands in the templates; ``words/zh.po`` (gettext) holds the Chinese of every sentence.
-Catalogues are read when an app starts: there is nothing to compile and to forget.
+English stands in the templates; ``words/zh.po`` (gettext) of each app holds the Chinese of what it
+says, the house's of what all say. Catalogues are read when an app starts: there is nothing to
+compile and to forget.
 """
 
 from __future__ import annotations
@@ -34,17 +35,21 @@ DEFAULT = "en"
 
 
 @cache
-def catalogue(language: str) -> _gettext.NullTranslations:
-    """The sentences of a language; English speaks for itself."""
-    path = FOLDER / f"{language}.po"
+def catalogue(language: str, folder: Path = FOLDER) -> _gettext.NullTranslations:
+    """The sentences of a language: an app's, and behind them the house's. English speaks for
+    itself."""
+    path = folder / f"{language}.po"
     if not path.exists():
-        return _gettext.NullTranslations()
+        return _gettext.NullTranslations() if folder == FOLDER else catalogue(language)
     with path.open("rb") as file:
         messages = read_po(file, locale=_LOCALES[language])
     compiled = io.BytesIO()
     write_mo(compiled, messages)
     compiled.seek(0)
-    return _gettext.GNUTranslations(compiled)
+    translations = _gettext.GNUTranslations(compiled)
+    if folder != FOLDER:
+        translations.add_fallback(catalogue(language))
+    return translations
 
 
 def preferred(header: str) -> str:
@@ -63,10 +68,12 @@ class PageWords:
 
     language: str
     zone: str = "Asia/Shanghai"
+    folder: Path = FOLDER
+    """The app's catalogues."""
     _catalogue: _gettext.NullTranslations = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_catalogue", catalogue(self.language))
+        object.__setattr__(self, "_catalogue", catalogue(self.language, self.folder))
 
     @property
     def tag(self) -> str:

@@ -11,10 +11,11 @@ from support.portal import Site
 
 from screens.house.headers import HEADERS
 from screens.house.sessions import cookie
-from screens.house.words import TAGS, catalogue
+from screens.house.words import FOLDER, TAGS, catalogue
 from screens.portal.visit import SESSION
 
 HTTP = httpx.Client(timeout=30, verify=False)  # without a context of its own for every call
+PORTAL_WORDS = FOLDER.parents[1] / "portal" / "words"
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -103,7 +104,8 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
 def test_nothing_is_left_in_english(site: Site, session: str, paths: list[str]) -> None:
     sentences = {
         one
-        for one in catalogue("zh")._catalog
+        for folder in (FOLDER, PORTAL_WORDS)
+        for one in catalogue("zh", folder)._catalog
         if isinstance(one, str) and len(one) > 5 and "%(" not in one  # type: ignore[attr-defined]
     }
     for path in paths:

@@ -7,31 +7,39 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
 
-from screens.house.words import FOLDER, LANGUAGES, PageWords, preferred
+from screens.house.words import LANGUAGES, PageWords, preferred
+from trials import words
+from trials.words import apps, sentences, translations
 
-ROOT = Path(__file__).parents[2] / "screens"
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "say": None, "count": (1, 2)}
 PLACE = re.compile(r"%\((\w+)\)s")
 
 
-def sentences() -> set[str]:
-    methods = [("**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
-    options = {"**.html": {"newstyle_gettext": "true", "silent": "false"}}
-    found = extract_from_dir(str(ROOT), methods, options, KEYWORDS)
-    return {text if isinstance(text, str) else text[0] for _, _, text, _, _ in found}
+@pytest.mark.parametrize("app", apps())
+def test_every_sentence_is_there_and_no_other(app: str) -> None:
+    known = translations(app)
+    assert set(known) == sentences(app)
+    for sentence, said in known.items():
+        places = {name for form in forms(sentence) for name in PLACE.findall(form)}
+        assert forms(said) and all(forms(said)), sentence
+        for form in forms(said):
+            assert set(PLACE.findall(form)) == places, sentence
+            assert re.search(r"[一-鿿]", form), sentence
 
 
-def test_every_sentence_is_there_and_no_other() -> None:
-    with (FOLDER / "zh.po").open("rb") as file:
-        messages = {message.id: message for message in read_po(file) if message.id}
-    assert set(messages) == sentences()
-    for id_, message in messages.items():
-        assert message.string and not message.fuzzy, id_
-        assert set(PLACE.findall(str(message.string))) == set(PLACE.findall(str(id_))), id_
-        assert re.search(r"[一-鿿]", str(message.string)), id_
+def forms(sentence: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (sentence,) if isinstance(sentence, str) else tuple(sentence)
+
+
+def test_what_nobody_translated_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "house" / "views").mkdir(parents=True)
+    (tmp_path / "house" / "views" / "one.html").write_text("{% trans %}Good day{% endtrans %}", encoding="utf-8")
+    monkeypatch.setattr(words, "SCREENS", tmp_path)
+    words._said.cache_clear()
+    assert words.main() == 1
+    assert words.rewrite("house", {"Good day": "您好"}) == []
+    assert words.main() == 0
+    words._said.cache_clear()
 
 
 @pytest.mark.parametrize(

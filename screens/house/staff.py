@@ -1,0 +1,163 @@
+"""Who of an institution's people is before a page of its own.
+
+On this machine (loopback) it is whoever knows the code that the serving terminal shows: typed in,
+so that no address carries it. Elsewhere people log in at the institution's own issuer, and stand by
+subject in a list, each with roles.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from screens.house.errors import NotLoggedIn, PageError
+from screens.house.forms import PageForm, new_once, read_form
+from screens.house.login import own_path
+from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
+from screens.house.shell import Look, go
+
+CODE_FILE = "staff-code"
+ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+"""Letters and digits that nobody mistakes for one another."""
+GROUPS, GROUP = 4, 4
+"""16 of them: 79 bits."""
+_CODE = re.compile(rf"([{ALPHABET}]{{{GROUP}}}-){{{GROUPS - 1}}}[{ALPHABET}]{{{GROUP}}}")
+
+
+@dataclass(frozen=True)
+class Staff:
+    """One of an institution's people. ``roles`` are names of what they may do; None is
+    everything."""
+
+    name: str
+    roles: frozenset[str] | None = None
+
+    def may(self, role: str) -> bool:
+        return self.roles is None or role in self.roles
+
+
+class CodeForm(PageForm):
+    """The code, as it was read off the terminal."""
+
+    code: str = Field(max_length=40)
+    back: str = Field(default="/", max_length=2_000)
+
+
+def staff_code(home: Path) -> str:
+    """The code of a home, made at first sight and readable by its owner alone.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = home / CODE_FILE
+    groups = ("".join(secrets.choice(ALPHABET) for _ in range(GROUP)) for _ in range(GROUPS))
+    with suppress(FileExistsError):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(opened, "w", encoding="ascii") as file:
+            file.write("-".join(groups))
+    code = path.read_text(encoding="ascii").strip()
+    if not re.fullmatch(
+        rf"([{ALPHABET}]{{{GROUP}}}-){{{GROUPS - 1}}}[{ALPHABET}]{{{GROUP}}}", code
+    ):
+        raise ValueError(f"{path} holds no code; remove it and start again")
+    return code
+
+
+def on_loopback(origin: str) -> bool:
+    """Whether only this machine reaches an origin."""
+    host = urlsplit(origin).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class StaffDoor:
+    """Where people of the institution come in, and go.
+
+    Attributes:
+        look: of the app; has ``enter.html`` from the house.
+        code: what opens the door.
+        name: what who has the code is called, in logs and beside what they did.
+    """
+
+    look: Look
+    code: str = field(repr=False)
+    clock: Callable[[], datetime]
+    name: str = "operator"
+    _sessions: PageSessions[Staff] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_sessions", PageSessions[Staff](self.clock))
+
+    @property
+    def cookie_name(self) -> str:
+        return cookie(self.look.app)
+
+    def staff(self, request: Request, role: str | None = None) -> Staff:
+        """Who is here.
+
+        Raises:
+            NotLoggedIn: nobody whom we know.
+            PageError: somebody, who may not do this.
+        """
+        found = self._sessions.find(request.cookies.get(self.cookie_name))
+        if found is None:
+            raise NotLoggedIn
+        if role is not None and not found.may(role):
+            raise PageError("not-allowed", 403)
+        request.state.session = found
+        return found
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/enter", self.ask, methods=["GET"]),
+            Route("/enter", self.enter, methods=["POST"]),
+            Route("/logout", self.out, methods=["POST"]),
+        ]
+
+    async def ask(self, request: Request) -> Response:
+        """``GET /enter``: the code, please."""
+        return self._asked(request, own_path(request.query_params.get("back", "/")))
+
+    async def enter(self, request: Request) -> Response:
+        """``POST /enter``: a session for whoever has the code."""
+        form = await read_form(request, CodeForm)
+        said = "".join(one for one in form.code.upper() if one in ALPHABET)
+        if not hmac.compare_digest(said, self.code.replace("-", "")):
+            return self._asked(request, own_path(form.back), 403, wrong=True)
+        answer = go(own_path(form.back))
+        number = self._sessions.begin(Staff(self.name), self.clock() + LONGEST)
+        answer.set_cookie(self.cookie_name, number, **COOKIE)
+        return answer
+
+    async def out(self, request: Request) -> Response:
+        """``POST /logout``: the session ends here, and the browser forgets what it kept."""
+        await read_form(request, PageForm)
+        self._sessions.end(request.cookies.get(self.cookie_name))
+        answer = go("/enter")
+        answer.delete_cookie(self.cookie_name, **COOKIE)
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
+
+    def _asked(self, request: Request, back: str, status: int = 200, **more: Any) -> Response:
+        shown = {"wrong": False, **more}
+        return self.look.page(request, "enter.html", status, back=back, once=new_once(), **shown)
