@@ -29,7 +29,11 @@ ATTEMPT = ("campaign_sha256", "lender", "release", "attempt")
 )
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Receipts and proofs; one document a line, or a page that was saved.", exists=True)
+        list[Path],
+        typer.Argument(
+            help="Receipts and proofs: one document a line, or a page that was saved.",
+            exists=True,
+        ),
     ],
     consortium: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ borrower's own token can.
 - ``registry``: the registry as a borrower's token sees it.
 - ``visit``: who is here: log-in, session, log-out.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.
-- ``proofs``: receipts, and who used my data.
+- ``proofs``: receipts, the log's head, and who used my data.
 - ``leaving``: take everything with me; be forgotten.
 - ``forms``: what the pages' forms send.
 - ``shown``: the registry's answers in words.

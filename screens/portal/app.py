@@ -90,6 +90,7 @@ def create_portal(
         Route("/receipts", proofs.receipts, methods=get),
         Route("/receipts/{decision:hex}", proofs.receipt, methods=get),
         Route("/receipts/{decision:hex}/file", proofs.file, methods=get),
+        Route("/log/head", proofs.head, methods=get),
         Route("/uses", proofs.uses, methods=get),
         Route("/export", leave.export, methods=get),
         Route("/export/my-consents.{format}", leave.file, methods=get),

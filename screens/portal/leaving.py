@@ -50,7 +50,9 @@ class LeavingPages:
         borrower = self.door.borrower(request)
         form = await read_form(request, ButtonForm)
         await borrower.act("DELETE", "/v1/me", form.once)
-        return self.door.closed(request, "/erased")
+        answer = self.door.closed(request, "/erased")
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
 
     async def erased(self, request: Request) -> Response:
         """``GET /erased``."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from law.categories import SENSITIVITIES
+from screens.house.errors import PageError
 from screens.house.shell import Look
 from screens.house.standalone import Standalone
 from screens.portal.shown import STATES, USES, PartyNames, kind_of
 from screens.portal.visit import PortalDoor
+
+_SIZE = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,17 @@ class ProofPages:
         labels |= {state: words.say(said) for state, said in STATES.items()}
         shown = {"decision": decision, "receipt": found.body, "consortium": self.consortium}
         return shown | {"labels": labels}
+
+    async def head(self, request: Request) -> Response:
+        """``GET /log/head``: the log's newest head, and the proof between it and the ``since``
+        entries that the browser has seen. The browser believes neither: it verifies both."""
+        self.door.borrower(request)
+        since = request.query_params.get("since", "")
+        if not _SIZE.fullmatch(since):
+            raise PageError("malformed", 422)
+        checkpoint, proof = await self.door.registry.head(int(since))
+        told = {"checkpoint": checkpoint, "proof": proof, "consortium": self.consortium}
+        return JSONResponse(told)
 
     async def uses(self, request: Request) -> Response:
         """``GET /uses``: who may have used my data, newest first."""

@@ -43,6 +43,22 @@ class PortalRegistry:
         granted = (await self.ask("POST", "/v1/token", form=form)).body
         return str(granted["access_token"]), int(granted["expires_in"])
 
+    async def head(self, since: int) -> tuple[str, list[str] | None]:
+        """The log's newest checkpoint, and the proof that it is another state of the log of
+        ``since`` entries; None if the log has none."""
+        note = str((await self.ask("GET", "/checkpoint")).body)
+        lines = note.split("\n")
+        size = int(lines[1]) if len(lines) > 1 and lines[1].isdecimal() else 0
+        if since in (0, size):
+            return note, []
+        path = f"/v1/log/consistency?old={min(since, size)}&new={max(since, size)}"
+        try:
+            return note, list((await self.ask("GET", path)).body["proof"])
+        except PageError as error:
+            if error.status >= 500 or error.status == 429:
+                raise
+            return note, None
+
     def as_borrower(self, token: str) -> Borrower:
         return Borrower(self, {"Authorization": f"Bearer {token}"})
 

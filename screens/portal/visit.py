@@ -76,7 +76,9 @@ class PortalDoor:
         return answer
 
     async def out(self, request: Request) -> Response:
-        """``POST /logout``: the session ends here, and the browser forgets what it kept."""
+        """``POST /logout``: the session ends here, and the browser forgets every page. The head of
+        the log stays in it, which is public, and the device's key, which signs only for its
+        owner."""
         await read_form(request, ButtonForm)
         return self.closed(request, "/")
 
@@ -85,5 +87,5 @@ class PortalDoor:
         self.visits.end(request.cookies.get(SESSION))
         answer = go(path)
         answer.delete_cookie(SESSION, **COOKIE)
-        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        answer.headers["Clear-Site-Data"] = '"cache"'
         return answer

@@ -117,7 +117,7 @@ def test_with_one_character_changed_it_is_refused(saved: str, opened: Callable[[
 
 def test_with_its_check_changed_it_says_nothing(saved: str, opened: Callable[[str], Page]) -> None:
     """The file's policy knows its script by the hash: another one does not run."""
-    page = opened(saved.replace('throw new Refused(step);', "return;", 1))
+    page = opened(saved.replace("throw new Refused(step);", "return;", 1))
     page.wait_for_load_state("load")
     assert page.get_attribute("#verdict", "data-verdict") == "unchecked" and page.locator("#facts").is_hidden()
 

@@ -25,7 +25,7 @@ const need = (holds, step) => {
 };
 
 /* Bytes. Base64 in its one canonical form only: an altered last character is altered text. */
-const bytes = (encoded, step, url = false) => {
+export const bytes = (encoded, step, url = false) => {
   const plain = url ? encoded.replaceAll("-", "+").replaceAll("_", "/") : encoded;
   const padded = url ? plain + "=".repeat(-plain.length & 3) : plain;
   need(url ? /^[\w-]*$/.test(encoded) : true, step);
