@@ -64,7 +64,7 @@ class ProofPages:
         decision = request.path_params["decision"]
         found = await self.door.borrower(request).read(f"/v1/me/receipts/{decision}")
         words = self.look.words(request)
-        labels = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
+        labels: dict[str, str] = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
         labels |= {state: words.say(said) for state, said in STATES.items()}
         shown = {"decision": decision, "receipt": found.body, "consortium": self.consortium}
         return shown | {"labels": labels}
