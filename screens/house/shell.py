@@ -207,7 +207,10 @@ def shell(
 
     def told(request: Request, error: PageError) -> Response:
         shown = {"code": error.code, "parameters": error.parameters, "way": error.way}
-        return look.page(request, "problem.html", error.status, **shown)
+        answer = look.page(request, "problem.html", error.status, **shown)
+        if error.status == 429:
+            answer.headers["Retry-After"] = "60"
+        return answer
 
     async def refused(request: Request, error: Exception) -> Response:
         return told(request, error if isinstance(error, PageError) else PageError())

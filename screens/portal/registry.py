@@ -85,7 +85,7 @@ class PortalRegistry:
         """The same, read."""
         got = await self.send(method, path, **sent)
         kind = got.headers.get("content-type", "").partition(";")[0]
-        body = got.json() if kind.endswith("json") else got.text
+        body = got.json() if kind.endswith("json") and got.content else got.text
         return RegistryAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
 
 
@@ -97,7 +97,7 @@ def _refusal(got: httpx.Response) -> PageError:
         parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceAway() if got.status_code >= 500 else PageError()
-    if got.status_code == 401:
+    if got.status_code == 401 and code != "ticket-refused":
         return NotLoggedIn()
     return PageError(code, got.status_code, parameters)
 
@@ -136,6 +136,21 @@ class Borrower:
         before."""
         headers = {**self.headers, "Idempotency-Key": once, **more}
         return await self.registry.ask(method, path, json=json, headers=headers)
+
+    async def tag(self) -> str:
+        """The ETag of all their consents: of what they have seen before they change one."""
+        return (await self.read("/v1/me/consents?limit=1")).etag or ""
+
+    async def hand_in(self, tokens: list[str], once: str) -> None:
+        """Answers that a key of theirs has signed. A signed answer acts once, so one that was
+        recorded before is recorded. Raises PageError: the key does not count."""
+        try:
+            await self.act("POST", "/v1/decisions", once, {"tokens": tokens})
+        except NotLoggedIn as error:
+            raise PageError("key-refused", 409) from error
+        except PageError as error:
+            if error.code != "recorded-before":
+                raise
 
     async def notice(self, notice_id: str, version: int, language: str) -> RegistryAnswer:
         """The text of a notice as it is to be shown, and the language that it is in."""

@@ -55,3 +55,7 @@ def standing(site: Site, person: DemoBorrower) -> dict[str, str]:
 
 def answered(site: Site, answer: str, sensitive: bool) -> list[DemoBorrower]:
     return [one for one in site.house.borrowers["cedar"] if (one.answer, one.sensitive) == (answer, sensitive)]
+
+
+def who(site: Site, answer: str) -> list[DemoBorrower]:
+    return [one for one in site.house.borrowers["cedar"] if one.answer == answer]

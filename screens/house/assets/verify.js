@@ -50,7 +50,7 @@ export const sha256 = async (...parts) =>
   new Uint8Array(await subtle.digest("SHA-256", join(...parts)));
 
 /* RFC 8785: JSON.stringify is its form of strings and numbers, and UTF-16 order its order. */
-const canonical = (value) => {
+export const canonical = (value) => {
   if (Array.isArray(value)) return `[${value.map(canonical)}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   return `{${Object.keys(value).sort().map((k) => `${JSON.stringify(k)}:${canonical(value[k])}`)}}`;
