@@ -21,9 +21,11 @@ from screens.portal.consents import ConsentPages
 from screens.portal.devices import DevicePages
 from screens.portal.home import PortalHome
 from screens.portal.leaving import LeavingPages
+from screens.portal.lenders import LenderPages
 from screens.portal.pending import MAX_PENDING, PendingPages
 from screens.portal.proofs import ProofPages
 from screens.portal.registry import PortalRegistry
+from screens.portal.rights import RightsPages
 from screens.portal.visit import PortalDoor
 
 TIMEOUT_S = 20.0
@@ -75,6 +77,7 @@ def create_portal(
     pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
     kept = pending.keeping
     consents = ConsentPages(look, door, names)
+    rights, lenders = RightsPages(look, door, names), LenderPages(look, door, names)
     devices = DevicePages(look, door, names, opened.consortium.log_origin)
     proofs = ProofPages(look, door, names, opened.document)
     leave = LeavingPages(look, door)
@@ -97,6 +100,18 @@ def create_portal(
         Route("/keys", devices.keys, methods=get),
         Route("/keys", devices.add, methods=post),
         Route("/keys/end", devices.end, methods=post),
+        Route("/requests", rights.requests, methods=get),
+        Route("/requests", kept(rights.send), methods=post),
+        Route("/requests/new", rights.ask, methods=get),
+        Route("/requests/{request:hex}", rights.one, methods=get),
+        Route("/requests/{request:hex}", kept(rights.close), methods=post),
+        Route("/requests/{request:hex}/receipts/{number:int}", rights.receipt, methods=get),
+        Route("/imports", rights.imports, methods=get),
+        Route("/lenders", lenders.lenders, methods=get),
+        Route("/lenders", lenders.end, methods=post),
+        Route("/link", lenders.invitation, methods=get),
+        Route("/link", kept(lenders.link), methods=post),
+        Route("/incidents", lenders.incidents, methods=get),
         Route("/receipts", proofs.receipts, methods=get),
         Route("/receipts/{decision:hex}", proofs.receipt, methods=get),
         Route("/receipts/{decision:hex}/file", proofs.file, methods=get),

@@ -5,6 +5,7 @@ After every act the page shows what the registry holds then, read again, never w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,11 @@ class ConsentPages:
             return self.look.page(request, "welcome.html", issuers=self.door.issuers, back="/")
         borrower = self.door.borrower(request)
         language = self.look.language(request)
-        records = await borrower.whole("/v1/me/consents")
+        records, notices, revoked, incidents = await asyncio.gather(
+            *(borrower.whole(f"/v1/me/{what}") for what in STARTS_WITH)
+        )
         asked = []
-        for notice in await borrower.whole("/v1/me/notices"):
+        for notice in notices:
             open_ = [one for one in questions(notice, language) if one.open]
             if open_:
                 asked.append({"notice": notice, "open": open_})
@@ -50,11 +53,8 @@ class ConsentPages:
             records=sorted(records, key=_order),
             names=self.names,
             some_given=any(given(record) for record in records),
-            waited_for=[
-                one
-                for one in await borrower.whole("/v1/me/revocations")
-                if one["acknowledged_by_entry"] is None
-            ],
+            waited_for=[one for one in revoked if one["acknowledged_by_entry"] is None],
+            incidents=[one for one in incidents if one["handled_at"] is None],
         )
 
     # --- one notice
@@ -220,6 +220,8 @@ class ConsentPages:
         return go("/")
 
 
+STARTS_WITH = ("consents", "notices", "revocations", "incidents")
+"""What the first page asks of the registry, at once."""
 LIVE = frozenset({"given", "suspended"})
 ENDED = frozenset({"refused", "withdrawn"})
 """What is a no already."""

@@ -11,7 +11,6 @@ from screens.house.errors import PageError
 from screens.house.forms import new_once
 from screens.house.shell import Look, go
 from screens.portal.forms import EndKeyForm, NewKeysForm
-from screens.portal.registry import Borrower
 from screens.portal.shown import PartyNames
 from screens.portal.visit import PortalDoor
 
@@ -31,7 +30,7 @@ class DevicePages:
     async def keys(self, request: Request) -> Response:
         """``GET /keys``: all of them, and a button where the log-in is fresh."""
         borrower = self.door.borrower(request)
-        people = await _called(borrower)
+        people = list((await borrower.called()).values())[:MAX_LENDERS]
         now = int(self.door.visits.clock().timestamp())
         return self.look.page(
             request,
@@ -63,14 +62,3 @@ class DevicePages:
         borrower, form = await self.door.sent(request, EndKeyForm)
         await borrower.act("DELETE", f"/v1/me/keys/{form.thumbprint}", form.once)
         return go("/keys")
-
-
-async def _called(borrower: Borrower) -> list[str]:
-    """What the person is called, at each lender."""
-    linked = (await borrower.read("/v1/me/links")).body["links"]
-    answered = await borrower.whole("/v1/me/consents")
-    found = {one["lender"]: one["pseudonym"] for one in linked}
-    for record in answered:
-        lender = record["pii_processing"]["pii_controllers"][0]
-        found.setdefault(lender, record["pii_principal_id"])
-    return [found[lender] for lender in sorted(found)][:MAX_LENDERS]

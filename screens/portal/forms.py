@@ -7,7 +7,8 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
-from protocol.schema import Language, Sha256
+from protocol.rights import RequestKind
+from protocol.schema import Language, Sha256, Slug
 from screens.house.forms import PageForm
 
 MAX_CHOICES = 16
@@ -84,3 +85,26 @@ class EndKeyForm(OwnForm):
     """Which key ends."""
 
     thumbprint: str = Field(pattern=r"^[A-Za-z0-9_-]{43}$")
+
+
+class RequestForm(OwnForm):
+    """What somebody asks of a lender, in a language that they read."""
+
+    recipient: Slug
+    kind: RequestKind
+    text: str = Field(default="", max_length=4000)
+    language: Language
+
+
+class LinkForm(PageForm):
+    """A lender's invitation. It comes from a page that shows nobody's data, so it is nobody's
+    form."""
+
+    whose: str = Field(default="", max_length=44)
+    ticket: str = Field(min_length=10, max_length=4096)
+
+
+class EndLinkForm(OwnForm):
+    """Which link ends."""
+
+    link: str = Field(pattern=r"^[A-Za-z0-9_-]{10,64}$")

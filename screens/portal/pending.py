@@ -26,6 +26,8 @@ from screens.portal.visit import PortalDoor
 PENDING = cookie("portal", "pending")
 KEPT_FOR = timedelta(minutes=10)
 MAX_PENDING = 2_000
+LINK = "/link"
+"""An invitation is for whoever hands it in: its page shows nobody's data."""
 Handler = Callable[[Request], Awaitable[Response]]
 ACTS: Mapping[str, str] = {
     "ask": N_("Your answers"),
@@ -79,7 +81,7 @@ class PendingPages:
 
     async def _keep(self, request: Request) -> Response:
         fields = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
-        if not self.door.is_ours(fields.get("whose", "")):
+        if request.url.path != LINK and not self.door.is_ours(fields.get("whose", "")):
             raise NotLoggedIn
         number = self.forms.begin(Pending(request.url.path, fields), self.forms.clock() + KEPT_FOR)
         # on by the page and not by a redirect: a policy that lets forms go to this origin only
@@ -95,7 +97,8 @@ class PendingPages:
         pending = self.forms.find(request.cookies.get(PENDING))
         if pending is None:
             raise PageError("nothing-kept", 404)
-        if pending.fields["whose"] != request.state.session.whose:
+        mine = pending.fields.get("whose") == request.state.session.whose
+        if pending.path != LINK and not mine:
             self.forms.end(request.cookies.get(PENDING))
             raise PageError("another-person", 409)
         return self.look.page(

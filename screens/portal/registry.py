@@ -141,6 +141,18 @@ class Borrower:
         """The ETag of all their consents: of what they have seen before they change one."""
         return (await self.read("/v1/me/consents?limit=1")).etag or ""
 
+    async def called(self) -> dict[str, str]:
+        """What the person is called at each lender that knows them."""
+        linked = (await self.read("/v1/me/links")).body["links"]
+        found = {str(one["lender"]): str(one["pseudonym"]) for one in linked}
+        for record in await self.whole("/v1/me/consents"):
+            lender = record["pii_processing"]["pii_controllers"][0]
+            found.setdefault(lender, record["pii_principal_id"])
+        return dict(sorted(found.items()))
+
+    async def lenders(self) -> list[str]:
+        return list(await self.called())
+
     async def hand_in(self, tokens: list[str], once: str) -> None:
         """Answers that a key of theirs has signed. A signed answer acts once, so one that was
         recorded before is recorded. Raises PageError: the key does not count."""

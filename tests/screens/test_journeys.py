@@ -188,6 +188,15 @@ def test_all_of_it_works_from_the_keyboard(site: Site, visit: Callable[..., Visi
 TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+def asked_by(page: Page, site: Site) -> str:
+    """Where a request stands that this person has made."""
+    page.goto(f"{site.url}/requests/new")
+    page.locator("input[name=kind][value=explain]").check()
+    page.locator("main button").click()
+    page.wait_for_url(re.compile("/requests/[0-9a-f]{64}$"))
+    return page.url.removeprefix(site.url)
+
+
 @contextmanager
 def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Iterator[tuple[Page, list[str]]]:
     context = chromium.new_context(viewport={"width": width, "height": 640}, locale=language)
@@ -196,9 +205,11 @@ def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Itera
     page.goto(f"{site.url}/receipts")
     receipt = page.locator("a[href^='/receipts/']").first.get_attribute("href") or ""
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
+    asked = asked_by(page, site)
     paths = [
         "/", f"/ask/{notice}", f"/recorded/{notice}", record, record.replace("consents", "withdraw"), "/withdraw-all",
-        "/uses", "/receipts", receipt, "/export", "/erase", "/erased",
+        "/uses", "/receipts", receipt, "/export", "/erase", "/requests", "/requests/new", asked, "/imports",
+        "/lenders", "/link", "/incidents", "/keys", "/erased",
     ]  # fmt: skip
     try:
         yield page, paths
