@@ -30,6 +30,9 @@ SENTENCES: Mapping[str, str] = {
     "ticket-refused": N_(
         "This invitation is not valid any more, or not for you. Ask your lender for a new one."
     ),
+    "not-linked": N_(
+        "Your log-in is linked to no lender yet. Ask your lender for an invitation, and open it."
+    ),
     "linked-already": N_("You are linked to this lender already."),
     "too-many-keys": N_("You have as many keys as there can be. End one first."),
     "nothing-kept": N_("Nothing is kept that you could go on with. Nothing was changed."),

@@ -37,9 +37,14 @@ class ConsentPages:
             return self.look.page(request, "welcome.html", issuers=self.door.issuers, back="/")
         borrower = self.door.borrower(request)
         language = self.look.language(request)
-        records, notices, revoked, incidents = await asyncio.gather(
-            *(borrower.whole(f"/v1/me/{what}") for what in STARTS_WITH)
-        )
+        try:
+            records, notices, revoked, incidents = await asyncio.gather(
+                *(borrower.whole(f"/v1/me/{what}") for what in STARTS_WITH)
+            )
+        except PageError as error:
+            if error.code == "not-linked":
+                return go("/lenders")
+            raise
         asked = []
         for notice in notices:
             open_ = [one for one in questions(notice, language) if one.open]

@@ -84,6 +84,16 @@ def test_to_pause_and_go_on_takes_two_taps(site: Site, visit: Callable[..., Visi
     assert standing(site, person)["ordinary"] == "given"
 
 
+def test_to_pause_is_not_to_overwrite_what_changed_meanwhile(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = answered(site, "gives", True)[10]
+    first, second = visit(person), visit(person)
+    for one in (first, second):
+        one.tap("See all of it")
+    first.tap("Pause")
+    second.tap("Pause")
+    assert "Something changed since you opened the page" in second.page.inner_text("main")
+
+
 def test_a_receipt_is_checked_as_it_is_opened(site: Site, visit: Callable[..., Visitor]) -> None:
     visitor = visit(answered(site, "gives", True)[3])
     visitor.tap("Receipts", "nav.tabs")

@@ -114,6 +114,18 @@ def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Vis
     assert visitor.page.get_by_role("button", name="End this link").count() == 2
 
 
+def test_who_is_linked_to_nobody_is_told_what_to_do(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = answered(site, "gives", True)[9]
+    visitor = visit(person)
+    visitor.page.goto(f"{site.url}/lenders")
+    visitor.tap("End this link")
+    assert "linked to no lender" in visitor.page.inner_text("main")
+    visitor.page.goto(site.url)
+    assert visitor.page.url == f"{site.url}/lenders"
+    visitor.page.goto(f"{site.url}/keys")
+    assert "Ask your lender for an invitation" in visitor.page.inner_text("main")
+
+
 def test_an_invitation_that_nobody_gave_links_nobody(site: Site, visit: Callable[..., Visitor]) -> None:
     visitor = visit(answered(site, "gives", True)[6])
     forged = ticket_for(site, answered(site, "gives", True)[7], SigningKey.generate())

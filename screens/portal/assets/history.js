@@ -5,8 +5,9 @@ import { keepNewer, kept } from "./store.js";
 import { bytes, CannotCheck, openConsortium, openHead, Refused, verifyConsistency } from "./verify.js";
 
 const at = (id) => document.getElementById(id);
-const day = (moment) =>
-  new Date(moment).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "long" });
+const { lang, dataset } = document.documentElement;
+const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
+const day = (moment) => new Date(moment).toLocaleString(lang, written);
 const conclude = (verdict) => {
   at("log").dataset.verdict = verdict;
   at("log").textContent = at("log").dataset[verdict];

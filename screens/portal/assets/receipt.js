@@ -32,9 +32,9 @@ try {
   const { receipt, head, index } = await verifyReceipt(at("receipt").value, consortium, told);
   const states = Object.entries(receipt.states);
   at("said").append(...states.map((one) => line(sentence(one, consortium))));
-  at("issued").textContent = new Date(receipt.issued_at).toLocaleString(
-    document.documentElement.lang, { dateStyle: "long", timeStyle: "long" },
-  );
+  const { lang, dataset } = document.documentElement;
+  const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
+  at("issued").textContent = new Date(receipt.issued_at).toLocaleString(lang, written);
   at("index").textContent = String(index);
   at("witnesses").textContent = head.witnesses.join(", ") || "–";
   at("fingerprint").textContent = consortium.fingerprint;
