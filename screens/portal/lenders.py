@@ -4,6 +4,7 @@ about me."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,7 +66,7 @@ class LenderPages:
         found = await self.door.borrower(request).whole("/v1/me/incidents")
         language = self.look.language(request)
         kinds = {str(one): words_of(one, language) for one in DataCategory}
-        shown = {"incidents": found[::-1], "happened": HAPPENED, "kinds": kinds}
+        shown: dict[str, Any] = {"incidents": found[::-1], "happened": HAPPENED, "kinds": kinds}
         return self.look.page(
             request, "incidents.html", tab="/incidents", names=self.names, **shown
         )
