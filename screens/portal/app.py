@@ -73,6 +73,7 @@ def create_portal(
         to_issuers,
         PageSessions(clock),
         PageSessions(clock),
+        settings.per_minute,
     )
     pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
     kept = pending.keeping

@@ -37,7 +37,12 @@ class RightsPages:
         """``GET /requests``: what I asked, newest first, with what is due."""
         borrower = self.door.borrower(request)
         found = await borrower.whole("/v1/me/requests")
-        shown: dict[str, Any] = {"requests": found, "kinds": KINDS, "stands": STANDS, "names": self.names}
+        shown: dict[str, Any] = {
+            "requests": found,
+            "kinds": KINDS,
+            "stands": STANDS,
+            "names": self.names,
+        }
         return self.look.page(request, "requests.html", tab="/requests", **shown)
 
     async def ask(self, request: Request) -> Response:

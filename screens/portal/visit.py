@@ -49,7 +49,7 @@ class Visit:
     issuer: int
     came_at: datetime | None
     """When they showed their issuer who they are, where it says so."""
-    pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+    pace: Pace = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class PortalDoor:
     """To the issuers."""
     visits: PageSessions[Visit]
     leavings: PageSessions[Away]
+    per_minute: int
+    """Pages and forms of one visit."""
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def visit(self, request: Request) -> Visit | None:
@@ -159,7 +161,7 @@ class PortalDoor:
         token, seconds = await self.registry.token(id_token)
         self.visits.end(request.cookies.get(SESSION))
         whose = self._whose(issuer, identity)
-        visit = Visit(token, whose, away.issuer, identity.came_at)
+        visit = Visit(token, whose, away.issuer, identity.came_at, Pace(self.per_minute))
         ends = self.visits.clock() + timedelta(seconds=seconds)
         answer = go(away.leaving.back_to)
         answer.set_cookie(SESSION, self.visits.begin(visit, ends), **COOKIE)
