@@ -85,7 +85,8 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
             assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
             assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
             assert all(one.get("src") for one in seen.all("script")), path
-        assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+        controls = [one for one in seen.all("input") if one["type"] != "hidden"] + seen.all("textarea")
+        assert seen.labelled == len(controls), path
         for tag, attributes in seen.elements:
             assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
             for source in ("src", "action"):

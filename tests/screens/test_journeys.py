@@ -8,45 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, Page
 from support.effort import EFFORT
 from support.pages import Visitor, barriers, fits, press_to
 from support.portal import Site, visiting
+from support.visitors import answered, standing
 from support.waiting import until
 
-from demo.borrowers import DemoBorrower
 from protocol.terms import TRAINING_PURPOSE
-
-
-@pytest.fixture
-def visit(site: Site, chromium: Browser) -> Iterator[Callable[..., Any]]:
-    """Opens the portal for a person; nothing that a page did may have broken its own policy."""
-    opened: list[tuple[BrowserContext, Visitor]] = []
-
-    def begin(person: DemoBorrower, **options: Any) -> Visitor:
-        context = chromium.new_context(**{"viewport": {"width": 360, "height": 640}, "locale": "en-GB", **options})
-        visitor = Visitor(visiting(context, site, person))
-        opened.append((context, visitor))
-        return visitor
-
-    yield begin
-    for context, visitor in opened:
-        context.close()
-        assert not visitor.complaints
-
-
-def standing(site: Site, person: DemoBorrower) -> dict[str, str]:
-    """How a person's consents stand by the registry's own word."""
-    with_key = site.house.borrower_client(person)
-    return {
-        one.pii_processing.sensitivity: str(one.event.event_state)
-        for one in with_key.my_consents()
-        if one.pii_processing.purpose == TRAINING_PURPOSE
-    }
-
-
-def answered(site: Site, answer: str, sensitive: bool) -> list[DemoBorrower]:
-    return [one for one in site.house.borrowers["cedar"] if (one.answer, one.sensitive) == (answer, sensitive)]
 
 
 def test_to_withdraw_takes_two_taps_and_a_lender_sees_it_at_once(site: Site, visit: Callable[..., Visitor]) -> None:
@@ -115,6 +84,16 @@ def test_to_pause_and_go_on_takes_two_taps(site: Site, visit: Callable[..., Visi
     assert standing(site, person)["ordinary"] == "given"
 
 
+def test_to_pause_is_not_to_overwrite_what_changed_meanwhile(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = answered(site, "gives", True)[10]
+    first, second = visit(person), visit(person)
+    for one in (first, second):
+        one.tap("See all of it")
+    first.tap("Pause")
+    second.tap("Pause")
+    assert "Something changed since you opened the page" in second.page.inner_text("main")
+
+
 def test_a_receipt_is_checked_as_it_is_opened(site: Site, visit: Callable[..., Visitor]) -> None:
     visitor = visit(answered(site, "gives", True)[3])
     visitor.tap("Receipts", "nav.tabs")
@@ -125,8 +104,8 @@ def test_a_receipt_is_checked_as_it_is_opened(site: Site, visit: Callable[..., V
     assert verdict.inner_text() == "Verified here, by your browser"
     assert visitor.page.locator("#steps").inner_text().count("✓") == 6
     with visitor.page.expect_download() as saved:
-        visitor.tap("Save the file")
-    assert visitor.taps == 3 and saved.value.suggested_filename.endswith(".jws")
+        visitor.tap("Save the receipt")
+    assert visitor.taps == 3 and saved.value.suggested_filename.endswith(".html")
 
 
 def test_a_browser_that_is_given_another_receipt_says_so(site: Site, visit: Callable[..., Visitor]) -> None:
@@ -203,6 +182,15 @@ def test_all_of_it_works_from_the_keyboard(site: Site, visit: Callable[..., Visi
 # --- every page, as it is seen
 
 
+def asked_by(page: Page, site: Site) -> str:
+    """Where a request stands that this person has made."""
+    page.goto(f"{site.url}/requests/new")
+    page.locator("input[name=kind][value=explain]").check()
+    page.locator("main button").click()
+    page.wait_for_url(re.compile("/requests/[0-9a-f]{64}$"))
+    return page.url.removeprefix(site.url)
+
+
 @contextmanager
 def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Iterator[tuple[Page, list[str]]]:
     context = chromium.new_context(viewport={"width": width, "height": 640}, locale=language)
@@ -211,9 +199,11 @@ def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Itera
     page.goto(f"{site.url}/receipts")
     receipt = page.locator("a[href^='/receipts/']").first.get_attribute("href") or ""
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
+    asked = asked_by(page, site)
     paths = [
         "/", f"/ask/{notice}", f"/recorded/{notice}", record, record.replace("consents", "withdraw"), "/withdraw-all",
-        "/uses", "/receipts", receipt, "/export", "/erase", "/erased",
+        "/uses", "/receipts", receipt, "/export", "/erase", "/requests", "/requests/new", asked, "/imports",
+        "/lenders", "/link", "/incidents", "/keys", "/erased",
     ]  # fmt: skip
     try:
         yield page, paths

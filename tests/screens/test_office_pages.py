@@ -82,7 +82,8 @@ def test_every_page_is_whole_and_nothing_is_left_in_english(
             seen = Seen(answer.text)
             assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
             assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
-            assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+            controls = [one for one in seen.all("input") if one["type"] != "hidden"] + seen.all("textarea")
+            assert seen.labelled == len(controls), path
             for tag, attributes in seen.elements:
                 assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
                 assert "checked" not in attributes and "required" not in attributes, path

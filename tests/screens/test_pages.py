@@ -34,6 +34,16 @@ def session(site: Site) -> str:
     return site.cookie(site.person())
 
 
+def asked_of(site: Site, session: str) -> str:
+    """Where a request stands that was made just now."""
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
+    whose = get(site, "/erase", "en", session).text.partition('name="whose" value="')[2][:44]
+    form = {"once": "q" * 32, "whose": whose, "recipient": "aspen", "kind": "object", "language": "en"}
+    made = HTTP.post(f"{site.url}/requests", data=form | {"text": "Quite another matter."}, headers=headers)
+    assert made.status_code == 303, made.text
+    return made.headers["location"]
+
+
 @pytest.fixture(scope="module")
 def paths(site: Site, session: str) -> list[str]:
     """Every page there is for somebody who has answered."""
@@ -41,9 +51,11 @@ def paths(site: Site, session: str) -> list[str]:
     record = re.findall(r'"/consents/([0-9a-f]{32})"', start)[0]
     decision = re.findall(r'"/receipts/([0-9a-f]{64})"', get(site, "/receipts", "en", session).text)[0]
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
+    asked = asked_of(site, session)
     return [
         "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
-        "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/erased", "/there-is-no-such-page",
+        "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/requests", "/requests/new", asked,
+        "/imports", "/lenders", "/link", "/incidents", "/keys", "/erased", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
@@ -61,7 +73,8 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
         seen = Seen(answer.text)
         assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
         assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
-        assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+        controls = [one for one in seen.all("input") if one["type"] != "hidden"] + seen.all("textarea")
+        assert seen.labelled == len(controls), path
         for tag, attributes in seen.elements:
             assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
             assert "checked" not in attributes and "required" not in attributes, path
@@ -97,7 +110,7 @@ def test_nobody_is_named_where_it_is_kept_or_passed_on(site: Site, session: str,
 
 def test_who_is_not_logged_in_sees_nothing_and_is_told_what_to_do(site: Site, paths: list[str]) -> None:
     for path in paths[1:-2]:
-        if path != "/erased":
+        if path not in {"/erased", "/link"}:
             answer = get(site, path, "en")
             assert answer.status_code == 401 and "Log in again" in answer.text, path
 
