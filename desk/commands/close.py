@@ -53,12 +53,12 @@ def close_month(desk: Desk, month: date, reason: str | None = None) -> Closing:
     """
     if reason is not None and not 0 < len(reason.strip()) <= MAX_REASON:
         raise Malformed(f"a reason has 1 to {MAX_REASON} characters")
-    end = ends_of_months(month.replace(day=1), date.max.replace(year=month.year + 1))[0]
 
     def record(hand: InHand) -> Closing:
-        if end >= desk.day(hand.moment):
-            raise Malformed(f"{month:%Y-%m} is not over yet; close it when it is")
-        figures, name = _figures(hand, end), f"{month:%Y-%m}"
+        name, today = f"{month:%Y-%m}", desk.day(hand.moment)
+        if (month.year, month.month) >= (today.year, today.month):
+            raise Malformed(f"{name} is not over yet; close it when it is")
+        figures = _figures(hand, ends_of_months(month, today)[0])
         before = [one for one in _all(hand) if one.month == name]
         if not before and reason is not None:
             raise Malformed(f"{name} was never closed, so there is nothing to correct: no reason")
