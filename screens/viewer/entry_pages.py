@@ -23,7 +23,7 @@ from screens.viewer.index import IndexedEntry
 from screens.viewer.opened import OpenedBodies
 from screens.viewer.verification import Verifications, is_away
 
-PAGE = 100
+PAGE = 50
 """Entries on one page."""
 
 

@@ -107,8 +107,8 @@ STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         N_("Model card"),
         N_(
-            "Signed by the coordinator; it says what was approved, no less privacy was spent than "
-            "it says, and enough lenders stand behind every release."
+            "Signed by the coordinator; it says what was approved and what the rosters cost in "
+            "privacy, and enough lenders stand behind every release."
         ),
         ("model.released",),
     ),
