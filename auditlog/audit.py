@@ -154,7 +154,12 @@ def audit_steps(
             "checkpoint is signed by the log and cosigned by its witnesses",
             {"head": head, "note": note},
         )
-        _extends(client, first, head)
+        if head.size < first.size:
+            raise AuditFailed(
+                f"the log shows {head.size:,} entries and had {first.size:,} when its checkpoint "
+                "was kept: it was rolled back, or shows an old state"
+            )
+        client.one_history((first_note, note))
         yield AuditStep(
             "extends",
             f"the log of {head.size:,} entries extends the log of {first.size:,}",
@@ -188,15 +193,6 @@ def audit_steps(
             raise
         raise AuditFailed(f"the log does not verify: {error}") from error
     return Audit(head, first, raw, know, note)
-
-
-def _extends(client: AuditorClient, first: Checkpoint, head: Checkpoint) -> None:
-    if head.size < first.size:
-        raise AuditFailed(
-            f"the log shows {head.size:,} entries and had {first.size:,} when its checkpoint was "
-            "kept: it was rolled back, or shows an old state"
-        )
-    client.check_consistency(first, head)
 
 
 def _fold(
