@@ -16,7 +16,7 @@ from screens.house.forms import new_once
 from screens.house.shell import Look
 from screens.house.staff import StaffDoor
 from screens.viewer.index import EntryQuery, IndexedEntry
-from screens.viewer.verification import Outcome, Verdict, Verifications
+from screens.viewer.verification import Conclusion, Verdict, Verifications
 from screens.viewer.words_of import OTHERS, OTHERS_CHECKED, STAGES
 
 MAX_ROWS = 60
@@ -117,7 +117,7 @@ class CampaignPages:
 
 
 def stages_of(
-    entries: Sequence[IndexedEntry], links: Mapping[int, ChainLink], outcome: Outcome
+    entries: Sequence[IndexedEntry], links: Mapping[int, ChainLink], outcome: Conclusion
 ) -> list[ChainStage]:
     """A campaign's entries as a chain. What was not reached by the last verification, or came to
     the index after it, was not checked."""
@@ -131,7 +131,7 @@ def stages_of(
     return [*stages, ChainStage(OTHERS, OTHERS_CHECKED, (), others)] if others else stages
 
 
-def chain_verdict(stages: Sequence[ChainStage], outcome: Outcome) -> Verdict:
+def chain_verdict(stages: Sequence[ChainStage], outcome: Conclusion) -> Verdict:
     """Of the whole chain: it can only be verified if the log is, and every entry holds."""
     states = {row.state for stage in stages for row in stage.rows}
     if "broken" in states:
@@ -139,7 +139,7 @@ def chain_verdict(stages: Sequence[ChainStage], outcome: Outcome) -> Verdict:
     return "verified" if outcome.verdict == "verified" and states == {"holds"} else "unchecked"
 
 
-def _row(entry: IndexedEntry, link: ChainLink | None, outcome: Outcome) -> ChainRow:
+def _row(entry: IndexedEntry, link: ChainLink | None, outcome: Conclusion) -> ChainRow:
     fields = entry.fields
     broken = outcome.verdict == "refused" and outcome.entry == entry.index
     return ChainRow(

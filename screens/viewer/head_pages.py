@@ -20,7 +20,7 @@ from screens.house.staff import StaffDoor
 from screens.house.words import PageWords
 from screens.viewer.forms import ActForm
 from screens.viewer.heads import SeenHead, quorum_of
-from screens.viewer.verification import Outcome, Run, Verifications
+from screens.viewer.verification import Conclusion, Run, Verifications
 from screens.viewer.words_of import DOING
 
 AT_ONCE_S = 2.0
@@ -76,7 +76,7 @@ class HeadPages:
             return JSONResponse({"done": True})
         return JSONResponse({"done": False, **progress_of(run, self.look.words(request))})
 
-    def _for_browser(self, outcome: Outcome, seen: SeenHead | None) -> dict[str, Any] | None:
+    def _for_browser(self, outcome: Conclusion, seen: SeenHead | None) -> dict[str, Any] | None:
         """What the browser needs to check the head by itself; None where there is none to be
         believed."""
         if outcome.verdict != "verified" or seen is None:
@@ -99,7 +99,7 @@ def _plain(head: Checkpoint) -> str:
     return f"{head.size} {head.root.hex()}"
 
 
-def _steps(outcome: Outcome) -> list[tuple[str, str]]:
+def _steps(outcome: Conclusion) -> list[tuple[str, str]]:
     """Each step, and whether it ``held``, ``failed`` or is ``open``."""
     states = dict.fromkeys(outcome.held, "held")
     if outcome.failed:

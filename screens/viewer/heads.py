@@ -10,7 +10,7 @@ from crypto.cosignatures import Kind
 from crypto.errors import CryptoError
 from crypto.notes import Checkpoint, claimed_checkpoint, own_line
 from crypto.policies import NO_QUORUM, Policy, Witness
-from screens.viewer.verification import Outcome
+from screens.viewer.verification import Conclusion
 
 KINDS = {Kind.ED25519: "Ed25519", Kind.ML_DSA_44: "ML-DSA-44"}
 
@@ -38,7 +38,7 @@ class SeenHead:
     """The one that was kept before."""
 
     @classmethod
-    def of(cls, outcome: Outcome, policy: Policy) -> SeenHead | None:
+    def of(cls, outcome: Conclusion, policy: Policy) -> SeenHead | None:
         if not outcome.note:
             return None
         seen = tuple(_seen(one, outcome, policy) for one in policy.witnesses)
@@ -57,7 +57,7 @@ def quorum_of(policy: Policy) -> tuple[int, int] | None:
     return group.threshold, len(group.members)
 
 
-def _seen(witness: Witness, outcome: Outcome, policy: Policy) -> SeenWitness:
+def _seen(witness: Witness, outcome: Conclusion, policy: Policy) -> SeenWitness:
     text, _, signatures = outcome.note.rpartition("\n\n")
     signed_at = None
     try:

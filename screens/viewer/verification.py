@@ -32,7 +32,7 @@ _BUSY = AWAY - {503}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conclusion:
     """What came of a verification."""
 
     verdict: Verdict
@@ -54,7 +54,7 @@ class Outcome:
     silent: tuple[str, ...] = ()
 
     @classmethod
-    def told(cls, kept: Mapping[str, Any] | None) -> Outcome:
+    def told(cls, kept: Mapping[str, Any] | None) -> Conclusion:
         """As it was kept; nothing was checked where nothing was."""
         if kept is None:
             return cls("unchecked", "")
@@ -94,9 +94,9 @@ class Verifications:
         self.running: Run | None = None
         self.audit: Audit | None = None
         """Of the last verification of this process, if it succeeded."""
-        self.outcome = Outcome.told(index.concluded())
+        self.outcome = Conclusion.told(index.concluded())
         """Of the last verification that came to an end, kept over restarts."""
-        self.unanswered: Outcome | None = None
+        self.unanswered: Conclusion | None = None
         """Of a later one that came to none."""
         self._lock = threading.Lock()
 
@@ -127,7 +127,7 @@ class Verifications:
             self.running = None
             run.done.set()
 
-    def _concluded(self, run: Run) -> Outcome:
+    def _concluded(self, run: Run) -> Conclusion:
         try:
             run.known = self.home.kept()
             with self.home.client() as client, self.index.growing() as growing:
@@ -173,11 +173,11 @@ class Verifications:
         )
         return followed(steps, told)
 
-    def _outcome(self, run: Run, verdict: Verdict, reason: str = "") -> Outcome:
+    def _outcome(self, run: Run, verdict: Verdict, reason: str = "") -> Conclusion:
         held = tuple(one.name for one in run.steps)
         heard = next((one.facts["heard"] for one in run.steps if one.name == "witnesses"), None)
         missing = next((one for one in STEPS if one not in held), None)
-        return Outcome(
+        return Conclusion(
             verdict,
             self.clock().isoformat(),
             held,

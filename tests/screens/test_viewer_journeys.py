@@ -5,18 +5,15 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext
 from support.effort import EFFORT
 from support.house import Ground
 from support.pages import Visitor, barriers, fits, press_to
-from support.viewer import Watch, come_in, open_viewer
+from support.viewer import Watch, browser_says, come_in, open_viewer
 from support.waiting import until
-
-MANY = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +40,6 @@ def visit(watch: Watch, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
         assert not visitor.complaints
 
 
-def says(page: Page) -> str:
-    """What the browser found, once it has."""
-    verdict = page.locator("#browser-verdict")
-    until(lambda: verdict.get_attribute("data-verdict") != "unchecked", "the browser had checked")
-    return verdict.inner_text()
-
-
 def test_head_and_history_are_verified_in_one_tap(watch: Watch, visit: Callable[..., Visitor]) -> None:
     visitor = visit()
     visitor.tap("Verify")
@@ -57,12 +47,12 @@ def test_head_and_history_are_verified_in_one_tap(watch: Watch, visit: Callable[
     assert visitor.taps == 1
     assert visitor.page.locator("#verdict").inner_text() == "Verified here, on this machine"
     assert visitor.page.locator("section.machine").first.locator("li[data-state=held]").count() == 5
-    assert says(visitor.page) == "Verified here, by your browser"
+    assert browser_says(visitor.page) == "Verified here, by your browser"
     watch.house.late("aspen")
     watch.house.registry.ledger.catch_up()
     visitor.tap("Verify")
     until(lambda: visitor.page.locator("#verdict").count(), "the verification ended")
-    assert says(visitor.page) == "Verified here, by your browser"
+    assert browser_says(visitor.page) == "Verified here, by your browser"
     assert visitor.page.locator("#browser-steps li[data-state=held]").count() == 4  # consistency, too
 
 
@@ -70,7 +60,7 @@ def test_an_entry_is_proved_by_the_browser(watch: Watch, visit: Callable[..., Vi
     watch.verify()
     visitor = visit()
     visitor.page.goto(f"{watch.url}/entries/5")
-    assert says(visitor.page) == "Verified here, by your browser"
+    assert browser_says(visitor.page) == "Verified here, by your browser"
     with visitor.page.expect_download() as saved:
         visitor.tap("Keep the proof")
     assert saved.value.suggested_filename == "entry-5.tlog-proof"
@@ -114,7 +104,7 @@ def test_a_browser_that_is_given_something_else_says_so(
     visitor = visit()
     visitor.page.route(f"{watch.url}{page}", altered(what, change))
     visitor.page.goto(f"{watch.url}{page}")
-    assert says(visitor.page) == "It does not verify"
+    assert browser_says(visitor.page) == "It does not verify"
 
 
 def test_a_browser_that_cannot_check_says_so(watch: Watch, visit: Callable[..., Visitor]) -> None:
@@ -124,7 +114,7 @@ def test_a_browser_that_cannot_check_says_so(watch: Watch, visit: Callable[..., 
         "SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'))"
     )
     visitor.page.goto(f"{watch.url}/entries/5")
-    assert says(visitor.page) == "Cannot be checked in this browser"
+    assert browser_says(visitor.page) == "Cannot be checked in this browser"
 
 
 def test_without_a_script_this_machine_verifies_and_the_browser_says_nothing(
@@ -154,29 +144,6 @@ def test_all_of_it_works_from_the_keyboard(watch: Watch, visit: Callable[..., Vi
     page.wait_for_url("**/campaigns")
     press_to(page, "Follow its chain")
     page.wait_for_url("**/campaigns/*")
-
-
-def test_a_log_of_ten_thousand_entries_is_verified_and_says_how_far_it_is(
-    ground: Ground, tmp_path: Path, chromium: Browser
-) -> None:
-    with open_viewer(ground, tmp_path / "house") as large:
-        registry = large.house.registry
-        many = [registry.sealed_to_auditor("system.started", "aspen", {}, b"{}") for _ in range(MANY)]
-        with registry.ledger.write() as session:
-            registry.ledger.log.append(session, many)
-        registry.ledger.catch_up()
-        context = chromium.new_context(viewport={"width": 360, "height": 640}, locale="en-GB")
-        visitor = Visitor(context.new_page())
-        come_in(visitor.page, large)
-        visitor.tap("Verify")
-        until(lambda: visitor.page.locator("#verdict[data-verdict=verified]").count(), "it verified", 120)
-        assert says(visitor.page) == "Verified here, by your browser"
-        assert large.verifications.index.size() > MANY
-        visitor.page.goto(f"{large.url}/entries/{MANY}")
-        assert says(visitor.page) == "Verified here, by your browser"
-        assert visitor.page.locator(".proof-tree rect.beside").count() >= 13
-        context.close()
-        assert not visitor.complaints
 
 
 def paths(watch: Watch) -> list[str]:

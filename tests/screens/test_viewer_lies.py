@@ -1,4 +1,5 @@
-"""Whatever a registry serves instead of the truth, the auditor's pages say so loudly and never that it is verified."""
+"""Whatever a registry serves instead of the truth, the auditor's pages say so loudly and never that it is verified;
+and what they say of a log that is new, or large."""
 
 from __future__ import annotations
 
@@ -10,16 +11,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 from support.house import Ground
-from support.viewer import Lie, Watch, auditor_home, lying, open_viewer, viewing
+from support.pages import Visitor
+from support.viewer import Lie, Watch, auditor_home, browser_says, come_in, lying, open_viewer, viewing
+from support.waiting import until
 
+from crypto.keys import SigningKey
 from crypto.merkle import tree_root
 from crypto.notes import Checkpoint, claimed_checkpoint
-from protocol.errors import RegistryUnavailable
+from protocol.errors import BadSettings, RegistryUnavailable
 from protocol.log_client import LogClient
-from screens.viewer.home import INDEX_FILE
+from screens.viewer.home import INDEX_FILE, ViewerHome
 from screens.viewer.index import EntryQuery
 
+MANY = 10_000
 PATHS = ("/", "/entries", "/entries/0", "/campaigns", "/exports")
 
 
@@ -175,12 +181,40 @@ def test_of_a_registry_that_does_not_answer_nothing_is_said(watch: Watch, monkey
     assert "Verified here" not in page and "Not checked" in page and "came to no end" in page
 
 
-def test_the_registry_key_that_was_pinned_first_stays(watch: Watch, after_release: Ground) -> None:
-    from crypto.keys import SigningKey
-    from protocol.errors import BadSettings
-    from screens.viewer.home import ViewerHome
-
+def test_the_registry_key_that_was_pinned_first_stays(watch: Watch) -> None:
     again = ViewerHome(auditor_home(watch.house))
     assert again.settings.registry_url == watch.house.url
     with pytest.raises(BadSettings, match="pins another registry key"):
         ViewerHome(watch.home, registry_key=SigningKey.generate().public.text)
+
+
+def test_before_anything_was_verified_nothing_is_listed(ground: Ground, tmp_path: Path) -> None:
+    with open_viewer(ground, tmp_path / "house") as fresh:
+        assert "Nothing was checked here yet" in fresh.get("/").text
+        for path in ("/entries", "/campaigns", "/exports"):
+            assert "Nothing is here yet" in fresh.get(path).text
+        fresh.verify()
+        assert "The log speaks of no campaign yet" in fresh.get("/campaigns").text
+
+
+def test_a_log_of_ten_thousand_entries_is_verified_and_says_how_far_it_is(
+    ground: Ground, tmp_path: Path, chromium: Browser
+) -> None:
+    with open_viewer(ground, tmp_path / "house") as large:
+        registry = large.house.registry
+        many = [registry.sealed_to_auditor("system.started", "aspen", {}, b"{}") for _ in range(MANY)]
+        with registry.ledger.write() as session:
+            registry.ledger.log.append(session, many)
+        registry.ledger.catch_up()
+        context = chromium.new_context(viewport={"width": 360, "height": 640}, locale="en-GB")
+        visitor = Visitor(context.new_page())
+        come_in(visitor.page, large)
+        visitor.tap("Verify")
+        until(lambda: visitor.page.locator("#verdict[data-verdict=verified]").count(), "it verified", 120)
+        assert browser_says(visitor.page) == "Verified here, by your browser"
+        assert large.verifications.index.size() > MANY
+        visitor.page.goto(f"{large.url}/entries/{MANY}")
+        assert browser_says(visitor.page) == "Verified here, by your browser"
+        assert visitor.page.locator(".proof-tree rect.beside").count() >= 13
+        context.close()
+        assert not visitor.complaints

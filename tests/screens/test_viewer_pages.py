@@ -8,7 +8,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -219,12 +218,3 @@ def test_a_restart_remembers_what_was_verified_but_opens_nothing(watch: Watch) -
         assert "Verified here, on this machine" in again.get("/").text
         assert "Verify first" in again.get("/exports").text
         assert again.get("/exports/record.json?first=2020-01-01&last=2100-01-01").status_code == 404
-
-
-def test_before_anything_was_verified_nothing_is_listed(ground: Ground, tmp_path: Path) -> None:
-    with open_viewer(ground, tmp_path / "house") as fresh:
-        assert "Nothing was checked here yet" in fresh.get("/").text
-        for path in ("/entries", "/campaigns", "/exports"):
-            assert "Nothing is here yet" in fresh.get(path).text
-        fresh.verify()
-        assert "The log speaks of no campaign yet" in fresh.get("/campaigns").text

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 from support.house import Ground, House
+from support.waiting import until
 from support.wire import serve
 
 from ops.processes import free_port
@@ -109,3 +110,10 @@ def come_in(page: Page, watch: Watch) -> None:
     page.get_by_role("textbox").fill(staff_code(watch.home))
     page.locator("main button").click()
     page.wait_for_url(f"{watch.url}/")
+
+
+def browser_says(page: Page) -> str:
+    """What the browser found, once it has."""
+    verdict = page.locator("#browser-verdict")
+    until(lambda: verdict.get_attribute("data-verdict") != "unchecked", "the browser had checked")
+    return verdict.inner_text()
