@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from support.house import Ground
 from support.pages import Seen
 from support.viewer import OWN, Watch, lying, open_viewer, viewing
@@ -26,6 +27,7 @@ from screens.viewer.app import create_viewer
 from screens.viewer.drawing import proof_steps
 from screens.viewer.home import ViewerHome, ViewerListening
 from screens.viewer.index import EntryQuery
+from tahini import main
 
 WORDS = FOLDER.parents[1] / "viewer" / "words"
 
@@ -106,6 +108,14 @@ def test_only_this_machine_is_served(watch: Watch) -> None:
         with pytest.raises(BadSettings, match="can be reached from other machines"):
             create_viewer(opened, origin)
     assert ViewerListening(host="::1").origin == "http://[::1]:8724"
+
+
+def test_the_command_refuses_what_others_would_reach(watch: Watch) -> None:
+    asked = ["audit", "view", "--home", str(watch.home), "--host", "0.0.0.0"]
+    refused = CliRunner().invoke(main, asked)
+    assert refused.exit_code == 1 and "can be reached from other machines" in refused.output
+    asked = ["audit", "view", "--home", str(watch.home), "--as", "no staff id"]
+    assert CliRunner().invoke(main, asked).exit_code == 1
 
 
 def test_entries_are_found_by_what_they_are(watch: Watch) -> None:
