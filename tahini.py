@@ -40,6 +40,7 @@ ROLES = {
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
         "desk": "Run a lender's lending service: applications, decisions, loans, review.",
+        "office": "Serve the pages of a lender's own staff.",
         "score": "Score applicants by a released model, and say why.",
         "witness": "Run a lender's witness of the consent log.",
         "policy": "Check, compare, try and sign credit policies.",
@@ -47,6 +48,7 @@ ROLES = {
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
+        "console": "Serve the coordinator's pages.",
         "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {

@@ -12,7 +12,7 @@ an application's routes.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -148,8 +148,7 @@ class Access:
         login = token.login
         if login is not None:
             subjects = await self.links.remembered(login, token.pseudonym)
-            at = datetime.fromtimestamp(token.iat, UTC)
-            return CallingBorrower(subjects, login, token.evidence, at)
+            return CallingBorrower(subjects, login, token.evidence, token.logged_in_at)
         try:
             party = self._registry.consortium.party(token.sub)
         except SignatureError as error:

@@ -162,6 +162,7 @@ class Exchange:
             login_issuer=login.issuer,
             pseudonym=pseudonym,
             evidence=verified.token_sha256,
+            auth_time=verified.auth_time,
         )
         return Granted(access_token=access)
 

@@ -44,6 +44,8 @@ class IdToken(BaseModel):
     iat: int | float
     nbf: int | float | None = None
     nonce: str = Field(max_length=200)
+    auth_time: int | float | None = None
+    """When they last showed who they are, which may be long before ``iat``."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class VerifiedLogin:
     subject: str = field(repr=False)
     nonce: str = field(repr=False)
     token_sha256: str
+    auth_time: int | None = None
 
 
 class Issuers:
@@ -99,9 +102,9 @@ class Issuers:
             )
         check_signature(jwt, key, _TYPS)
         _check_claims(claims, issuer, moment.timestamp())
-        return VerifiedLogin(
-            issuer, claims.sub, claims.nonce, hashlib.sha256(token.encode()).hexdigest()
-        )
+        at = None if claims.auth_time is None else int(claims.auth_time)
+        sha256 = hashlib.sha256(token.encode()).hexdigest()
+        return VerifiedLogin(issuer, claims.sub, claims.nonce, sha256, at)
 
 
 def _check_claims(claims: IdToken, issuer: Issuer, moment: float) -> None:

@@ -29,13 +29,12 @@ from desk.api.shared import (
 from desk.api.views import application_view, decided_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
-from desk.commands.apply import DecidedApplication, LoanWanted, await_log
+from desk.commands.apply import Applying, DecidedApplication, LoanWanted, await_log
 from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
-from desk.grouping import Together
+from desk.courses import SideBySide
 from desk.records import etag_of, held
-from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import applications, verifications
 from desk.wording import TONGUES
 from protocol.cursors import cursor_of, position
@@ -44,7 +43,6 @@ from protocol.schema import Pseudonym, Sha256
 
 router = APIRouter(tags=["applications"])
 SOON_S = 0.5
-Applying = Together[tuple[LoanWanted, ActsOnce | None], DecidedApplication | Exception]
 Origination = Annotated[DeskCaller, only(CallerRole.ORIGINATION)]
 Anybody = Annotated[DeskCaller, only(*CallerRole)]
 
@@ -91,9 +89,9 @@ async def post_application(
     pending: ask again with GET, nothing takes effect before."""
     wanted = LoanWanted(**body.model_dump())
     applying: Applying = request.app.state.applying
-    applied = await wrap_future(applying.submit((wanted, command.once(caller))))
-    if isinstance(applied, Exception):
-        raise applied
+    course = applying.course(wanted, command.once(caller))
+    side_by_side: SideBySide[DecidedApplication] = request.app.state.side_by_side
+    applied = await wrap_future(side_by_side.submit(course))
     index = await _index(desk, applied.application)
     if applied.made is None or index is None:
         again = applied.made is None

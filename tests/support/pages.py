@@ -27,7 +27,7 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag == "input" and "label" in self.open:
+        if tag in {"input", "textarea"} and "label" in self.open:
             self.labelled += 1
         if tag not in VOID:
             self.open.append(tag)
