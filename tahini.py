@@ -63,7 +63,7 @@ ROLES = {
     "Auditor": {
         "log": "Serve, append to, read, prove, verify and export an audit log.",
         "evidence": "Sample the people in rosters, and judge whether each had said yes.",
-        "audit": "Reports of compliance audits, their findings, and what was done about them.",
+        "audit": "Look at the log in pages; reports of compliance audits, and what was done.",
         "privacy": "Attack the installed build with canaries.",
     },
 }

@@ -60,6 +60,7 @@ Auditor
                    verified from outside; ``succession`` handed over from auditor to auditor
 - ``evidence``     people in rosters sampled, and judged; ``evidence_packs`` what is handed to a
                    regulator: collected, put together, checked
-- ``audit``        reports of compliance audits, and what was done about their findings
+- ``audit``        reports of compliance audits, and what was done about their findings; the
+                   auditor's pages
 - ``privacy``      an attack on the installed build
 """

@@ -64,6 +64,8 @@ SENTENCES: Mapping[str, str] = {
     "guardian-needed": N_("A guardian must answer this, and show by what right."),
     "must-be-in-writing": N_("This needs your answer in writing; ask your lender."),
     "not-enrolled-there": N_("You are not known there. Ask your lender."),
+    "no-such-filter": N_("That is nothing to look for. Nothing was changed."),
+    "cannot-open": N_("It could not be opened, and nothing of it was shown."),
     "session-over": N_("You are not logged in, or your visit has ended. Log in again."),
     "too-large": N_("What was sent is too long."),
     "not-witnessed": N_(
