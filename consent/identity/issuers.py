@@ -3,7 +3,8 @@ trusted.
 
 The rules, in order: strict form (``jwts``); an issuer that is trusted; a key of that issuer and of
 no other; an algorithm that the issuer is allowed and the key fits; ``aud`` holds a client of ours,
-and where there are several or ``azp`` stands there, ``azp`` is it; ``exp``, ``iat``, ``nbf`` against the registry's clock; a nonce. That the nonce is one of ours and new is for
+and where there are several or ``azp`` stands there, ``azp`` is it; ``exp``, ``iat``, ``nbf``
+against the registry's clock; a nonce. That the nonce is one of ours and new is for
 :mod:`consent.identity.single_use`.
 """
 

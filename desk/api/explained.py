@@ -1,0 +1,140 @@
+"""What a customer is told of their own application: why, on which values and from whom, what would
+have changed it, what it would cost when, and what they can do now.
+
+Reasons are the ones that decided, as they were stored; their words are the letter's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from desk.api.views import application_view, review_view
+from desk.commands.letters import wording_of
+from desk.office import MACHINE, Desk
+from desk.records import Held, StoredDecision
+from desk.reviewing import HeldReview, all_reviews
+from desk.states import STEPS, ApplicationEvent, ApplicationStatus
+from desk.storage.tables import reviews
+from desk.wording import TONGUES, Wording
+from law.deadlines import due
+from lending.cases import Fact, LoanOffer, PrincipalReason
+
+BY_CUSTOMER = (ApplicationEvent.ACCEPT, ApplicationEvent.CONTEST, ApplicationEvent.WITHDRAW)
+
+
+def explained(desk: Desk, connection: Connection, found: Held) -> dict[str, Any]:
+    """As :func:`desk.api.views.application_view`, with all of the above. SealError: forgotten."""
+    told = application_view(desk, connection, found)
+    decided = told.get("decision")
+    if decided is None:
+        return told | {"may": _may(told["status"], by_machine=True)}
+    made = found.made(desk)
+    decided["reasons"] = [_reason(desk, made, one) for one in made.decision.reasons]
+    decided["what_if"] = _what_if(wording_of(desk, made.case), made)
+    decided["model"] = made.case.model_hash if made.decision.scored is not None else None
+    decided["sources"] = sorted(
+        {one.source for one in made.case.facts.values() if one.status == "present"}
+    )
+    if (offer := made.decision.offer) is not None:
+        decided["plan"] = plan_of(desk, offer, made)
+    return told | {
+        "may": _may(told["status"], made.by == MACHINE),
+        "ask": dict(desk.ways.letter_end),
+        "review": _review(desk, connection, found),
+    }
+
+
+def _may(status: str, by_machine: bool) -> list[str]:
+    """What the customer can do as it stands."""
+    if status not in set(ApplicationStatus):
+        return []
+    stands = ApplicationStatus(status)
+    return [
+        one.value
+        for one in BY_CUSTOMER
+        if (stands, one) in STEPS and (by_machine or one is not ApplicationEvent.CONTEST)
+    ]
+
+
+def _review(desk: Desk, connection: Connection, found: Held) -> dict[str, Any] | None:
+    """The last of its reviews, and until when it is answered; nobody of the staff is named."""
+    of_it = all_reviews().where(reviews.c.application == found.application.id)
+    rows = connection.execute(of_it).all()
+    if not rows:
+        return None
+    shown = review_view(HeldReview(rows[-1]))
+    try:
+        answered = due("review", desk.wording.jurisdiction, rows[-1].opened_at)
+    except (LookupError, KeyError):  # our table of the place has no day for it
+        until, law = None, None
+    else:
+        until, law = answered.at.isoformat(), answered.deadline.article
+    return {
+        "status": shown["status"],
+        "opened_at": shown["opened_at"],
+        "until": until,
+        "law": law,
+    }
+
+
+def _reason(desk: Desk, made: StoredDecision, reason: PrincipalReason) -> dict[str, Any]:
+    wording = desk.wording
+    return {
+        "code": reason.code,
+        "kind": reason.kind,
+        "points_below": reason.points_below,
+        "words": {tongue: wording.sentence(reason, tongue) for tongue in TONGUES},
+        "rests_on": list(_rests_on(wording, made.case.facts, reason)),
+    }
+
+
+def _rests_on(
+    wording: Wording, facts: Mapping[str, Fact], reason: PrincipalReason
+) -> Iterator[dict[str, Any]]:
+    """The values that were used, each with its source and day; of a family the features that are in
+    it. What was worked out here has no source."""
+    families = {} if wording.glossary is None else wording.glossary.families
+    words = {} if wording.glossary is None else wording.glossary.words
+    if reason.kind == "score":
+        names = [one for one in facts if families.get(one, one) == reason.code]
+    else:
+        names = list(reason.detail)
+    for name in names:
+        fact = facts.get(name)
+        if fact is None:
+            fact = Fact(name, "present", reason.detail[name])
+        yield {
+            "name": name,
+            "words": dict(words.get(name, {})),
+            "status": fact.status,
+            "value": None if fact.value is None else str(fact.value),
+            "source": fact.source or None,
+            "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+        }
+
+
+def _what_if(wording: Wording, made: StoredDecision) -> dict[str, str] | None:
+    """What of what a person can change would have reached the cut-off."""
+    decision = made.decision
+    if decision.scored is None or not any(one.kind == "score" for one in decision.reasons):
+        return None
+    found = {tongue: wording.what_if(decision.scored, tongue) for tongue in TONGUES}
+    return {tongue: said for tongue, said in found.items() if said is not None} or None
+
+
+def plan_of(desk: Desk, offer: LoanOffer, made: StoredDecision) -> list[dict[str, Any]]:
+    """What would fall due when, if it were paid out on the day of the decision; fen."""
+    day = desk.day(made.decision.decided_at)
+    agreed = desk.lending.agreed(offer, "plan", offer.amount, day)
+    return [
+        {
+            "due": one.day.isoformat(),
+            "principal": one.principal,
+            "interest": one.interest,
+            "fees": one.fees + sum(amount for _, amount in one.others),
+        }
+        for one in agreed.contract.dues
+    ]
