@@ -5,6 +5,8 @@
 - ``origin``: nothing is done on a form that another site sent.
 - ``sessions``: who is logged in, kept on the server.
 - ``staff``: who of an institution's own people is here.
+- ``staff_login``: the same at the institution's own issuer, and what takes two persons.
+- ``id_tokens``: who an ID token is about.
 - ``login``: the authorization code flow with PKCE.
 - ``forms``: what a form sent, by a schema.
 - ``words``: two languages; dates, money and numbers as each writes them.

@@ -12,6 +12,7 @@ class PageError(Exception):
         status: of the HTTP answer.
         code: what :func:`screens.house.words.Words.problem` says a sentence for.
         parameters: what stands in that sentence.
+        way: a path of ours to go on by; the start where there is none.
     """
 
     status = 400
@@ -22,11 +23,13 @@ class PageError(Exception):
         code: str | None = None,
         status: int | None = None,
         parameters: Mapping[str, str] | None = None,
+        way: str | None = None,
     ) -> None:
         super().__init__(code or self.code)
         self.code = code or self.code
         self.status = status or self.status
         self.parameters = dict(parameters or {})
+        self.way = way
 
 
 class NotLoggedIn(PageError):

@@ -17,6 +17,9 @@ def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for a sentence 
 SENTENCES: Mapping[str, str] = {
     "not-logged-in": N_("You are not logged in, or your visit has ended. Log in again."),
     "not-authenticated": N_("You are not logged in, or your visit has ended. Log in again."),
+    "log-in-once-more": N_(
+        "This is done in your institution's name. Log in once more and do it within two minutes."
+    ),
     "foreign-form": N_("This form did not come from this page. Nothing was changed."),
     "login-failed": N_("The log-in did not succeed. Nothing was changed; try again."),
     "invalid_grant": N_("The log-in did not succeed. Nothing was changed; try again."),

@@ -196,9 +196,8 @@ def shell(
             yield
 
     def told(request: Request, error: PageError) -> Response:
-        return look.page(
-            request, "problem.html", error.status, code=error.code, parameters=error.parameters
-        )
+        shown = {"code": error.code, "parameters": error.parameters, "way": error.way}
+        return look.page(request, "problem.html", error.status, **shown)
 
     async def refused(request: Request, error: Exception) -> Response:
         return told(request, error if isinstance(error, PageError) else PageError())

@@ -12,13 +12,14 @@ import ipaddress
 import os
 import re
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 from starlette.requests import Request
@@ -28,6 +29,7 @@ from starlette.routing import Route
 from screens.house.errors import NotLoggedIn, PageError
 from screens.house.forms import PageForm, new_once, read_form
 from screens.house.login import own_path
+from screens.house.origin import SAFE
 from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
 from screens.house.shell import Look, go
 
@@ -45,7 +47,9 @@ class Staff:
     everything."""
 
     name: str
-    roles: frozenset[str] | None = None
+    roles: frozenset[str] | None
+    came_at: datetime
+    """When they showed who they are."""
 
     def may(self, role: str) -> bool:
         return self.roles is None or role in self.roles
@@ -89,63 +93,64 @@ def on_loopback(origin: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class StaffDoor:
-    """Where people of the institution come in, and go.
+class StaffDoor(ABC):
+    """Where people of the institution come in, and go. ``look`` is of the app."""
 
-    Attributes:
-        look: of the app; has ``enter.html`` from the house.
-        code: what opens the door.
-        name: what who has the code is called, in logs and beside what they did.
-    """
-
-    look: Look
-    code: str = field(repr=False)
-    clock: Callable[[], datetime]
-    name: str = "operator"
-    _sessions: PageSessions[Staff] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_sessions", PageSessions[Staff](self.clock))
+    def __init__(self, look: Look, clock: Callable[[], datetime]) -> None:
+        self.look, self.clock = look, clock
+        self._sessions: PageSessions[Staff] = PageSessions(clock)
 
     @property
     def cookie_name(self) -> str:
         return cookie(self.look.app)
 
-    def staff(self, request: Request, role: str | None = None) -> Staff:
+    def staff(self, request: Request, role: str | None = None, fresh: bool = False) -> Staff:
         """Who is here.
 
+        Args:
+            fresh: the log-in must be of these minutes, for what is signed for the institution.
+
         Raises:
-            NotLoggedIn: nobody whom we know.
+            NotLoggedIn: nobody whom we know, or not freshly; names the way in.
             PageError: somebody, who may not do this.
         """
+        back = request.url.path if request.method in SAFE else "/"
         found = self._sessions.find(request.cookies.get(self.cookie_name))
         if found is None:
-            raise NotLoggedIn
+            raise NotLoggedIn(way=f"/enter?back={quote(back)}")
+        request.state.session = found
         if role is not None and not found.may(role):
             raise PageError("not-allowed", 403)
-        request.state.session = found
+        if fresh and not self.is_fresh(found):
+            raise NotLoggedIn("log-in-once-more", way=f"/enter?fresh=1&back={quote(back)}")
         return found
 
     def routes(self) -> list[Route]:
         return [
             Route("/enter", self.ask, methods=["GET"]),
-            Route("/enter", self.enter, methods=["POST"]),
             Route("/logout", self.out, methods=["POST"]),
         ]
 
+    @abstractmethod
     async def ask(self, request: Request) -> Response:
-        """``GET /enter``: the code, please."""
-        return self._asked(request, own_path(request.query_params.get("back", "/")))
+        """``GET /enter``: who is it?"""
 
-    async def enter(self, request: Request) -> Response:
-        """``POST /enter``: a session for whoever has the code."""
-        form = await read_form(request, CodeForm)
-        said = "".join(one for one in form.code.upper() if one in ALPHABET)
-        if not hmac.compare_digest(said, self.code.replace("-", "")):
-            return self._asked(request, own_path(form.back), 403, wrong=True)
-        answer = go(own_path(form.back))
-        number = self._sessions.begin(Staff(self.name), self.clock() + LONGEST)
+    @abstractmethod
+    def is_fresh(self, staff: Staff) -> bool:
+        """Whether they have just shown who they are."""
+
+    @abstractmethod
+    def agreed(self, staff: Staff, what: str) -> bool:
+        """Whether those whom it takes have asked for ``what``, now that ``staff`` has: a thing done
+        in the institution's name, such as ``approve:<hash>``."""
+
+    @abstractmethod
+    def waiting(self, what: str) -> str | None:
+        """Who has asked for it and waits for a second person."""
+
+    def come(self, answer: Response, staff: Staff) -> Response:
+        """An answer that begins a session."""
+        number = self._sessions.begin(staff, self.clock() + LONGEST)
         answer.set_cookie(self.cookie_name, number, **COOKIE)
         return answer
 
@@ -157,6 +162,44 @@ class StaffDoor:
         answer.delete_cookie(self.cookie_name, **COOKIE)
         answer.headers["Clear-Site-Data"] = '"cache", "storage"'
         return answer
+
+
+class CodeDoor(StaffDoor):
+    """The door of pages that only this machine reaches. Who has the code holds the institution's
+    keys as well, so one is enough."""
+
+    def __init__(
+        self, look: Look, clock: Callable[[], datetime], code: str, name: str = "operator"
+    ) -> None:
+        """
+        Args:
+            name: what whoever has the code is called, in logs and beside what they did.
+        """
+        super().__init__(look, clock)
+        self._code, self._name = code, name
+
+    def routes(self) -> list[Route]:
+        return [*super().routes(), Route("/enter", self.enter, methods=["POST"])]
+
+    async def ask(self, request: Request) -> Response:
+        return self._asked(request, own_path(request.query_params.get("back", "/")))
+
+    def is_fresh(self, staff: Staff) -> bool:
+        return True
+
+    def agreed(self, staff: Staff, what: str) -> bool:
+        return True
+
+    def waiting(self, what: str) -> str | None:
+        return None
+
+    async def enter(self, request: Request) -> Response:
+        """``POST /enter``: a session for whoever has the code."""
+        form = await read_form(request, CodeForm)
+        said = "".join(one for one in form.code.upper() if one in ALPHABET)
+        if not hmac.compare_digest(said, self._code.replace("-", "")):
+            return self._asked(request, own_path(form.back), 403, wrong=True)
+        return self.come(go(own_path(form.back)), Staff(self._name, None, self.clock()))
 
     def _asked(self, request: Request, back: str, status: int = 200, **more: Any) -> Response:
         shown = {"wrong": False, **more}

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from screens.house.forms import new_once
 from screens.house.shell import HOUSE, Look, shell
-from screens.house.staff import CODE_FILE, StaffDoor, on_loopback, staff_code
+from screens.house.staff import CODE_FILE, CodeDoor, on_loopback, staff_code
 
 ORIGIN = "http://127.0.0.1:8722"
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -37,7 +37,7 @@ def clock() -> Clock:
 @pytest.fixture
 def client(clock: Clock, tmp_path: Path) -> TestClient:
     look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {"new_once": new_once})
-    door = StaffDoor(look, staff_code(tmp_path), clock)
+    door = CodeDoor(look, clock, staff_code(tmp_path))
 
     async def secret(request: Request) -> Response:
         return PlainTextResponse(door.staff(request, "look").name)

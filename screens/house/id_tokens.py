@@ -1,0 +1,84 @@
+"""Who an ID token is about (OpenID Connect Core 1.0 section 3.1.3.7): its signature checked with
+the issuer's published keys, its claims with what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from screens.house.errors import LoginFailed, ServiceAway
+from screens.house.login import MAX_ANSWER_BYTES, LoginIssuer
+
+ALGORITHMS = ["EdDSA", "Ed25519", "ES256", "RS256", "PS256"]
+"""Asymmetric ones: never ``none``, never an HMAC, whatever a header says (RFC 8725)."""
+LEEWAY_S = 60
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who it is at the issuer; when they showed it, where the issuer says so (``auth_time``)."""
+
+    subject: str
+    came_at: datetime | None
+
+
+async def identity_in(
+    token: str, http: httpx.AsyncClient, issuer: LoginIssuer, nonce: str, now: datetime
+) -> Identity:
+    """
+    Raises:
+        ServiceAway: the issuer's keys cannot be had.
+        LoginFailed: it is not the issuer's word, not for us, not now, or not what was asked for.
+    """
+    try:
+        keys = KeySet.import_key_set(await _keys(http, issuer))
+        claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
+        _expected(issuer, nonce, now).validate(claims)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise LoginFailed from error
+    audience = claims["aud"]
+    if isinstance(audience, list) and len(audience) > 1 and claims.get("azp") != issuer.client_id:
+        raise LoginFailed
+    subject, at = claims["sub"], claims.get("auth_time")
+    if not isinstance(subject, str) or not isinstance(at, int | None):
+        raise LoginFailed
+    return Identity(subject, None if at is None else datetime.fromtimestamp(at, UTC))
+
+
+def _expected(issuer: LoginIssuer, nonce: str, now: datetime) -> jwt.JWTClaimsRegistry:
+    asked: dict[str, Any] = {
+        "iss": {"essential": True, "value": issuer.issuer},
+        "aud": {"essential": True, "value": issuer.client_id},
+        "nonce": {"essential": True, "value": nonce},
+        "sub": {"essential": True},
+        "exp": {"essential": True},
+        "iat": {"essential": True},
+    }
+    return jwt.JWTClaimsRegistry(now=int(now.timestamp()), leeway=LEEWAY_S, **asked)
+
+
+async def _keys(http: httpx.AsyncClient, issuer: LoginIssuer) -> Any:
+    known = await _object(http, f"{issuer.issuer}/.well-known/openid-configuration")
+    place = known.get("jwks_uri")
+    if known.get("issuer") != issuer.issuer or not isinstance(place, str):
+        raise LoginFailed
+    return await _object(http, place)
+
+
+async def _object(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    try:
+        answer = await http.get(url)
+    except httpx.TransportError as error:
+        raise ServiceAway from error
+    if not answer.is_success or len(answer.content) > MAX_ANSWER_BYTES:
+        raise ServiceAway
+    found = answer.json()
+    if not isinstance(found, dict):
+        raise LoginFailed
+    return found

@@ -1,0 +1,195 @@
+"""An institution's people at its own issuer: who comes in, for what, and what takes two of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OctKey
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from screens.house.forms import new_once
+from screens.house.shell import HOUSE, Look, shell
+from screens.house.staff import CodeDoor, Staff, StaffDoor
+from screens.house.staff_login import STAFF_FILE, StaffList, open_staff_door
+
+ORIGIN, ISSUER = "https://office.example", "https://login.example"
+PEOPLE = {
+    "wang": ["look", "approve"],
+    "chen": ["look", "approve"],
+    "zhao": ["look"],
+}
+
+
+class Issuer:
+    """An issuer that says of somebody what it is told to say."""
+
+    def __init__(self) -> None:
+        self.key = ECKey.generate_key("P-256", {"kid": "k"})
+        self.asked: dict[str, str] = {}
+        self.header: dict[str, str] = {"alg": "ES256", "kid": "k"}
+        self.signer: Any = self.key
+        self.claims: dict[str, Any] = {}
+        self.now = datetime.now(UTC)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        match request.url.path:
+            case "/.well-known/openid-configuration":
+                endpoints = {
+                    "authorization_endpoint": f"{ISSUER}/a", "token_endpoint": f"{ISSUER}/t", "jwks_uri": f"{ISSUER}/k"
+                }  # fmt: skip
+                return httpx.Response(200, json={"issuer": ISSUER, **endpoints})
+            case "/k":
+                return httpx.Response(200, json=KeySet([self.key]).as_dict(private=False))
+            case _:
+                at = int(self.now.timestamp())
+                said = {
+                    "iss": ISSUER, "aud": "office", "sub": "wang", "nonce": self.asked["nonce"], "iat": at,
+                    "exp": at + 60, "auth_time": at,
+                }  # fmt: skip
+                claims = {name: one for name, one in (said | self.claims).items() if one is not None}
+                algorithms = [self.header["alg"]]
+                token = jwt.encode(self.header, claims, self.signer, algorithms=algorithms)
+                return httpx.Response(200, json={"id_token": token})
+
+
+class Site:
+    def __init__(self, tmp_path: Path) -> None:
+        self.issuer = Issuer()
+        listed = {
+            "issuer": {"issuer": ISSUER, "client_id": "office"},
+            "people": [{"subject": one, "name": one.title(), "roles": roles} for one, roles in PEOPLE.items()],
+        }
+        (tmp_path / STAFF_FILE).write_text(json.dumps(listed), encoding="utf-8")
+        look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {"new_once": new_once})
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.issuer))
+        self.door: StaffDoor = open_staff_door(look, lambda: self.issuer.now, http, tmp_path, ORIGIN)
+
+        async def sign(request: Request) -> Response:
+            return PlainTextResponse(self.door.staff(request, "approve", fresh=True).name)
+
+        async def seen(request: Request) -> Response:
+            return PlainTextResponse(self.door.staff(request, "look").name)
+
+        routes = [Route("/sign", sign), Route("/seen", seen), *self.door.routes()]
+        self.client = TestClient(shell(look, ORIGIN, routes), base_url=ORIGIN, follow_redirects=False)
+
+    def enter(self, way: str = "/enter?back=/seen", **claims: Any) -> httpx.Response:
+        self.issuer.claims = claims
+        left = self.client.get(way)
+        self.issuer.asked = dict(parse_qsl(urlsplit(left.headers["location"]).query))
+        back = {"state": self.issuer.asked["state"], "code": "c", "iss": ISSUER}
+        return self.client.get("/callback", params=back)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    yield Site(tmp_path)
+
+
+def test_who_is_on_the_list_comes_in_and_may_what_it_says(site: Site) -> None:
+    away = site.client.get("/seen")
+    assert away.status_code == 401 and 'href="/enter?back=/seen"' in away.text
+    assert site.enter().headers["location"] == "/seen"
+    assert site.client.get("/seen").text == "Wang"
+    assert site.enter(sub="zhao").status_code == 303
+    assert site.client.get("/sign").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"sub": "nobody"}, 403), ({"sub": None}, 400), ({"aud": "other"}, 400), ({"iss": "https://evil.example"}, 400),
+        ({"nonce": "another"}, 400), ({"nonce": None}, 400), ({"exp": 1}, 400), ({"exp": None}, 400),
+        ({"aud": ["office", "other"]}, 400), ({"auth_time": "now"}, 400),
+    ],
+)  # fmt: skip
+def test_what_is_not_said_of_them_here_and_now_lets_nobody_in(site: Site, claims: dict[str, Any], status: int) -> None:
+    assert site.enter(**claims).status_code == status
+    assert site.client.get("/seen").status_code == 401
+
+
+def test_another_key_and_a_symmetric_one_let_nobody_in(site: Site) -> None:
+    site.issuer.signer = ECKey.generate_key("P-256", {"kid": "k"})
+    assert site.enter().status_code == 400
+    site.issuer.signer = OctKey.generate_key(256, {"kid": "k"})
+    site.issuer.header = {"alg": "HS256", "kid": "k"}
+    assert site.enter().status_code == 400
+    assert site.client.get("/seen").status_code == 401
+
+
+def test_what_is_signed_wants_a_log_in_of_these_two_minutes(site: Site) -> None:
+    site.enter()
+    assert site.client.get("/sign").text == "Wang"
+    site.issuer.now += timedelta(minutes=3)
+    again = site.client.get("/sign")
+    assert again.status_code == 401 and "/enter?fresh=1&amp;back=/sign" in again.text
+    earlier = int(site.issuer.now.timestamp()) - 600
+    assert site.enter("/enter?fresh=1&back=/sign", auth_time=earlier).status_code == 400
+    assert site.enter("/enter?fresh=1&back=/sign", auth_time=None).status_code == 400
+    assert site.enter("/enter?fresh=1&back=/sign").headers["location"] == "/sign"
+    assert {"prompt": "login", "max_age": "0"}.items() <= site.issuer.asked.items()
+    assert site.client.get("/sign").text == "Wang"
+
+
+def test_an_issuer_that_does_not_say_when_makes_nothing_fresh(site: Site) -> None:
+    site.enter(auth_time=None)
+    assert site.client.get("/seen").text == "Wang"
+    assert site.client.get("/sign").status_code == 401
+
+
+def test_a_way_back_is_gone_once(site: Site) -> None:
+    site.enter()
+    back = {"state": site.issuer.asked["state"], "code": "c", "iss": ISSUER}
+    assert site.client.get("/callback", params=back).status_code == 400
+
+
+def test_what_binds_the_institution_takes_two(site: Site) -> None:
+    wang, chen = (Staff(name, frozenset({"approve"}), site.issuer.now) for name in ("Wang", "Chen"))
+    assert not site.door.agreed(wang, "approve:1")
+    assert not site.door.agreed(wang, "approve:1"), "one person twice"
+    assert site.door.waiting("approve:1") == "Wang" and site.door.waiting("approve:2") is None
+    assert not site.door.agreed(chen, "approve:2")
+    assert site.door.agreed(chen, "approve:1")
+    assert site.door.waiting("approve:1") is None, "what was done is not done again"
+    site.issuer.now += timedelta(hours=25)
+    assert not site.door.agreed(wang, "approve:2"), "nobody waits for ever"
+
+
+def test_a_list_that_leaves_one_alone_or_names_somebody_twice_is_refused(tmp_path: Path) -> None:
+    def read(*people: tuple[str, list[str]]) -> StaffList:
+        listed = [{"subject": one, "name": one, "roles": roles} for one, roles in people]
+        path = tmp_path / STAFF_FILE
+        path.write_text(
+            json.dumps({"issuer": {"issuer": ISSUER, "client_id": "o"}, "people": listed}), encoding="utf-8"
+        )
+        return StaffList.read(path)
+
+    assert len(read(("a", ["approve"]), ("b", ["approve"])).people) == 2
+    for people, sentence in (
+        ([("a", ["approve"]), ("b", ["look"])], "takes two persons"),
+        ([("a", ["look"]), ("a", ["look"])], "stands twice"),
+        ([], "people"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            read(*people)
+
+
+def test_pages_that_others_reach_are_not_opened_by_a_code(tmp_path: Path) -> None:
+    look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {"new_once": new_once})
+    http = httpx.AsyncClient()
+    with pytest.raises(ValueError, match="name the issuer and the people"):
+        open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, ORIGIN)
+    assert isinstance(
+        open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, "http://127.0.0.1:8722"), CodeDoor
+    )
