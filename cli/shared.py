@@ -42,6 +42,7 @@ CoordinatorHome = Annotated[Path, _home("coordinator's")]
 RegistryHome = Annotated[Path, _home("registry's")]
 AnyHome = Annotated[Path, _home("institution's (node, coordinator, naming service, registry)")]
 DeskHome = Annotated[Path, _home("desk's")]
+CounterHome = Annotated[Path, _home("counter's")]
 PortalHome = Annotated[Path, _home("portal's")]
 NamesHome = Annotated[Path, _home("naming service's")]
 NewHome = Annotated[

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocol.errors import Conflict, NotAllowed, NotAuthenticated, RegistryUnavailable
+from desk.errors import NotACustomer
+from protocol.errors import Conflict, NotAuthenticated, RegistryUnavailable
 from protocol.schema import Pseudonym, Slug
 
 Vouching = Callable[[str], str]
-"""The pseudonym of a registry token's person at this lender. Raises NotAuthenticated, NotAllowed,
+"""The pseudonym of a registry token's person at this lender. Raises NotAuthenticated, NotACustomer,
 Conflict, RegistryUnavailable."""
 
 
@@ -44,13 +45,13 @@ class RegistryVouches:
         if answer.status_code == 401:
             raise NotAuthenticated("the registry does not know this login; log in again")
         if answer.status_code == 403:
-            raise NotAllowed("this login is not that of a customer at this lender's front")
+            raise NotACustomer("this login is not that of a customer at this lender's front")
         try:
             found = _AtCounter.model_validate_json(answer.content)
         except ValidationError as error:
             raise RegistryUnavailable("the registry does not say who this is; try again") from error
         if not answer.is_success or found.lender != self.lender:
-            raise NotAllowed("this login is not that of a customer at this lender's front")
+            raise NotACustomer("this login is not that of a customer at this lender's front")
         if len(found.pseudonyms) > 1:
             raise Conflict("this login is linked to several customers here; keep one at the portal")
         return found.pseudonyms[0]

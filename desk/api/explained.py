@@ -7,12 +7,14 @@ Reasons are the ones that decided, as they were stored; their words are the lett
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from desk.api.views import application_view, review_view
 from desk.commands.letters import wording_of
+from desk.lending_rules import ReleasedRules
 from desk.office import MACHINE, Desk
 from desk.records import Held, StoredDecision
 from desk.reviewing import HeldReview, all_reviews
@@ -35,15 +37,14 @@ def explained(desk: Desk, connection: Connection, found: Held) -> dict[str, Any]
     decided["reasons"] = [_reason(desk, made, one) for one in made.decision.reasons]
     decided["what_if"] = _what_if(wording_of(desk, made.case), made)
     decided["model"] = made.case.model_hash if made.decision.scored is not None else None
-    decided["sources"] = sorted(
-        {one.source for one in made.case.facts.values() if one.status == "present"}
-    )
+    decided["facts"] = _seen(desk, made)
     if (offer := made.decision.offer) is not None:
         decided["plan"] = plan_of(desk, offer, made)
     return told | {
         "may": _may(told["status"], made.by == MACHINE),
         "ask": dict(desk.ways.letter_end),
         "review": _review(desk, connection, found),
+        "person_until": _until(desk, desk.now())[0],
     }
 
 
@@ -66,12 +67,7 @@ def _review(desk: Desk, connection: Connection, found: Held) -> dict[str, Any] |
     if not rows:
         return None
     shown = review_view(HeldReview(rows[-1]))
-    try:
-        answered = due("review", desk.wording.jurisdiction, rows[-1].opened_at)
-    except (LookupError, KeyError):  # our table of the place has no day for it
-        until, law = None, None
-    else:
-        until, law = answered.at.isoformat(), answered.deadline.article
+    until, law = _until(desk, rows[-1].opened_at)
     return {
         "status": shown["status"],
         "opened_at": shown["opened_at"],
@@ -80,14 +76,27 @@ def _review(desk: Desk, connection: Connection, found: Held) -> dict[str, Any] |
     }
 
 
+def _until(desk: Desk, asked_at: datetime) -> tuple[str | None, str | None]:
+    """Until when a person has looked who was asked for then, and by which law; None where our table
+    of the place has no day for it."""
+    try:
+        answered = due("review", desk.wording.jurisdiction, asked_at)
+    except (LookupError, KeyError):
+        return None, None
+    return answered.at.isoformat(), answered.deadline.article
+
+
 def _reason(desk: Desk, made: StoredDecision, reason: PrincipalReason) -> dict[str, Any]:
-    wording = desk.wording
+    wording, kinds = desk.wording, _kinds(desk, made)
     return {
         "code": reason.code,
         "kind": reason.kind,
         "points_below": reason.points_below,
         "words": {tongue: wording.sentence(reason, tongue) for tongue in TONGUES},
-        "rests_on": list(_rests_on(wording, made.case.facts, reason)),
+        "rests_on": [
+            {**one, "kind": kinds.get(one["name"])}
+            for one in _rests_on(wording, made.case.facts, reason)
+        ],
     }
 
 
@@ -97,23 +106,53 @@ def _rests_on(
     """The values that were used, each with its source and day; of a family the features that are in
     it. What was worked out here has no source."""
     families = {} if wording.glossary is None else wording.glossary.families
-    words = {} if wording.glossary is None else wording.glossary.words
     if reason.kind == "score":
         names = [one for one in facts if families.get(one, one) == reason.code]
     else:
         names = list(reason.detail)
     for name in names:
-        fact = facts.get(name)
-        if fact is None:
-            fact = Fact(name, "present", reason.detail[name])
-        yield {
-            "name": name,
-            "words": dict(words.get(name, {})),
-            "status": fact.status,
-            "value": None if fact.value is None else str(fact.value),
-            "source": fact.source or None,
-            "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+        yield _fact(wording, facts.get(name) or Fact(name, "present", reason.detail[name]))
+
+
+def _fact(wording: Wording, fact: Fact) -> dict[str, Any]:
+    words = {} if wording.glossary is None else wording.glossary.words
+    return {
+        "name": fact.name,
+        "words": dict(words.get(fact.name, {})),
+        "status": fact.status,
+        "value": None if fact.value is None else str(fact.value),
+        "source": fact.source or None,
+        "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
+    }
+
+
+def _seen(desk: Desk, made: StoredDecision) -> list[dict[str, Any]]:
+    """What of the facts a person would look at: all but the protected ones and the desk's own."""
+    described, kinds = made.described(desk.sources), _kinds(desk, made)
+    data = {
+        name: frozenset(described.get(fact.source, ())) for name, fact in made.case.facts.items()
+    }
+    hidden = desk.lending.hidden(data, desk.day(made.case.now))
+    return [
+        {
+            **_fact(desk.wording, fact),
+            "kind": kinds.get(name),
+            "data": sorted(kind.value for kind in data[name]),
         }
+        for name, fact in sorted(made.case.facts.items())
+        if name not in hidden and fact.source in described
+    ]
+
+
+def _kinds(desk: Desk, made: StoredDecision) -> dict[str, str]:
+    """What the policy that decided says its facts are: ``fen``, ``integer``…"""
+    rules = desk.lending
+    if not isinstance(rules, ReleasedRules):
+        return {}
+    policies = (one for one in rules.policies if one.hash == made.case.policy_hash)
+    policy = next(policies, None)
+    facts = {} if policy is None else policy.document.facts
+    return {name: str(fact.kind) for name, fact in facts.items()}
 
 
 def _what_if(wording: Wording, made: StoredDecision) -> dict[str, str] | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from desk.commands.publish import released
 from desk.errors import RulesMissing
 from desk.office import Desk
+from desk.principles import policy_of
 from lending.cases import Cost
 from lending.money import simple_year
+from lending.policy.document import CreditPolicy
 from lending.policy.offers import LoanTerms
 from lending.policy.pricing import ProductPricing
 from lending.terms.products import Product
@@ -46,9 +47,9 @@ def offered(desk: Desk) -> list[dict[str, Any]]:
     released."""
     rules, day = released(desk), desk.now().date()
     return [
-        _told(product)
+        _told(product, policy)
         for _, product in sorted(rules.pricing.products.items())
-        if _decided(desk, product.name, day)
+        if (policy := policy_of(rules, product.name, day)) is not None
     ]
 
 
@@ -61,7 +62,7 @@ def dearest(desk: Desk, product: str, amount: int, term_days: int) -> DearestTer
     """
     rules, day = released(desk), desk.now().date()
     found = rules.pricing.products.get(product)
-    if found is None or not _decided(desk, product, day):
+    if found is None or policy_of(rules, product, day) is None:
         raise NotFound("there is no such product")
     choices = rules.pricing.choices(product, day)
     if choices.floor(amount) != amount or term_days not in choices.terms:
@@ -79,16 +80,10 @@ def _dearest(pricing: ProductPricing, product: Product, terms: LoanTerms) -> Dea
     return DearestTerms(*priced)
 
 
-def _decided(desk: Desk, product: str, day: date) -> bool:
-    try:
-        desk.lending.versions(product, day)
-    except RulesMissing:
-        return False
-    return True
-
-
-def _told(product: Product) -> dict[str, Any]:
-    amounts = product.amounts
+def _told(product: Product, policy: CreditPolicy) -> dict[str, Any]:
+    """``purposes``: what the policy tells apart of what a loan is for; empty where it asks for
+    none of a list."""
+    amounts, purpose = product.amounts, policy.document.facts.get("purpose")
     return {
         "product": product.name,
         "name": {"en": product.en, "zh": product.zh},
@@ -97,4 +92,5 @@ def _told(product: Product) -> dict[str, Any]:
         "step": amounts.step,
         "terms": list(product.terms),
         "dues": product.dues,
+        "purposes": [] if purpose is None else [str(one) for one in purpose.values],
     }

@@ -1,9 +1,10 @@
-"""The registry as a borrower's token sees it: every call of the portal, and nothing else."""
+"""Services over HTTP, as a person's own token sees them: the consent registry, and whatever else an
+app of a person's shows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -14,8 +15,8 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass(frozen=True)
-class RegistryAnswer:
-    """What the registry said."""
+class ServiceAnswer:
+    """What a service said."""
 
     body: Any
     etag: str | None = None
@@ -23,8 +24,8 @@ class RegistryAnswer:
 
 
 @dataclass(frozen=True)
-class PortalRegistry:
-    """The consent registry over HTTP.
+class Service:
+    """One service over HTTP.
 
     Raises, from every call:
         ServiceAway: it does not answer. NotLoggedIn: the token has ended. PageError: it refuses,
@@ -32,19 +33,8 @@ class PortalRegistry:
     """
 
     http: httpx.AsyncClient
-
-    async def nonce(self) -> str:
-        """For one log-in."""
-        return str((await self.ask("POST", "/v1/challenges")).body["nonce"])
-
-    async def token(self, id_token: str) -> tuple[str, int]:
-        """An access token for an ID token, and for how many seconds."""
-        form = {"grant_type": JWT_BEARER, "assertion": id_token}
-        granted = (await self.ask("POST", "/v1/token", form=form)).body
-        return str(granted["access_token"]), int(granted["expires_in"])
-
-    def as_borrower(self, token: str) -> Borrower:
-        return Borrower(self, {"Authorization": f"Bearer {token}"})
+    away: str = "service-away"
+    """What its absence is called."""
 
     async def send(
         self,
@@ -60,41 +50,45 @@ class PortalRegistry:
         try:
             got = await self.http.request(method, path, json=json, data=data, headers=headers)
         except httpx.TransportError as error:
-            raise ServiceAway from error
+            raise ServiceAway(self.away) from error
         if not got.is_success:
-            raise _refusal(got)
+            raise _refusal(got, self.away)
         return got
 
-    async def ask(self, method: str, path: str, **sent: Any) -> RegistryAnswer:
+    async def ask(self, method: str, path: str, **sent: Any) -> ServiceAnswer:
         """The same, read."""
         got = await self.send(method, path, **sent)
         kind = got.headers.get("content-type", "").partition(";")[0]
         body = got.json() if kind.endswith("json") else got.text
-        return RegistryAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
+        return ServiceAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
 
 
-def _refusal(got: httpx.Response) -> PageError:
+def _refusal(got: httpx.Response, away: str) -> PageError:
     """What a problem document says, as an error of ours; its words are in English and stay here."""
     try:
         problem = got.json()
         code = str(problem.get("reason") or problem["type"].rpartition(":")[2])
         parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return ServiceAway() if got.status_code >= 500 else PageError()
+        return ServiceAway(away) if got.status_code >= 500 else PageError()
     if got.status_code == 401:
         return NotLoggedIn()
     return PageError(code, got.status_code, parameters)
 
 
 @dataclass(frozen=True)
-class Borrower:
-    """One borrower at the registry."""
+class Caller:
+    """One person at a service, by their token."""
 
-    registry: PortalRegistry
-    headers: Mapping[str, str]
+    service: Service
+    token: str = field(repr=False)
 
-    async def read(self, path: str, **headers: str) -> RegistryAnswer:
-        return await self.registry.ask("GET", path, headers={**self.headers, **headers})
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def read(self, path: str, **headers: str) -> ServiceAnswer:
+        return await self.service.ask("GET", path, headers={**self.headers, **headers})
 
     async def whole(self, path: str) -> list[Any]:
         """Every item of a list that comes in pages."""
@@ -111,17 +105,35 @@ class Borrower:
     async def download(self, path: str, language: str) -> bytes:
         """A file as it is, in a language."""
         headers = {**self.headers, "Accept-Language": language}
-        return (await self.registry.send("GET", path, headers=headers)).content
+        return (await self.service.send("GET", path, headers=headers)).content
 
     async def act(
         self, method: str, path: str, once: str, json: Any = None, **more: str
-    ) -> RegistryAnswer:
-        """Have something done, once: sent again under the same ``once`` it is answered as
-        before."""
+    ) -> ServiceAnswer:
+        """Have something done, once: sent again under the same ``once`` it is answered as before.
+        So where no answer came back, which says nothing of what was done, it is sent again."""
         headers = {**self.headers, "Idempotency-Key": once, **more}
-        return await self.registry.ask(method, path, json=json, headers=headers)
+        try:
+            return await self.service.ask(method, path, json=json, headers=headers)
+        except ServiceAway:
+            return await self.service.ask(method, path, json=json, headers=headers)
 
-    async def notice(self, notice_id: str, version: int, language: str) -> RegistryAnswer:
+
+@dataclass(frozen=True)
+class ConsentRegistry(Service):
+    """The consent registry."""
+
+    async def nonce(self) -> str:
+        """For one log-in."""
+        return str((await self.ask("POST", "/v1/challenges")).body["nonce"])
+
+    async def access(self, id_token: str) -> tuple[str, int]:
+        """An access token for an ID token, and for how many seconds."""
+        form = {"grant_type": JWT_BEARER, "assertion": id_token}
+        granted = (await self.ask("POST", "/v1/token", form=form)).body
+        return str(granted["access_token"]), int(granted["expires_in"])
+
+    async def notice(self, notice_id: str, version: int, language: str) -> ServiceAnswer:
         """The text of a notice as it is to be shown, and the language that it is in."""
         headers = {"Accept": "text/plain", "Accept-Language": language}
-        return await self.registry.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)
+        return await self.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)
