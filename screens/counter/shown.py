@@ -20,7 +20,7 @@ STANDS: Mapping[str, str] = {
     "offered": N_("Yes: this is offered to you"),
     "in-review": N_("A person looks at it"),
     "declined": N_("No: nothing is offered to you now"),
-    "accepted": N_("You have accepted; the money is on its way"),
+    "accepted": N_("You have accepted; the money is not paid out yet"),
     "disbursed": N_("The money was paid out"),
     "expired": N_("The offer has run out; you can apply again"),
     "withdrawn": N_("You took it back"),
