@@ -23,6 +23,7 @@ from desk.storage.tables import reviews
 from desk.wording import TONGUES, Wording
 from law.deadlines import due
 from lending.cases import Fact, LoanOffer, PrincipalReason
+from lending.policy.conditions import DeclaredFact
 
 BY_CUSTOMER = (ApplicationEvent.ACCEPT, ApplicationEvent.CONTEST, ApplicationEvent.WITHDRAW)
 
@@ -87,38 +88,53 @@ def _until(desk: Desk, asked_at: datetime) -> tuple[str | None, str | None]:
 
 
 def _reason(desk: Desk, made: StoredDecision, reason: PrincipalReason) -> dict[str, Any]:
-    wording, kinds = desk.wording, _kinds(desk, made)
     return {
         "code": reason.code,
         "kind": reason.kind,
         "points_below": reason.points_below,
-        "words": {tongue: wording.sentence(reason, tongue) for tongue in TONGUES},
+        "words": {tongue: desk.wording.sentence(reason, tongue) for tongue in TONGUES},
         "rests_on": [
-            {**one, "kind": kinds.get(one["name"])}
-            for one in _rests_on(wording, made.case.facts, reason)
+            _told(desk, made, one) for one in _rests_on(desk.wording, made.case.facts, reason)
         ],
     }
 
 
 def _rests_on(
     wording: Wording, facts: Mapping[str, Fact], reason: PrincipalReason
-) -> Iterator[dict[str, Any]]:
-    """The values that were used, each with its source and day; of a family the features that are in
-    it. What was worked out here has no source."""
+) -> Iterator[Fact]:
+    """The facts that were used; of a family the features that are in it. What was worked out here
+    has no source."""
     families = {} if wording.glossary is None else wording.glossary.families
     if reason.kind == "score":
-        names = [one for one in facts if families.get(one, one) == reason.code]
-    else:
-        names = list(reason.detail)
-    for name in names:
-        yield _fact(wording, facts.get(name) or Fact(name, "present", reason.detail[name]))
+        yield from (one for name, one in facts.items() if families.get(name, name) == reason.code)
+        return
+    for name, value in reason.detail.items():
+        yield facts.get(name) or Fact(name, "present", value)
 
 
-def _fact(wording: Wording, fact: Fact) -> dict[str, Any]:
-    words = {} if wording.glossary is None else wording.glossary.words
+def _seen(desk: Desk, made: StoredDecision) -> list[dict[str, Any]]:
+    """What of the facts a person would look at: all but the protected ones and the desk's own."""
+    described, facts = made.described(desk.sources), made.case.facts
+    kinds = {name: frozenset(described.get(fact.source, ())) for name, fact in facts.items()}
+    hidden = desk.lending.hidden(kinds, desk.day(made.case.now))
+    return [
+        _told(desk, made, fact)
+        for name, fact in sorted(facts.items())
+        if name not in hidden and fact.source in described
+    ]
+
+
+def _told(desk: Desk, made: StoredDecision, fact: Fact) -> dict[str, Any]:
+    """A fact as it was used, what it is called, what it is made of and from whom."""
+    glossary, declared = desk.wording.glossary, _declared(desk, made).get(fact.name)
+    words = {} if glossary is None else dict(glossary.words.get(fact.name, {}))
+    if not words and declared is not None and declared.about:
+        words = {"en": declared.about}
     return {
         "name": fact.name,
-        "words": dict(words.get(fact.name, {})),
+        "words": words,
+        "kind": None if declared is None else str(declared.kind),
+        "data": sorted(one.value for one in made.described(desk.sources).get(fact.source, ())),
         "status": fact.status,
         "value": None if fact.value is None else str(fact.value),
         "source": fact.source or None,
@@ -126,33 +142,14 @@ def _fact(wording: Wording, fact: Fact) -> dict[str, Any]:
     }
 
 
-def _seen(desk: Desk, made: StoredDecision) -> list[dict[str, Any]]:
-    """What of the facts a person would look at: all but the protected ones and the desk's own."""
-    described, kinds = made.described(desk.sources), _kinds(desk, made)
-    data = {
-        name: frozenset(described.get(fact.source, ())) for name, fact in made.case.facts.items()
-    }
-    hidden = desk.lending.hidden(data, desk.day(made.case.now))
-    return [
-        {
-            **_fact(desk.wording, fact),
-            "kind": kinds.get(name),
-            "data": sorted(kind.value for kind in data[name]),
-        }
-        for name, fact in sorted(made.case.facts.items())
-        if name not in hidden and fact.source in described
-    ]
-
-
-def _kinds(desk: Desk, made: StoredDecision) -> dict[str, str]:
-    """What the policy that decided says its facts are: ``fen``, ``integer``…"""
+def _declared(desk: Desk, made: StoredDecision) -> Mapping[str, DeclaredFact]:
+    """What the policy that decided says of its facts."""
     rules = desk.lending
     if not isinstance(rules, ReleasedRules):
         return {}
     policies = (one for one in rules.policies if one.hash == made.case.policy_hash)
     policy = next(policies, None)
-    facts = {} if policy is None else policy.document.facts
-    return {name: str(fact.kind) for name, fact in facts.items()}
+    return {} if policy is None else policy.document.facts
 
 
 def _what_if(wording: Wording, made: StoredDecision) -> dict[str, str] | None:

@@ -141,8 +141,7 @@ class ApplyPages:
         if notice.text_sha256(form.language) != form.sha256:
             raise PageError("changed-since", 409)
         first = form.answers.get("ordinary")
-        settled = stands["ordinary"]["state"] == "given" and stands["ordinary"]["open"] is None
-        if first is None and not settled:
+        if first is None and not _settled(told):
             return await self._data_asked(request, "nothing-chosen")
         if form.answers:
             said = [
@@ -187,6 +186,8 @@ class ApplyPages:
         """``GET /apply/check``: everything once more; the answers as the registry has them."""
         draft = self._drafted(request)
         told, _ = await self._notice(request)
+        if not _settled(told):
+            return go("/apply/data")
         products = await self._products(request)
         return self.look.page(
             request,
@@ -221,6 +222,14 @@ class ApplyPages:
         if draft is None:
             raise PageError("nothing-begun", 409)
         return draft
+
+
+def _settled(told: dict[str, Any]) -> bool:
+    """Whether ordinary data, without which nothing is decided, may be used."""
+    return any(
+        one["sensitivity"] == "ordinary" and one["state"] == "given" and one["open"] is None
+        for one in told["questions"]
+    )
 
 
 def _fen(text: str) -> int | None:

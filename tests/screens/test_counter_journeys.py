@@ -8,17 +8,10 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext
-from support.front import Front, at_counter, open_front
-from support.house import Ground
+from support.front import Front, at_counter
 from support.pages import Visitor
 
 from demo.borrowers import DemoBorrower
-
-
-@pytest.fixture(scope="module")
-def front(after_release: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with open_front(after_release, tmp_path_factory.mktemp("counter")) as opened:
-        yield opened
 
 
 @pytest.fixture

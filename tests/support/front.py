@@ -152,3 +152,21 @@ def at_counter(context: BrowserContext, front: Front, person: DemoBorrower, to: 
         page.get_by_role("button").click()
     page.wait_for_url(f"{front.url}/**")
     return page
+
+
+def everything(front: Front, person: DemoBorrower) -> list[str]:
+    """Every page there is for somebody who has agreed, with an offer, a no, a review and a loan; but for those of an
+    application that is being written."""
+    loan = front.lent(person)
+    no = front.applied(person, **front.lending.worst)
+    looked = front.applied(person, applications_7d=7)
+    yes = front.applied(person)
+    assert [one["status"] for one in (no, looked, yes)] == ["declined", "in-review", "offered"]
+    mine = f"/applications/{yes['id']}"
+    days = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()["extensions"][-1]
+    return [
+        "/", mine, f"{mine}/accept", f"{mine}/take-back", f"{mine}/review", f"/applications/{no['id']}",
+        f"/applications/{no['id']}/review?about=0", f"/applications/{looked['id']}",
+        f"/decisions/{yes['decision']['id']}/receipt", f"/loans/{loan}", f"/loans/{loan}/extend",
+        f"/loans/{loan}/extend?days={days}", "/apply", "/apply/no", "/there-is-no-such-page",
+    ]  # fmt: skip
