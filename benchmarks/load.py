@@ -109,12 +109,15 @@ def served(noun: str, home: Path, *options: str) -> Iterator[Served]:
 
 
 @contextmanager
-def running(command: Sequence[str], journal: Path, page: str = "/readyz") -> Iterator[Served]:
-    """``python -m`` a command that takes a ``--port``, once it is ready.
+def running(
+    command: Sequence[str], journal: Path, page: str = "/readyz", port: int | None = None
+) -> Iterator[Served]:
+    """``python -m`` a command that takes a ``--port``, once it is ready; the port is a free one if
+    none is said.
 
     In the load's own session: kernels that share processors out by session would tell them apart.
     """
-    port = free_port()
+    port = port or free_port()
     with journal.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--port", str(port)],

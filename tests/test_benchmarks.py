@@ -25,6 +25,7 @@ SMALL = {
     "registry": "--records 400 --borrowers 20 --lenders 2 --seconds 0.5 --repeat 1 --database sqlite",
     "log": "--seconds 0.5 --entries 300 --leaves 1000 --sample 5",
     "rounds": "--releases 3 --no-stock",
+    "screens": "--consents 60 --seconds 0.5 --repeat 3",
     "lending": "--scale 0.0002 --only money --only scores --only decisions",
 }
 """By benchmark. ``quality`` is the demo, once for each seed; ``yardsticks`` is a service that others start."""

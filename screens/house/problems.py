@@ -22,7 +22,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "foreign-form": N_("This form did not come from this page. Nothing was changed."),
     "login-failed": N_("The log-in did not succeed. Nothing was changed; try again."),
-    "invalid_grant": N_("The log-in did not succeed. Nothing was changed; try again."),
+    "invalid-grant": N_("The log-in did not succeed. Nothing was changed; try again."),
     "service-away": N_("The consent registry does not answer now. Nothing is lost; try again."),
     "registry-unavailable": N_(
         "The consent registry does not answer now. Nothing is lost; try again."

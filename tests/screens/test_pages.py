@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 from support.portal import Site
 
+from ops.logs import JsonLines
 from screens.house.headers import HEADERS
 from screens.house.sessions import cookie
+from screens.house.shell import HOUSE, Look, shell
 from screens.house.words import FOLDER, TAGS, catalogue
 from screens.portal.visit import SESSION
 
@@ -148,3 +153,14 @@ def test_assets_are_named_by_what_they_hold(site: Site) -> None:
         answer = HTTP.get(f"{site.url}{one['href']}")
         assert answer.is_success and "immutable" in answer.headers["cache-control"]
     assert HTTP.get(f"{site.url}/assets/house.000000000000.css").status_code == 404
+
+
+def test_what_is_served_is_told_to_the_journal_by_its_hash(caplog: pytest.LogCaptureFixture) -> None:
+    look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {}, HOUSE.parent / "portal" / "assets")
+    with caplog.at_level("INFO", "tahini.screens"), TestClient(shell(look, "http://127.0.0.1", [])) as client:
+        (record,) = [one for one in caplog.records if one.getMessage() == "assets"]
+        said = json.loads(JsonLines().format(record))["sha256"]
+        assert {"receipt.js", "house.css", "verify.js"} <= set(look.assets.paths)
+        assert set(said) == set(look.assets.paths.values())
+        for path, sha256 in said.items():
+            assert hashlib.sha256(client.get(path).content).hexdigest() == sha256
