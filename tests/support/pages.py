@@ -1,11 +1,43 @@
-"""Somebody in front of a page of ours, in a browser."""
+"""A page of ours as it is sent, and somebody in front of one in a browser."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from typing import Any
 
 from playwright.sync_api import Page
+
+VOID = {"meta", "link", "input", "br"}
+
+
+class Seen(HTMLParser):
+    """What stands in a page: its elements, and the text of what people read."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.labelled = 0
+        self.feed(page)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "input" and "label" in self.open:
+            self.labelled += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @dataclass
