@@ -23,7 +23,7 @@ from screens.counter.start import StartPage
 from screens.counter.visit import CounterDoor
 from screens.house.forms import new_once
 from screens.house.login import LogIn
-from screens.house.services import ConsentRegistry, Service
+from screens.house.services import ConsentRegistry, HttpService
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 
@@ -90,7 +90,7 @@ def create_counter(
         settings.issuers,
         PageSessions(clock),
         PageSessions(clock),
-        Service(to_desk, "lender-away"),
+        HttpService(to_desk, "lender-away"),
     )
     app = shell(look, settings.origin, _routes(look, door, opened), around)
     app.state.door, app.state.look = door, look

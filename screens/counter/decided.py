@@ -16,7 +16,7 @@ from screens.counter.forms import AcceptForm, PersonForm, SeenForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
 from screens.house.forms import new_once, read_form
-from screens.house.services import Caller, ServiceAnswer
+from screens.house.services import PersonAtService, ServiceAnswer
 from screens.house.shell import Look, go
 
 
@@ -30,7 +30,7 @@ class DecisionPages:
     """The signed document, for whoever checks a receipt."""
     lender: str
 
-    async def _own(self, request: Request) -> tuple[Caller, ServiceAnswer, str]:
+    async def _own(self, request: Request) -> tuple[PersonAtService, ServiceAnswer, str]:
         desk = self.door.at_desk(request)
         path = f"/v1/me/applications/{request.path_params['application']}"
         return desk, await desk.read(path), path

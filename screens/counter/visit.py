@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from screens.house.door import LoginDoor
 from screens.house.forms import new_once
-from screens.house.services import Caller, Service
+from screens.house.services import HttpService, PersonAtService
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,17 @@ class CounterVisit:
 class CounterDoor(LoginDoor[CounterVisit]):
     """Where visits begin and end."""
 
-    desk: Service
+    desk: HttpService
 
     async def admitted(self, token: str, seconds: int) -> tuple[CounterVisit, int]:
         shown = {"Authorization": f"Bearer {token}"}
         given = (await self.desk.ask("POST", "/v1/me/sessions", headers=shown)).body
         return CounterVisit(token, given["token"]), min(seconds, int(given["expires_in"]))
 
-    def at_desk(self, request: Request) -> Caller:
+    def at_desk(self, request: Request) -> PersonAtService:
         """The customer at the desk; raises NotLoggedIn."""
-        return Caller(self.desk, self.visitor(request).desk_token)
+        return PersonAtService(self.desk, self.visitor(request).desk_token)
 
-    def at_registry(self, request: Request) -> Caller:
+    def at_registry(self, request: Request) -> PersonAtService:
         """The customer at the registry; raises NotLoggedIn."""
-        return Caller(self.registry, self.visitor(request).token)
+        return PersonAtService(self.registry, self.visitor(request).token)

@@ -24,7 +24,7 @@ class ServiceAnswer:
 
 
 @dataclass(frozen=True)
-class Service:
+class HttpService:
     """One service over HTTP.
 
     Raises, from every call:
@@ -77,10 +77,10 @@ def _refusal(got: httpx.Response, away: str) -> PageError:
 
 
 @dataclass(frozen=True)
-class Caller:
+class PersonAtService:
     """One person at a service, by their token."""
 
-    service: Service
+    service: HttpService
     token: str = field(repr=False)
 
     @property
@@ -120,7 +120,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class ConsentRegistry(Service):
+class ConsentRegistry(HttpService):
     """The consent registry."""
 
     async def nonce(self) -> str:

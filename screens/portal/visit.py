@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from screens.house.door import LoginDoor
-from screens.house.services import Caller, ConsentRegistry, ServiceAnswer
+from screens.house.services import ConsentRegistry, PersonAtService, ServiceAnswer
 from screens.house.sessions import cookie
 
 SESSION = cookie("portal")
@@ -21,7 +21,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Borrower(Caller):
+class Borrower(PersonAtService):
     """One borrower at the registry."""
 
     registry: ConsentRegistry
