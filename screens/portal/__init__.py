@@ -5,6 +5,7 @@ borrower's own token can.
 
 - ``home``: what the portal must know, whom it believes, where it listens.
 - ``app``: the application: its pages, and what is open while it runs.
+- ``registry``: the registry as a borrower's token sees it.
 - ``visit``: who is here: log-in, session, log-out.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.
 - ``proofs``: receipts, and who used my data.

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from screens.house.forms import new_once
 from screens.house.login import LogIn
-from screens.house.services import ConsentRegistry
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
@@ -22,6 +21,7 @@ from screens.portal.consents import ConsentPages
 from screens.portal.home import PortalHome
 from screens.portal.leaving import LeavingPages
 from screens.portal.proofs import ProofPages
+from screens.portal.registry import PortalRegistry
 from screens.portal.visit import PortalDoor
 
 TIMEOUT_S = 20.0
@@ -63,8 +63,7 @@ def create_portal(
         here / "assets",
     )
     door = PortalDoor(
-        "portal",
-        ConsentRegistry(to_registry),
+        PortalRegistry(to_registry),
         LogIn(to_issuers, f"{settings.origin}/callback"),
         settings.issuers,
         PageSessions(clock),
@@ -76,7 +75,9 @@ def create_portal(
     get, post = ["GET"], ["POST"]
     routes = [
         Route("/", consents.start, methods=get),
-        *door.routes(),
+        Route("/login", door.leave, methods=get),
+        Route("/callback", door.arrive, methods=get),
+        Route("/logout", door.out, methods=post),
         Route("/ask/{notice}/{version:int}", consents.ask, methods=get),
         Route("/ask/{notice}/{version:int}", consents.answer, methods=post),
         Route("/recorded/{notice}/{version:int}", consents.recorded, methods=get),

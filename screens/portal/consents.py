@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from screens.house.errors import PageError
 from screens.house.forms import new_once, read_form
-from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
 from screens.portal.forms import AnswersForm, ButtonForm, StepForm, WithdrawForm
+from screens.portal.registry import Borrower, RegistryAnswer
 from screens.portal.shown import PartyNames, given, key_of, questions
-from screens.portal.visit import Borrower, PortalDoor
+from screens.portal.visit import PortalDoor
 
 
 @dataclass(frozen=True)
@@ -235,5 +235,5 @@ async def _notice(request: Request, borrower: Borrower) -> dict[str, Any]:
     raise PageError("not-found", 404)
 
 
-async def _record(request: Request, borrower: Borrower) -> ServiceAnswer:
+async def _record(request: Request, borrower: Borrower) -> RegistryAnswer:
     return await borrower.read(f"/v1/me/consents/{request.path_params['record']}")

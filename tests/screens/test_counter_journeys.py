@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext
 from support.front import Front, at_counter, everything
-from support.pages import Visitor
+from support.counter_pages import Visitor
 from support.waiting import until
 
 from demo.borrowers import DemoBorrower

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 from support.front import SESSION, Front, everything
-from support.pages import Seen
+from support.counter_pages import Seen
 
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS

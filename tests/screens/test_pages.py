@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from html.parser import HTMLParser
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
-from support.pages import Seen
 from support.portal import Site
 
 from ops.logs import JsonLines
@@ -21,6 +21,36 @@ from screens.portal.visit import SESSION
 
 HTTP = httpx.Client(timeout=30, verify=False)  # without a context of its own for every call
 PORTAL_WORDS = FOLDER.parents[1] / "portal" / "words"
+VOID = {"meta", "link", "input", "br"}
+
+
+class Seen(HTMLParser):
+    """What stands in a page: its elements, and the text of what people read."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.labelled = 0
+        self.feed(page)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "input" and "label" in self.open:
+            self.labelled += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def get(site: Site, path: str, language: str, session: str | None = None) -> httpx.Response:
