@@ -7,8 +7,8 @@ import re
 import httpx
 import pytest
 from starlette.routing import Route
-from support.front import SESSION, Front, everything
 from support.counter_pages import Seen
+from support.front import SESSION, Front, everything
 
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
