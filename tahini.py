@@ -39,6 +39,7 @@ ROLES = {
         "requests": "Read and answer what a lender's borrowers ask: corrections, objections.",
         "budget": "What campaigns cost a lender's borrowers, and what is left.",
         "model": "Fetch, verify and read the models of a lender's campaigns.",
+        "counter": "Make and serve a lender's own front for its borrowers.",
         "desk": "Run a lender's lending service: applications, decisions, loans, review.",
         "office": "Serve the pages of a lender's own staff.",
         "score": "Score applicants by a released model, and say why.",

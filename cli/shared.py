@@ -43,6 +43,7 @@ RegistryHome = Annotated[Path, _home("registry's")]
 AnyHome = Annotated[Path, _home("institution's (node, coordinator, naming service, registry)")]
 DeskHome = Annotated[Path, _home("desk's")]
 AuditorsHome = Annotated[Path, _home("auditor's")]
+CounterHome = Annotated[Path, _home("counter's")]
 PortalHome = Annotated[Path, _home("portal's")]
 NamesHome = Annotated[Path, _home("naming service's")]
 NewHome = Annotated[

@@ -35,5 +35,6 @@ What is kept
 What calls it
 
 - ``commands``    what it does, a command a file
-- ``callers``     who may call; ``api`` the HTTP face
+- ``callers``     who may call; ``customers`` who calls for themselves, whom ``vouching`` tells;
+                  ``api`` the HTTP face
 """

@@ -13,6 +13,12 @@ class ConsentMissing(NotAllowed):
     code = "consent-missing"
 
 
+class NotACustomer(NotAllowed):
+    """Whoever logged in is no customer of this lender."""
+
+    code = "not-a-customer"
+
+
 class NotLoggedYet(Conflict):
     """The log has not given the decision an index, so nothing rests on it yet (invariant 12)."""
 

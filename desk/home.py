@@ -42,10 +42,12 @@ from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
 from desk.trail import Trail
+from desk.vouching import RegistryVouches
 from ops.serving import Listening
 from ops.settings import HomeSettings
 from protocol.client.desks import DeskClient
 from protocol.errors import BadSettings
+from protocol.log_client import http_client
 from protocol.schema import KeyText, Sha256, now
 
 SETTINGS_FILE, KEY_FILE, DATABASE_FILE, DATABASE_URL_FILE = (
@@ -172,6 +174,9 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
                 node.lender,
                 frozenset({wording.jurisdiction, *(one.jurisdiction for one in products)}),
                 read_assessment(home, node.key.public),
+            ),
+            vouch=RegistryVouches(
+                http_client(node.settings.registry_url, node.authority), node.lender
             ),
         )
     except BaseException:

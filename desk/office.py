@@ -26,6 +26,7 @@ from desk.storage.tables import METADATA
 from desk.storage.tables import clock as clock_table
 from desk.trail import AboutToRead, LoggedUse
 from desk.verifying import Verifying
+from desk.vouching import Vouching
 from desk.wording import Wording
 from law.categories import DataCategory
 from protocol.client.desks import UseAnswer
@@ -216,6 +217,8 @@ class Desk:
     verifiers: Mapping[str, Verifying]
     ways: Ways
     assessed: OwnAssessment
+    vouch: Vouching | None = None
+    """Who a customer is who logged in; where nobody says, no customer calls."""
     kept_rules: set[str] = field(default_factory=set)
     """Hashes of what is known to be kept (``desk.rulebook``)."""
 

@@ -135,7 +135,7 @@ def _offered(rules: ReleasedRules) -> list[Product]:
     return [rules.pricing.products[name] for name in sorted(rules.pricing.products)]
 
 
-def _policy(rules: ReleasedRules, product: str, day: date) -> CreditPolicy | None:
+def policy_of(rules: ReleasedRules, product: str, day: date) -> CreditPolicy | None:
     """What decides about a product on a day; None where nothing is decided."""
     try:
         sha256 = rules.versions(product, day).policy
@@ -145,7 +145,7 @@ def _policy(rules: ReleasedRules, product: str, day: date) -> CreditPolicy | Non
 
 
 def _product(rules: ReleasedRules, one: Product, day: date, tongue: Tongue) -> dict[str, Any]:
-    policy = _policy(rules, one.name, day)
+    policy = policy_of(rules, one.name, day)
     told: dict[str, Any] = {"product": one.name, "name": getattr(one, tongue), "policy": None}
     if policy is None:
         return told

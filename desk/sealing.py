@@ -22,6 +22,7 @@ _WRAPPING = b"tahini/desk/data-key/v1/"
 _SECRET = b"tahini/desk/secret/v1/"
 _BODY = b"tahini/desk/body/v1/"
 _STAFF = b"tahini/desk/staff/v1/"
+_CUSTOMER = b"tahini/desk/customer/v1/"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class AtRest:
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         """Inverse of :meth:`wrap`; raises SealError."""
         return unwrap_key(self.key, wrapped, _SECRET + name.encode())
+
+    def tag(self, said: bytes) -> bytes:
+        """A MAC of what a customer's token says: HMAC-SHA256."""
+        return hmac.digest(self.key, _CUSTOMER + said, hashlib.sha256)
 
     def alias(self, staff: str) -> str:
         """Who of the staff it was, for whoever reads a decision: always the same, and only who has

@@ -58,11 +58,20 @@ class MyLinks(BaseModel):
     links: list[Link]
 
 
+class AtCounter(BaseModel):
+    """Whose customer somebody is who logged in at a lender's own front, and under which names."""
+
+    lender: str
+    pseudonyms: list[str]
+
+
 def _login(caller: CallingBorrower) -> Login:
     if caller.login is None:
         raise NotAllowed(
             "links are for callers who logged in; this call is signed with a key of its own"
         )
+    if caller.counter_of is not None:
+        raise NotAllowed("links are made and ended at the portal, not at a lender's own front")
     return caller.login
 
 
@@ -127,6 +136,14 @@ def revoke_key(
 def my_links(access: TheAccess, caller: Subject) -> MyLinks:
     """The pseudonyms that my login may speak for by a lender's ticket."""
     return MyLinks(links=access.links.read(_login(caller)))
+
+
+@router.get("/v1/me/counter", responses=problems())
+def at_counter(caller: Annotated[CallingBorrower, only(Caller.SUBJECT)]) -> AtCounter:
+    """Whose customer I am where I logged in: for that lender's desk, which is shown my token."""
+    if caller.counter_of is None:
+        raise NotAllowed("this login was not at a lender's own front")
+    return AtCounter(lender=caller.counter_of, pseudonyms=list(caller.subjects))
 
 
 @router.post("/v1/me/links", status_code=201, responses=problems(404, 409))

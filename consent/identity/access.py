@@ -147,8 +147,9 @@ class Access:
     async def _of_token(self, token: AccessToken) -> Party | CallingBorrower:
         login = token.login
         if login is not None:
-            subjects = await self.links.remembered(login, token.pseudonym)
-            return CallingBorrower(subjects, login, token.evidence, token.logged_in_at)
+            subjects = await self.links.remembered(login, token.pseudonym, token.counter_of)
+            at = token.logged_in_at
+            return CallingBorrower(subjects, login, token.evidence, at, token.counter_of)
         try:
             party = self._registry.consortium.party(token.sub)
         except SignatureError as error:

@@ -151,16 +151,17 @@ class Exchange:
         pseudonym = None
         if verified.issuer.subject_is_pseudonym:
             pseudonym = verified.subject if _PSEUDONYM.fullmatch(verified.subject) else ""
-            if pseudonym not in self.links.subjects(login, pseudonym):
+            if pseudonym not in self.links.subjects(login, pseudonym, verified.counter_of):
                 raise TokenRefused(
                     "invalid_grant", "the login is not that of an enrolled customer of its lender"
                 )
         access = self.tokens.mint(
             login.subject_hash,
-            verified.issuer.audience,
+            verified.client,
             Caller.SUBJECT,
             login_issuer=login.issuer,
             pseudonym=pseudonym,
+            counter_of=verified.counter_of,
             evidence=verified.token_sha256,
             auth_time=verified.auth_time,
         )

@@ -2,8 +2,8 @@
 trusted.
 
 The rules, in order: strict form (``jwts``); an issuer that is trusted; a key of that issuer and of
-no other; an algorithm that the issuer is allowed and the key fits; ``aud`` holds our client, and
-where there are several or ``azp`` stands there, ``azp`` is our client; ``exp``, ``iat``, ``nbf``
+no other; an algorithm that the issuer is allowed and the key fits; ``aud`` holds a client of ours,
+and where there are several or ``azp`` stands there, ``azp`` is it; ``exp``, ``iat``, ``nbf``
 against the registry's clock; a nonce. That the nonce is one of ours and new is for
 :mod:`consent.identity.single_use`.
 """
@@ -57,7 +57,14 @@ class VerifiedLogin:
     subject: str = field(repr=False)
     nonce: str = field(repr=False)
     token_sha256: str
+    client: str
+    """Where: the portal's ``client_id`` or a counter's."""
     auth_time: int | None = None
+
+    @property
+    def counter_of(self) -> str | None:
+        """The lender at whose own front it was; None at the portal."""
+        return self.issuer.counters.get(self.client)
 
 
 class Issuers:
@@ -101,18 +108,26 @@ class Issuers:
                 "the ID token is signed with an algorithm that is not accepted of this issuer"
             )
         check_signature(jwt, key, _TYPS)
-        _check_claims(claims, issuer, moment.timestamp())
+        client = _client(claims, issuer)
+        _check_times(claims, issuer, moment.timestamp())
         at = None if claims.auth_time is None else int(claims.auth_time)
-        sha256 = hashlib.sha256(token.encode()).hexdigest()
-        return VerifiedLogin(issuer, claims.sub, claims.nonce, sha256, at)
+        token_sha256 = hashlib.sha256(token.encode()).hexdigest()
+        return VerifiedLogin(issuer, claims.sub, claims.nonce, token_sha256, client, at)
 
 
-def _check_claims(claims: IdToken, issuer: Issuer, moment: float) -> None:
+def _client(claims: IdToken, issuer: Issuer) -> str:
+    """For which of our clients it was issued; raises SignatureError."""
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-    if issuer.audience not in audiences:
+    if not issuer.clients & set(audiences):
         raise SignatureError("the ID token was issued for another client")
-    if claims.azp != issuer.audience and (claims.azp is not None or len(audiences) > 1):
+    client = audiences[0] if claims.azp is None else claims.azp
+    unsaid = claims.azp is None and len(audiences) > 1
+    if unsaid or client not in audiences or client not in issuer.clients:
         raise SignatureError("the ID token was issued to another client")
+    return client
+
+
+def _check_times(claims: IdToken, issuer: Issuer, moment: float) -> None:
     if not moment < claims.exp + SKEW_S:
         raise SignatureError("the ID token has expired; log in again")
     if claims.iat > moment + SKEW_S or (claims.nbf is not None and claims.nbf > moment + SKEW_S):

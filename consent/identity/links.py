@@ -90,8 +90,9 @@ _SPEAK_FOR = text(
 """Who logins are, by the names they had then or have now, and whom they were linked to, in that
 order."""
 
-Speaker = tuple[Login, str | None]
-"""A login, and the pseudonym that it is, if it is one."""
+Speaker = tuple[Login, str | None, str | None]
+"""A login, the pseudonym that it is, if it is one, and the only lender whose customer it is here,
+if it logged in at that lender's own front."""
 
 
 class Links:
@@ -111,24 +112,29 @@ class Links:
 
     # --- reading
 
-    async def remembered(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
+    async def remembered(
+        self, login: Login, pseudonym: str | None, counter_of: str | None = None
+    ) -> tuple[str, ...]:
         """As :meth:`subjects`, or what that said a moment ago; logins that come together share one
         question."""
-        known = self._known.get((login, pseudonym))
+        known = self._known.get((login, pseudonym, counter_of))
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
         self._issuer(login)
-        return await self._asked.ask((login, pseudonym))
+        return await self._asked.ask((login, pseudonym, counter_of))
 
-    def subjects(self, login: Login, pseudonym: str | None) -> tuple[str, ...]:
+    def subjects(
+        self, login: Login, pseudonym: str | None, counter_of: str | None = None
+    ) -> tuple[str, ...]:
         """The enrolled, unforgotten pseudonyms that this login may speak for; ``pseudonym``: the
-        one that it is.
+        one that it is; ``counter_of``: at no other lender.
 
         Raises:
             NotAuthenticated: its issuer is not trusted any more.
         """
         self._issuer(login)
-        return self._read_subjects([(login, pseudonym)])[login, pseudonym]
+        speaker = login, pseudonym, counter_of
+        return self._read_subjects([speaker])[speaker]
 
     def _read_subjects(self, speakers: Sequence[Speaker]) -> dict[Speaker, tuple[str, ...]]:
         at = time.monotonic()
@@ -148,9 +154,9 @@ class Links:
         self, connection: Connection, speakers: Sequence[Speaker]
     ) -> dict[Speaker, tuple[str, ...]]:
         asked = {
-            "names": [name for _, name in speakers if name is not None],
-            "issuers": sorted({login.issuer for login, _ in speakers}),
-            "hashes": [login.subject_hash for login, _ in speakers],
+            "names": [name for _, name, _ in speakers if name is not None],
+            "issuers": sorted({login.issuer for login, *_ in speakers}),
+            "hashes": [login.subject_hash for login, *_ in speakers],
         }
         named: dict[str, list[tuple[str, str]]] = defaultdict(list)
         linked: dict[Login, list[tuple[str, str]]] = defaultdict(list)
@@ -158,11 +164,15 @@ class Links:
             mine = linked[Login(row.issuer, row.hash)] if row.hash else named[row.name]
             mine.append((row.pseudonym, row.lender))
         found = {}
-        for login, name in speakers:
+        for login, name, counter_of in speakers:
             issuer = self._issuers.known(login.issuer)
             both = [*(named.get(name, ()) if name is not None else ()), *linked.get(login, ())]
-            allowed = [one for one, lender in both if issuer and issuer.speaks_for(lender)]
-            found[login, name] = tuple(dict.fromkeys(allowed))
+            allowed = [
+                one
+                for one, lender in both
+                if issuer and issuer.speaks_for(lender) and counter_of in (None, lender)
+            ]
+            found[login, name, counter_of] = tuple(dict.fromkeys(allowed))
         return found
 
     def read(self, login: Login) -> list[Link]:

@@ -45,6 +45,9 @@ class Issuer(BaseModel):
     )
     lenders: tuple[Slug, ...] = ()
     """Whose customers it may speak for; all lenders' where this is empty."""
+    counters: dict[str, Slug] = Field(default_factory=dict, max_length=100)
+    """Lenders' own fronts for their borrowers at this issuer, by ``client_id``: whose each is. Who
+    logs in there is that lender's customer, and speaks as nobody else's."""
     subject_is_pseudonym: bool = False
     """A lender's own login, whose ``sub`` is the pairwise pseudonym."""
     max_token_age_s: int = Field(default=600, ge=1, le=3600)
@@ -60,6 +63,19 @@ class Issuer(BaseModel):
                 "an issuer whose subjects are pseudonyms names the lenders that it speaks for"
             )
         return self
+
+    @model_validator(mode="after")
+    def _own_clients(self) -> Self:
+        if self.audience in self.counters:
+            raise ValueError("the portal's client_id is no counter's")
+        if not all(map(self.speaks_for, self.counters.values())):
+            raise ValueError("a counter is of a lender that the issuer does not speak for")
+        return self
+
+    @property
+    def clients(self) -> frozenset[str]:
+        """Everybody here for whom its ID tokens are made."""
+        return frozenset({self.audience, *self.counters})
 
     def speaks_for(self, lender: str) -> bool:
         return not self.lenders or lender in self.lenders
@@ -131,7 +147,7 @@ def load_issuers(
         check_url(issuer.issuer, development)
         if issuer.jwks_uri is not None:
             check_url(issuer.jwks_uri, development)
-        if strangers := sorted(set(issuer.lenders) - known):
+        if strangers := sorted({*issuer.lenders, *issuer.counters.values()} - known):
             raise IdentityMisconfigured(
                 f"{path} lets an issuer speak for {strangers[0]!r}, which is not a lender"
             )

@@ -50,6 +50,8 @@ class AccessToken(Document):
     login_issuer: str | None = None
     pseudonym: Pseudonym | None = None
     """Of a lender's own login: the pseudonym that the login is."""
+    counter_of: str | None = Field(default=None, max_length=63)
+    """Of a login at a lender's own front: the lender, as whose customer it speaks."""
     evidence: str = ""
     """Of a borrower: SHA-256 of the ID token, hex."""
     auth_time: int | None = None

@@ -15,7 +15,15 @@ from starlette.exceptions import HTTPException
 
 from crypto.errors import CryptoError, SealError, TahiniError
 from crypto.sentences import one_sentence, place_of
-from desk.api import amendments, applications, loans, principles, reviews
+from desk.api import (
+    amendments,
+    applications,
+    customers,
+    loans,
+    offered,
+    principles,
+    reviews,
+)
 from desk.callers import KnownCallers
 from desk.commands.apply import Applying, DecidedApplication
 from desk.courses import SideBySide
@@ -45,7 +53,7 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    for part in (applications, loans, amendments, reviews, principles):
+    for part in (applications, loans, amendments, reviews, principles, customers, offered):
         app.router.routes.extend(part.router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import timeout, wrap_future
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -35,6 +36,7 @@ from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
 from desk.courses import SideBySide
 from desk.records import etag_of, held
+from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import applications, verifications
 from desk.wording import TONGUES
 from protocol.cursors import cursor_of, position
@@ -87,16 +89,22 @@ async def post_application(
 ) -> Response:
     """Decide an application. 201 with the outcome once the log has its entry; 202 while it is
     pending: ask again with GET, nothing takes effect before."""
-    wanted = LoanWanted(**body.model_dump())
+    made = await applied(request, desk, LoanWanted(**body.model_dump()), command.once(caller))
+    if made.made is None or made.index is None:
+        again = made.made is None
+        return await run_in_threadpool(_shown, desk, made.application, (201, again))
+    return shown(decided_view(made.made, made.index), 201, etag_of(1, "logged"))
+
+
+async def applied(
+    request: Request, desk: TheDesk, wanted: LoanWanted, once: ActsOnce | None
+) -> DecidedApplication:
+    """Decided together with whoever else applies, with the log's index if it came in time."""
     applying: Applying = request.app.state.applying
-    course = applying.course(wanted, command.once(caller))
+    course = applying.course(wanted, once)
     side_by_side: SideBySide[DecidedApplication] = request.app.state.side_by_side
-    applied = await wrap_future(side_by_side.submit(course))
-    index = await _index(desk, applied.application)
-    if applied.made is None or index is None:
-        again = applied.made is None
-        return await run_in_threadpool(_shown, desk, applied.application, (201, again))
-    return shown(decided_view(applied.made, index), 201, etag_of(1, "logged"))
+    made = await wrap_future(side_by_side.submit(course))
+    return replace(made, index=await _index(desk, made.application))
 
 
 async def _index(desk: TheDesk, application: str) -> int | None:

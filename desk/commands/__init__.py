@@ -16,7 +16,8 @@
 - ``challenge``  what a challenger said beside them: compared, and made again
 - ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work; ``watch`` all of it at once
-- ``publish``   the principles of its scoring, for everybody
+- ``publish``   the principles of its scoring, for everybody; ``offer`` what is lent, and
+  at what cost at most
 - ``person``    all that is kept of one person; ``retain`` what is forgotten in time, ``erase``
                 whom the registry orders to erase
 """

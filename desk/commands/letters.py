@@ -162,11 +162,11 @@ def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
         facts=made.case.facts,
         entry_index=found.entry_index or 0,
     )
-    end, wording = _ends(desk, decision.outcome, told.day), _wording(desk, made.case)
+    end, wording = _ends(desk, decision.outcome, told.day), wording_of(desk, made.case)
     return {tongue: wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
 
 
-def _wording(desk: Desk, case: Case) -> Wording:
+def wording_of(desk: Desk, case: Case) -> Wording:
     """What would have changed the outcome is told by the model and the cut-off that decided,
     whatever scores by now. Raises NotKept."""
     wording = desk.wording

@@ -15,10 +15,15 @@ from desk.wording import Tongue
 def published(desk: Desk, tongue: Tongue) -> dict[str, Any]:
     """With who the lender is, where it says that (``letter.toml``). Raises RulesMissing: it decides
     by nothing that was released; LawSilent."""
-    rules = desk.lending
-    if not isinstance(rules, ReleasedRules):
-        raise RulesMissing("this desk decides by rules that were not released, so none are told")
+    rules = released(desk)
     model = rules.model
     reviewed = None if model is None else last_reviewed(desk, model.scorer.model_sha256)
     found = principles(rules, desk.wording, desk.now().date(), reviewed, tongue)
     return {"lender": desk.ways.letter_end.get(tongue), **found}
+
+
+def released(desk: Desk) -> ReleasedRules:
+    """Raises RulesMissing: the desk decides by nothing that was released."""
+    if not isinstance(desk.lending, ReleasedRules):
+        raise RulesMissing("this desk decides by rules that were not released, so none are told")
+    return desk.lending

@@ -74,5 +74,24 @@ SENTENCES: Mapping[str, str] = {
     "issuer-unavailable": N_("The log-in service does not answer now. Try again later."),
     "clock-wrong": N_("The registry's clock is being repaired. Nothing was changed; try later."),
     "home-damaged": N_("A file that this page needs is damaged. The doctor says which."),
+    "lender-away": N_("The lender's service does not answer now. Nothing is lost; try again."),
+    "not-a-customer": N_(
+        "You are not known here as a customer. Ask the lender to link your log-in."
+    ),
+    "consent-missing": N_(
+        "You have not agreed that your data are used for this, or took it back. Nothing was done."
+    ),
+    "consents-unavailable": N_(
+        "What you agreed to cannot be looked up now. Nothing was read; try again."
+    ),
+    "not-logged-yet": N_("It is not in the log yet, so it has no effect. Look again in a moment."),
+    "not-read-yet": N_("Take the time to read what it costs; in a few seconds you can accept."),
+    "offer-expired": N_("The offer has run out. Nothing was changed; you can apply again."),
+    "above-cap": N_("That would cost more than the law allows. Nothing was changed."),
+    "rules-missing": N_("Nothing can be decided here now. Nothing was read."),
+    "assessment-missing": N_("Nothing can be decided here now. Nothing was read."),
+    "forgotten": N_("What this rested on was forgotten, so it cannot be shown any more."),
+    "nothing-asked": N_("This lender asks for no consent to score you, so you cannot apply here."),
+    "nothing-begun": N_("You have not begun an application, or your visit has ended. Begin again."),
     "internal": N_("Something went wrong here. Nothing was acknowledged; try again."),
 }

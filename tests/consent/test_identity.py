@@ -123,7 +123,7 @@ def test_logins_that_come_together_are_each_told_their_own_pseudonyms(any_site):
     access, tokens = site.app.state.access, [site.log_in(who) for who in ("ada", "eve", "lin")]
     tokens.append(site.log_in(third.pseudonym, ASPENS))
     read = [access.tokens.verify(token["Authorization"].removeprefix("Bearer "), site.clock()) for token in tokens]
-    speakers = [(token.login, token.pseudonym) for token in read]
+    speakers = [(token.login, token.pseudonym, token.counter_of) for token in read]
     together = access.links._read_subjects([*speakers, *speakers[::-1]])
     own = [(first.pseudonym, second.pseudonym), (second.pseudonym,), (), (third.pseudonym,)]
     assert [together[speaker] for speaker in speakers] == own

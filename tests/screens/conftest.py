@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
+from support.front import Front, open_front
 from support.house import Ground
 from support.pages import Visitor
 from support.portal import Site, browser, open_portal, visiting
@@ -41,3 +42,9 @@ def visit(site: Site, chromium: Browser) -> Iterator[Callable[..., Any]]:
     for context, visitor in opened:
         context.close()
         assert not visitor.complaints
+
+
+@pytest.fixture(scope="module")
+def front(after_release: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with open_front(after_release, tmp_path_factory.mktemp("counter")) as opened:
+        yield opened

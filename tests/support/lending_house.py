@@ -278,31 +278,37 @@ def home_day() -> Any:
 @contextmanager
 def lending_house(ground: Ground, root: Path, **settings: Any) -> Iterator[LendingHouse]:
     """Everybody who gives is asked about scoring, too, and gives."""
-    with ground.copy(root / "house").opened() as house:
-        assert house.campaign is not None
-        sha256 = house.campaign.sha256
-        node = house.node()
-        KeptModel.fetch(house.client(), sha256).write(node.home / MODELS_FOLDER / sha256)
-        notice = make_scoring_notice(house.founded.consortium, ["aspen"], CATEGORIES)
-        operator = house.founded.operator(house.url)
-        operator.publish_notice(notice, house.founded.registry_key)
-        operator.close()
-        tokens = [one.first_answer(notice) for one in house.borrowers["aspen"] if one.answer != "silent"]
-        house.anyone().decide(tokens)
-        home, risk = root / "desk", SigningKey.generate()
-        said = {"reading_seconds": 0} | settings
-        create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **said))
-        real, _ = read_scorer(node, sha256, now().date())
-        write_home(home, risk, real)
-        desk = open_desk(home, house.clock)  # everything of the model verifies
-        scorer, file = clear(root)
-        best, worst = write_home(home, risk, scorer)
-        desk = instead(desk, home, scorer, file)
-        kept = (home / REFERENCE_FILE).read_text(encoding="utf-8")  # so that the home opens again
-        (home / REFERENCE_FILE).write_text(kept.replace(scorer.model_sha256, real.model_sha256), encoding="utf-8")
-        http = TestClient(create_app(desk), raise_server_exceptions=False)
-        try:
-            with http:
-                yield LendingHouse(house, home, notice, desk, http, best, worst, risk)
-        finally:
-            desk.close()
+    with ground.copy(root / "house").opened() as house, lending_in(house, root, **settings) as opened:
+        yield opened
+
+
+@contextmanager
+def lending_in(house: House, root: Path, **settings: Any) -> Iterator[LendingHouse]:
+    """A desk in a house that is open."""
+    assert house.campaign is not None
+    sha256 = house.campaign.sha256
+    node = house.node()
+    KeptModel.fetch(house.client(), sha256).write(node.home / MODELS_FOLDER / sha256)
+    notice = make_scoring_notice(house.founded.consortium, ["aspen"], CATEGORIES)
+    operator = house.founded.operator(house.url)
+    operator.publish_notice(notice, house.founded.registry_key)
+    operator.close()
+    tokens = [one.first_answer(notice) for one in house.borrowers["aspen"] if one.answer != "silent"]
+    house.anyone().decide(tokens)
+    home, risk = root / "desk", SigningKey.generate()
+    said = {"reading_seconds": 0} | settings
+    create_desk(home, DeskSettings(node=node.home, risk_key=risk.public.text, model=sha256, **said))
+    real, _ = read_scorer(node, sha256, now().date())
+    write_home(home, risk, real)
+    desk = open_desk(home, house.clock)  # everything of the model verifies
+    scorer, file = clear(root)
+    best, worst = write_home(home, risk, scorer)
+    desk = instead(desk, home, scorer, file)
+    kept = (home / REFERENCE_FILE).read_text(encoding="utf-8")  # so that the home opens again
+    (home / REFERENCE_FILE).write_text(kept.replace(scorer.model_sha256, real.model_sha256), encoding="utf-8")
+    http = TestClient(create_app(desk), raise_server_exceptions=False)
+    try:
+        with http:
+            yield LendingHouse(house, home, notice, desk, http, best, worst, risk)
+    finally:
+        desk.close()

@@ -281,22 +281,30 @@ const openProof = (source) => {
   return { index: Number(index), path, note: source.slice(end + 2) };
 };
 
+export const hashOf = async (value) => hex(await sha256(utf8.encode(canonical(value))));
+
+/* An entry of the log, if it stands there under a head that was witnessed. */
+export const proveEntry = async (encoded, source, policy, told = () => {}) => {
+  const proof = openProof(source);
+  const head = await openHead(proof.note, policy);
+  told("head");
+  told("witnesses");
+  const leaf = bytes(encoded, "proof", true);
+  await verifyInclusion(await leafHash(leaf), proof.index, head.size, proof.path, head.root);
+  told("proof");
+  return { entry: parsed(leaf, "commitment"), head, index: proof.index };
+};
+
 /* A receipt of a consent: signed by the registry, and its entry, which commits to the decision
    and to what it made of the consents, stands in the witnessed log. Tells each step as it holds. */
 export const verifyReceipt = async (token, consortium, told = () => {}) => {
   const receipt = await openDocument(token, "tahini-consent-receipt", consortium.key);
   told("document");
-  const proof = openProof(receipt.proof);
-  const head = await openHead(proof.note, consortium.policy);
-  told("head");
-  told("witnesses");
-  const leaf = bytes(receipt.entry, "proof", true);
-  await verifyInclusion(await leafHash(leaf), proof.index, head.size, proof.path, head.root);
-  told("proof");
+  const found = await proveEntry(receipt.entry, receipt.proof, consortium.policy, told);
   const { salt, decision_sha256: decision, states } = receipt;
-  const stated = hex(await sha256(utf8.encode(canonical({ salt, decision, states }))));
-  const entry = parsed(leaf, "commitment");
+  const stated = await hashOf({ salt, decision, states });
+  const { entry, head, index } = found;
   need(entry?.type === "consent.decided" && entry.decision === stated, "commitment");
   told("commitment");
-  return { receipt, head, index: proof.index };
+  return { receipt, head, index };
 };

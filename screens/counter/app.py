@@ -1,0 +1,130 @@
+"""The counter: its pages, and what is open while it runs."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Route
+
+from protocol.parties import Role
+from screens.counter import shown
+from screens.counter.applying import ApplyPages
+from screens.counter.decided import DecisionPages
+from screens.counter.home import CounterHome
+from screens.counter.owed import LoanPages
+from screens.counter.start import StartPage
+from screens.counter.visit import CounterDoor
+from screens.house.forms import new_once
+from screens.house.login import LogIn
+from screens.house.services import ConsentRegistry, HttpService
+from screens.house.sessions import PageSessions
+from screens.house.shell import Look, shell
+
+TIMEOUT_S = 30.0
+
+
+class OwnId(Convertor[str]):
+    """A random id of the desk's: ``{application:own}``."""
+
+    regex = "[A-Za-z0-9_-]{22}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("own", OwnId())
+
+
+def create_counter(
+    home: Path,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Starlette:
+    """The application of the counter in ``home``.
+
+    Raises:
+        BadSettings: a setting is missing or wrong, or the consortium document is not signed by the
+            registry's key.
+    """
+    opened = CounterHome(home)
+    settings = opened.settings
+    verify: ssl.SSLContext | bool = (
+        True
+        if opened.authority is None
+        else ssl.create_default_context(cafile=str(opened.authority))
+    )
+
+    def client(url: str = "") -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT_S, verify=verify, transport=transport
+        )
+
+    to_registry, to_desk, to_issuers = (
+        client(settings.registry_url),
+        client(settings.desk_url),
+        client(),
+    )
+
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        async with to_registry, to_desk, to_issuers:
+            yield
+
+    here = Path(__file__).parent
+    known = {"shown": shown, "new_once": new_once, "lender": opened.lender_name}
+    look = Look.of("counter", here / "views", settings.zone, known, here / "assets")
+    door = CounterDoor(
+        "counter",
+        ConsentRegistry(to_registry),
+        LogIn(to_issuers, f"{settings.origin}/callback"),
+        settings.issuers,
+        PageSessions(clock),
+        PageSessions(clock),
+        HttpService(to_desk, "lender-away"),
+    )
+    app = shell(look, settings.origin, _routes(look, door, opened), around)
+    app.state.door, app.state.look = door, look
+    return app
+
+
+def _routes(look: Look, door: CounterDoor, opened: CounterHome) -> list[Route]:
+    start = StartPage(look, door)
+    registry_key = opened.consortium.one(Role.REGISTRY).key
+    apply = ApplyPages(look, door, opened.settings.lender, registry_key)
+    decided = DecisionPages(look, door, opened.document, opened.settings.lender)
+    owed = LoanPages(look, door)
+    get, post = ["GET"], ["POST"]
+    mine, loan = "/applications/{application:own}", "/loans/{loan:own}"
+    return [
+        *door.routes(),
+        Route("/", start.start, methods=get),
+        Route("/apply", apply.ask, methods=get),
+        Route("/apply", apply.want, methods=post),
+        Route("/apply/data", apply.ask_data, methods=get),
+        Route("/apply/data", apply.allow, methods=post),
+        Route("/apply/no", apply.refused, methods=get),
+        Route("/apply/check", apply.check, methods=get),
+        Route("/apply/check", apply.send, methods=post),
+        Route(mine, decided.application, methods=get),
+        Route(f"{mine}/accept", decided.ask_acceptance, methods=get),
+        Route(f"{mine}/accept", decided.accept, methods=post),
+        Route(f"{mine}/take-back", decided.ask_withdrawal, methods=get),
+        Route(f"{mine}/take-back", decided.withdraw, methods=post),
+        Route(f"{mine}/review", decided.ask_person, methods=get),
+        Route(f"{mine}/review", decided.contest, methods=post),
+        Route("/decisions/{decision:own}/receipt", decided.receipt, methods=get),
+        Route("/decisions/{decision:own}/receipt/file", decided.file, methods=get),
+        Route(loan, owed.loan, methods=get),
+        Route(f"{loan}/extend", owed.ask_extension, methods=get),
+        Route(f"{loan}/extend", owed.extend, methods=post),
+    ]

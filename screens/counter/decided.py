@@ -1,0 +1,160 @@
+"""An application of mine: what was decided and why, what it would cost; accept it, take it back,
+ask for a person, check the receipt.
+
+After every act the page shows what the desk holds then, read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from screens.counter.forms import AcceptForm, PersonForm, SeenForm
+from screens.counter.visit import CounterDoor
+from screens.house.errors import PageError
+from screens.house.forms import new_once, read_form
+from screens.house.services import PersonAtService, ServiceAnswer
+from screens.house.shell import Look, go
+
+
+@dataclass(frozen=True)
+class DecisionPages:
+    """Pages about one application."""
+
+    look: Look
+    door: CounterDoor
+    consortium: str
+    """The signed document, for whoever checks a receipt."""
+    lender: str
+
+    async def _own(self, request: Request) -> tuple[PersonAtService, ServiceAnswer, str]:
+        desk = self.door.at_desk(request)
+        path = f"/v1/me/applications/{request.path_params['application']}"
+        return desk, await desk.read(path), path
+
+    async def _shown(self, request: Request, view: str, status: int = 200, **more: Any) -> Response:
+        """A page about an application, with the table of its costs where there is an offer."""
+        desk, own, path = await self._own(request)
+        offered = own.body["status"] in {"offered", "accepted"}
+        costs = (await desk.read(f"{path}/disclosure")).body if offered else None
+        return self.look.page(
+            request,
+            view,
+            status,
+            tab="/",
+            asked=own.body,
+            decided=own.body.get("decision"),
+            costs=costs,
+            seen=own.etag or "",
+            **more,
+        )
+
+    async def application(self, request: Request) -> Response:
+        """``GET /applications/{application}``: what was decided, why, and what I can do."""
+        desk, own, path = await self._own(request)
+        letter = None
+        if own.body.get("decision") is not None:
+            letter = (await desk.read(f"{path}/letter")).body
+        return await self._shown(request, "application.html", letter=letter)
+
+    # --- accept, take back
+
+    async def ask_acceptance(self, request: Request) -> Response:
+        """``GET …/accept``: the conditions once more, and one button."""
+        return await self._accepting(request)
+
+    async def _accepting(self, request: Request, problem: str | None = None) -> Response:
+        _, own, _ = await self._own(request)
+        if "accept" not in own.body["may"]:
+            raise PageError("conflict", 409)
+        status = 200 if problem is None else 409
+        return await self._shown(request, "accept.html", status, once=new_once(), problem=problem)
+
+    async def accept(self, request: Request) -> Response:
+        """``POST …/accept``."""
+        desk, name = self.door.at_desk(request), request.path_params["application"]
+        form = await read_form(request, AcceptForm)
+        said = {"decision": form.decision, "disclosure_sha256": form.sha256}
+        path, seen = f"/v1/me/applications/{name}/acceptance", {"If-Match": form.seen}
+        try:
+            await desk.act("POST", path, form.once, said, **seen)
+        except PageError as error:
+            if error.code != "not-read-yet":
+                raise
+            return await self._accepting(request, error.code)
+        return go(f"/applications/{name}")
+
+    async def ask_withdrawal(self, request: Request) -> Response:
+        """``GET …/take-back``: what that means, and one button."""
+        return await self._shown(request, "take_back.html", once=new_once())
+
+    async def withdraw(self, request: Request) -> Response:
+        """``POST …/take-back``: no reason is asked."""
+        desk, name = self.door.at_desk(request), request.path_params["application"]
+        form = await read_form(request, SeenForm)
+        path = f"/v1/me/applications/{name}/withdrawal"
+        await desk.act("POST", path, form.once, None, **{"If-Match": form.seen})
+        return go(f"/applications/{name}")
+
+    # --- a person
+
+    async def ask_person(self, request: Request) -> Response:
+        """``GET …/review``: what the person will see, and until when."""
+        _, own, _ = await self._own(request)
+        if "contest" not in own.body["may"]:
+            raise PageError("conflict", 409)
+        about = request.query_params.get("about", "")
+        wrong = _reason(own.body, about)
+        number = about if wrong is not None else ""
+        return await self._shown(request, "review.html", once=new_once(), wrong=wrong, about=number)
+
+    async def contest(self, request: Request) -> Response:
+        """``POST …/review``: a person is asked; what was said goes to them, word for word."""
+        desk, own, path = await self._own(request)
+        form = await read_form(request, PersonForm)
+        language = self.look.language(request)
+        wrong = _reason(own.body, form.about)
+        parts = [] if wrong is None else [f"[{wrong['words'][language]}]"]
+        view = "\n".join([*parts, form.view.strip()]).strip()
+        body = {"view": view} if view else {}
+        await desk.act("POST", f"{path}/contest", form.once, body)
+        return go(path.removeprefix("/v1/me"))
+
+    # --- a receipt
+
+    async def _receipt(self, request: Request) -> str:
+        desk, decision = self.door.at_desk(request), request.path_params["decision"]
+        found = (await desk.read(f"/v1/me/decisions/{decision}/receipt")).body
+        return str(found["receipt"])
+
+    async def receipt(self, request: Request) -> Response:
+        """``GET /decisions/{decision}/receipt``: checked by the browser as it is opened."""
+        token = await self._receipt(request)
+        return self.look.page(
+            request,
+            "receipt.html",
+            tab="/",
+            decision=request.path_params["decision"],
+            receipt=token,
+            consortium=self.consortium,
+            lender_id=self.lender,
+        )
+
+    async def file(self, request: Request) -> Response:
+        """The receipt as a file, for a tool of somebody else's."""
+        token = await self._receipt(request)
+        name = f"decision-{request.path_params['decision'][:8]}.jws"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(token + "\n", media_type="application/jose", headers=headers)
+
+
+def _reason(asked: dict[str, Any], about: str) -> dict[str, Any] | None:
+    """The reason of that number, if there is one."""
+    reasons = (asked.get("decision") or {}).get("reasons", [])
+    if not about.isdecimal() or int(about) >= len(reasons):
+        return None
+    found: dict[str, Any] = reasons[int(about)]
+    return found

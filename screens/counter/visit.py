@@ -1,0 +1,55 @@
+"""Who is here: a customer at the lender's desk and at the registry, and what they began to ask
+for. All of it stays on the server, in memory, and ends with the visit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from screens.house.door import LoginDoor
+from screens.house.forms import new_once
+from screens.house.services import HttpService, PersonAtService
+
+
+@dataclass(frozen=True)
+class LoanDraft:
+    """What somebody is about to ask for; money in fen. ``once`` names it: sent twice it acts once,
+    and what was changed meanwhile is not sent."""
+
+    product: str
+    amount: int
+    term_days: int
+    purpose: str
+    wants_person: bool = False
+    once: str = field(default_factory=new_once)
+
+
+@dataclass
+class CounterVisit:
+    """A customer who is logged in. The tokens never leave the server."""
+
+    token: str = field(repr=False)
+    """At the registry."""
+    desk_token: str = field(repr=False)
+    draft: LoanDraft | None = None
+
+
+@dataclass(frozen=True)
+class CounterDoor(LoginDoor[CounterVisit]):
+    """Where visits begin and end."""
+
+    desk: HttpService
+
+    async def admitted(self, token: str, seconds: int) -> tuple[CounterVisit, int]:
+        shown = {"Authorization": f"Bearer {token}"}
+        given = (await self.desk.ask("POST", "/v1/me/sessions", headers=shown)).body
+        return CounterVisit(token, given["token"]), min(seconds, int(given["expires_in"]))
+
+    def at_desk(self, request: Request) -> PersonAtService:
+        """The customer at the desk; raises NotLoggedIn."""
+        return PersonAtService(self.desk, self.visitor(request).desk_token)
+
+    def at_registry(self, request: Request) -> PersonAtService:
+        """The customer at the registry; raises NotLoggedIn."""
+        return PersonAtService(self.registry, self.visitor(request).token)

@@ -1,0 +1,252 @@
+"""What borrowers do at a lender's counter, in a real browser: how many taps it takes, and what the desk holds then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, BrowserContext
+from support.counter_pages import Visitor
+from support.front import Front, at_counter, everything
+from support.waiting import until
+
+from demo.borrowers import DemoBorrower
+
+
+@pytest.fixture
+def visit(front: Front, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Opens the counter for a person; nothing that a page did may have broken its own policy."""
+    opened: list[tuple[BrowserContext, Visitor]] = []
+
+    def begin(person: DemoBorrower, to: str = "Apply", **options: Any) -> Visitor:
+        context = chromium.new_context(**{"viewport": {"width": 360, "height": 640}, "locale": "en-GB", **options})
+        visitor = Visitor(at_counter(context, front, person, to))
+        opened.append((context, visitor))
+        return visitor
+
+    yield begin
+    for context, visitor in opened:
+        context.close()
+        assert not visitor.complaints
+
+
+def held(front: Front, person: DemoBorrower) -> list[dict[str, Any]]:
+    """A person's applications by the desk's own word, the newest first."""
+    headers = front.at_desk(person)
+    items = httpx.get(f"{front.desk_url}/v1/me/applications", headers=headers, timeout=30).json()["items"]
+    paths = [f"{front.desk_url}/v1/me/applications/{one['id']}" for one in items]
+    return [httpx.get(path, headers=headers, timeout=30).json() for path in paths]
+
+
+def fill(visitor: Visitor, amount: str = "3000") -> None:
+    """What is typed is no tap; what is chosen is."""
+    visitor.page.get_by_label("Amount in yuan").fill(amount)
+    visitor.page.get_by_label("What for").select_option("shopping")
+    visitor.page.locator("input[name=terms][value='monthly-12/360']").check()
+    visitor.taps += 1
+
+
+def apply(visitor: Visitor, kinds: tuple[str, ...] = ("ordinary data", "income")) -> None:
+    fill(visitor)
+    visitor.tap("Continue")
+    for kind in kinds:
+        visitor.choose(kind, "Yes, I agree")
+    visitor.tap("Save and continue")
+    visitor.tap("Send")
+    visitor.page.wait_for_url("**/applications/*")
+
+
+def test_to_apply_takes_six_taps_and_nothing_is_chosen_before(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.silent()[0]
+    front.lending.knows(person)
+    visitor = visit(person)
+    assert visitor.page.locator("input:checked").count() == 0
+    apply(visitor)
+    assert visitor.taps == 6
+    assert visitor.page.inner_text("h1") == "Yes: this is offered to you"
+    [mine] = held(front, person)
+    assert mine["status"] == "offered"
+
+
+def test_to_accept_takes_two_taps_and_a_double_tap_acts_once(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[1]
+    made = front.applied(person)
+    visitor = visit(person, "See mine")
+    visitor.page.goto(f"{front.url}/applications/{made['id']}")
+    visitor.tap("Accept")
+    assert "You pay back" in visitor.page.inner_text("main")
+    visitor.page.locator("main button", has_text="Accept").dblclick()
+    visitor.taps += 1
+    visitor.page.wait_for_url(f"**/applications/{made['id']}")
+    assert visitor.taps == 2 and "You have accepted" in visitor.page.inner_text("h1")
+    assert [one["status"] for one in held(front, person)] == ["accepted"]
+
+
+def test_to_send_twice_applies_once(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.silent()[1]
+    front.lending.knows(person)
+    visitor = visit(person)
+    fill(visitor)
+    visitor.tap("Continue")
+    visitor.choose("ordinary data", "Yes, I agree")
+    visitor.choose("income", "No, I do not agree")
+    visitor.tap("Save and continue")
+    visitor.page.locator("main button", has_text="Send").dblclick()
+    visitor.page.wait_for_url("**/applications/*")
+    [mine] = held(front, person)
+    refused = [one for one in mine["decision"]["facts"] if one["source"] == "payroll"]
+    assert {one["status"] for one in refused} == {"refused"}
+
+
+def test_a_reply_that_was_lost_is_asked_for_again(front: Front, visit: Callable[..., Visitor], monkeypatch) -> None:
+    """The desk has accepted, and the answer never came: the page says what the desk holds."""
+    person = front.lending.people[2]
+    made = front.applied(person)
+    http = front.app.state.door.desk.http
+    ask, lost = http.request, []
+
+    async def flaky(method: str, path: str, **sent: Any) -> httpx.Response:
+        answer = await ask(method, path, **sent)
+        if path.endswith("/acceptance") and not lost:
+            lost.append(answer.status_code)
+            raise httpx.ReadError("the reply is lost")
+        return answer
+
+    monkeypatch.setattr(http, "request", flaky)
+    visitor = visit(person, "See mine")
+    visitor.page.goto(f"{front.url}/applications/{made['id']}/accept")
+    visitor.tap("Accept")
+    visitor.page.wait_for_url(f"**/applications/{made['id']}")
+    assert lost == [201] and "You have accepted" in visitor.page.inner_text("h1")
+
+
+def test_a_visit_that_ends_before_the_last_tap_has_done_nothing(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[3]
+    front.lending.knows(person)
+    visitor = visit(person)
+    fill(visitor)
+    visitor.tap("Continue")
+    visitor.tap("Save and continue")  # they said yes before, so nothing is asked
+    visitor.page.context.clear_cookies()
+    visitor.tap("Send")
+    assert "Log in again" in visitor.page.inner_text("main")
+    assert held(front, person) == []
+
+
+def test_a_no_asks_nobody_and_applies_for_nothing(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.silent()[2]
+    visitor = visit(person)
+    fill(visitor)
+    visitor.tap("Continue")
+    visitor.choose("ordinary data", "No, I do not agree")
+    visitor.tap("Save and continue")
+    assert "You said no" in visitor.page.inner_text("h1") and held(front, person) == []
+
+
+def test_to_ask_for_a_person_takes_two_taps(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[4]
+    made = front.applied(person, **front.lending.worst)
+    reasons = made["decision"]["reasons"]
+    assert 1 <= len(reasons) <= 4 and all(one["rests_on"][0]["source"] for one in reasons)
+    visitor = visit(person, "See mine")
+    visitor.page.goto(f"{front.url}/applications/{made['id']}")
+    visitor.tap("Is this wrong?")
+    assert reasons[0]["words"]["en"] in visitor.page.inner_text("main") and "before" in visitor.page.inner_text(
+        ".state"
+    )
+    visitor.tap("Send")
+    visitor.page.wait_for_url(f"**/applications/{made['id']}")
+    assert visitor.taps == 2 and "A person looks at it" in visitor.page.inner_text("h1")
+    [review] = front.lending.call("reviewer.lin", "GET", "/v1/reviews?status=waiting").json()["items"]
+    case = front.lending.call("reviewer.lin", "POST", f"/v1/reviews/{review['id']}/taking").json()
+    assert [one["view"] for one in case["person_says"]] == [f"[{reasons[0]['words']['en']}]"]
+
+
+def test_to_take_back_takes_two_taps(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[5]
+    made = front.applied(person)
+    visitor = visit(person, "See mine")
+    visitor.page.goto(f"{front.url}/applications/{made['id']}")
+    visitor.tap("Take it back")
+    visitor.tap("Take it back")
+    visitor.page.wait_for_url(f"**/applications/{made['id']}")
+    assert visitor.taps == 2 and held(front, person)[0]["status"] == "withdrawn"
+
+
+def test_more_time_shows_its_cost_before_it_is_taken(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[6]
+    loan = front.lent(person)
+    visitor = visit(person, "See mine")
+    visitor.tap("Its plan")
+    visitor.tap("Ask for more time")
+    visitor.tap("30 days")
+    before = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()
+    assert "a year (compound)" in visitor.page.inner_text("main") and before["status"] == "active"
+    visitor.page.locator("main button", has_text="Take more time").dblclick()
+    visitor.page.wait_for_url(f"**/loans/{loan}")
+    after = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()
+    assert after["status"] == "extended" and after["extensions"] == []
+    assert "Running, with more time" in visitor.page.inner_text("main")
+
+
+def test_the_receipt_is_checked_by_the_browser(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[7]
+    made = front.applied(person)
+    visitor = visit(person, "See mine")
+    target = f"{front.url}/decisions/{made['decision']['id']}/receipt"
+
+    def verdict() -> str:
+        visitor.page.goto(target)
+        found = visitor.page.locator("#verdict")
+        until(lambda: found.get_attribute("data-verdict") != "unchecked", "the browser had checked")
+        return found.inner_text()
+
+    assert verdict() == "Verified here, by your browser"
+    assert visitor.page.locator("#steps").inner_text().count("✓") == 5
+
+    def altered(route: Any) -> None:
+        answer = route.fetch()
+        swap = re.sub(
+            r'(id="receipt" value="[^"]{900})(.)', lambda m: m[1] + ("A" if m[2] != "A" else "B"), answer.text()
+        )
+        route.fulfill(response=answer, body=swap)
+
+    visitor.page.route("**/receipt", altered)
+    assert verdict() == "It does not verify"
+
+
+def test_all_of_it_works_without_a_script(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.silent()[3]
+    front.lending.knows(person)
+    visitor = visit(person, java_script_enabled=False)
+    apply(visitor)
+    visitor.tap("Accept")
+    visitor.tap("Accept")
+    assert held(front, person)[0]["status"] == "accepted"
+
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nobody_is_kept_out_and_nothing_is_cut(front: Front, visit: Callable[..., Visitor], language: str) -> None:
+    person = front.lending.people[8]
+    paths = [one for one in everything(front, person) if "no-such" not in one]
+    page = visit(person, "See mine").page
+    page.goto(f"{front.url}/?language={language}")
+    for path in paths:
+        page.goto(front.url + path)
+        page.evaluate(AXE_SCRIPT)
+        found = page.evaluate("(tags) => axe.run({ runOnly: tags })", TAGS)
+        wrong = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
+        assert not wrong, (path, wrong)
+        for width in (320, 360, 1280):
+            page.set_viewport_size({"width": width, "height": 640})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            for box in (one.bounding_box() for one in page.locator("button:visible, .button:visible").all()):
+                assert box and box["height"] >= 44 and box["width"] >= 44, path
+        page.set_viewport_size({"width": 360, "height": 640})
