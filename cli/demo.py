@@ -82,6 +82,9 @@ def demo(
     workspace: Annotated[
         Path | None, typer.Option(help="Where to build the consortium; must not exist yet.")
     ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Serve the pages of the run at its end, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Build a consortium on this machine and train a credit model, from notice to audited model."""
     console = Console()
@@ -136,12 +139,16 @@ def demo(
     for line in verification_of_demo(root):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
     console.print(
-        f"Everything is kept in {root}: keys, ledgers, log, model. To look at what is kept, and to "
-        f"remove it:\n  tahini workspaces list --under {root.parent}\n  tahini workspaces clean "
-        f"{root}",
+        f"Everything is kept in {root}: keys, ledgers, log, model. To look at its pages, at what "
+        f"is kept, and to remove it:\n  tahini workspaces look {root}\n  tahini workspaces list "
+        f"--under {root.parent}\n  tahini workspaces clean {root}",
         highlight=False,
         soft_wrap=True,
     )
+    if look:
+        from cli.workspaces import serve_pages
+
+        serve_pages(root)
 
 
 def _checked(

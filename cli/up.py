@@ -65,7 +65,7 @@ def up(
     """
     from demo.deployment import up_again
     from demo.outside import verification
-    from demo.pages import portal_of
+    from demo.pages import addresses
     from demo.progress import LiveView
 
     workspace = workspace.absolute()
@@ -90,7 +90,8 @@ def up(
     else:
         names = _found(workspace, told, view)
     lenders_there = sorted(path.name for path in (workspace / "lenders").iterdir())
-    portal = portal_of(workspace)
+    for one in addresses(workspace):
+        console.print(f"  {one.pages:<22} {one.url}  ({one.opens})", highlight=False)
     console.print(
         f"\n{len(names)} processes run; their logs are in {workspace / 'logs'}. Next:\n"
         f"  tahini campaign propose --home {workspace}/coordinator --id first --title 'First "
@@ -102,7 +103,6 @@ def up(
         + f"  tahini campaign launch HASH --home {workspace}/coordinator\n"
         f"  tahini campaign watch HASH --home {workspace}/coordinator\n"
         f"  tahini borrower --workspace {workspace} --as lin notices\n"
-        + (f"  the borrowers' pages: {portal} (log in as lin)\n" if portal else "")
         + f"  tahini model fetch HASH --home {workspace}/lenders/{lenders_there[0]}\n"
         f"  {verification(workspace)}\n  tahini doctor --home {workspace}\n"
         f"  tahini down --workspace {workspace}\n"

@@ -1,8 +1,11 @@
-"""``tahini workspaces``: list what ``tahini demo`` and ``tahini up`` left behind, and remove it."""
+"""``tahini workspaces``: list what ``tahini demo`` and ``tahini up`` left behind, look at it, remove
+it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -88,3 +91,30 @@ def clean(
             ) from error
         removed.append(str(path))
     say({"removed": removed} if as_json else f"{len(removed)} removed", as_json)
+
+
+@app.command(epilog="Example: `tahini workspaces look workspace/demo-20261128-090000`")
+def look(
+    workspace: Annotated[
+        Path, typer.Argument(help="One of tahini demo.", exists=True, file_okay=False)
+    ],
+) -> None:
+    """Serve the pages of what a demo left, until Ctrl-C: borrowers, the lender's staff, the
+    coordinator, the auditor.
+
+    Its registry and witnesses run meanwhile, on this machine alone. Nothing is trained.
+    """
+    serve_pages(workspace)
+
+
+def serve_pages(workspace: Path) -> None:
+    """Print where the pages are, and wait for Ctrl-C."""
+    from demo.looking import looked_at
+
+    typer.echo("Starting registry, witnesses and pages…", err=True)
+    with looked_at(workspace) as found:
+        for one in found:
+            typer.echo(f"  {one.pages:<22} {one.url}  ({one.opens})")
+        typer.echo("Ctrl-C ends it.", err=True)
+        with suppress(KeyboardInterrupt):
+            Event().wait()

@@ -41,9 +41,13 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 
 
-def trust_issuer(root: Path, url: str) -> None:
+def trust_issuer(root: Path, url: str, counters: Mapping[str, str] | None = None) -> None:
     """Make the key of the workspace's development issuer, and have its registry, when it starts,
-    believe it."""
+    believe it.
+
+    Args:
+        counters: lenders by the client of their own fronts.
+    """
     key = SigningKey.generate()
     save_signing_key(root / DEVELOPMENT_KEY, key)
     issuer = {
@@ -51,6 +55,7 @@ def trust_issuer(root: Path, url: str) -> None:
         "audience": CLIENT_ID,
         "jwks": public_jwks(key),
         "algorithms": ["Ed25519"],
+        "counters": dict(counters or {}),
     }
     (root / "registry" / ISSUERS_FILE).write_text(
         json.dumps({"issuers": [issuer]}), encoding="utf-8"

@@ -26,7 +26,7 @@ from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
 from demo.loans import Loans, split
-from demo.pages import LOOPBACK, make_portal, pages
+from demo.pages import LOOPBACK, STAFF_PAGES, make_pages, pages
 from demo.population import ask_everybody, await_log, categories_of, import_books
 from demo.processes import (
     START_TIMEOUT_S,
@@ -52,6 +52,8 @@ from server.home import SETTINGS_FILE, Coordinator
 
 DELTA, EPSILON = 1e-5, 8.0
 RENEW_BEFORE = timedelta(days=21)
+SERVED = ("registry", "naming", "witnesses", "superlink", "issuer", "portal")
+"""What has an address of its own, besides the pages of institutions' people."""
 RELEASE_S = 10.0
 """What was killed a moment ago has children that still end, and hold its ports so long."""
 
@@ -102,7 +104,7 @@ def up(
         parts = split(loans, lenders, seed)
         ports = {
             name: lasting_port(place.host)
-            for name in ("registry", "naming", "witnesses", "superlink", "issuer", "portal")
+            for name in (*SERVED, *STAFF_PAGES)
         }
         url, naming, witnesses = (
             f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses")
@@ -121,7 +123,7 @@ def up(
         _listen(root, names, place.host, ports)
         _certify(root, names, place.host)
         if place.host == LOOPBACK:  # its log-in believes anybody, so it is for this machine alone
-            make_portal(root, url, f"http://{place.host}:{ports['portal']}")
+            make_pages(root, url, ports)
         features = tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True))
         (root / "features.toml").write_text(features, encoding="utf-8")
         view.end(f"{len(founded.consortium.parties)} parties with keys, one certificate authority")

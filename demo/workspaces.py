@@ -31,14 +31,18 @@ LOG_ORIGIN = "tahini.example/consent-log"
 PARTIES = ("auditor", "coordinator", "lenders", "naming", "registry")
 BORROWERS = PEOPLE_FOLDER, DEVELOPMENT_KEY = "borrowers", "development-issuer.key"
 """What :mod:`demo.borrowing` keeps: who is played, and the key by which they log in."""
+PAGES = PORTAL_FOLDER, COUNTER_FOLDER = "portal", "counter"
+"""Homes of pages that are no institution's own."""
+DESK_FOLDER = "desk"
 OURS = {
     *PARTIES,
     *BORROWERS,
+    *PAGES,
     KEPT_FILE,
     LOCK_FILE,
     PROCESSES_FILE,
     "ca",
-    "desk",
+    DESK_FOLDER,
     "features.toml",
     "logs",
     "report.html",
