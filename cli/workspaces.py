@@ -1,5 +1,5 @@
-"""``tahini workspaces``: list what ``tahini demo`` and ``tahini up`` left behind, look at it, remove
-it."""
+"""``tahini workspaces``: what ``tahini demo`` and ``tahini up`` left behind, listed, looked at,
+removed."""
 
 from __future__ import annotations
 

@@ -102,10 +102,7 @@ def up(
     with made(root, "up", place.options) as kept:
         view.begin("Found the consortium")
         parts = split(loans, lenders, seed)
-        ports = {
-            name: lasting_port(place.host)
-            for name in (*SERVED, *STAFF_PAGES)
-        }
+        ports = {name: lasting_port(place.host) for name in (*SERVED, *STAFF_PAGES)}
         url, naming, witnesses = (
             f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses")
         )

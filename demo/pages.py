@@ -86,9 +86,9 @@ def pages(root: Path) -> Iterator[Process]:
     told = ("--desk", str(desk)) if desk.exists() else ()
     yield _served(_office(root), OFFICE_FILE, "office", "office", "serve", *told)
     said, _, authority = _pinned(root, "")
-    trust = ("--registry-key", said["registry_key"], "--url", _registry(root))
+    trust = ["--registry-key", said["registry_key"], "--url", _registry(root)]
     if authority is not None:
-        trust = (*trust, "--ca", str(authority))
+        trust += ["--ca", str(authority)]
     yield _served(root / "auditor", VIEWER_FILE, "viewer", "audit", "view", *trust)
     counter = root / COUNTER_FOLDER
     if counter.exists():
@@ -107,9 +107,7 @@ def addresses(root: Path) -> list[Address]:
     found = [
         Address("borrowers' consents", served["portal"], "log in as lin, or any name"),
         Address(f"{office.name}'s staff", served["office"], f"code {staff_code(office)}"),
-        Address(
-            "the coordinator", served["console"], f"code {staff_code(root / 'coordinator')}"
-        ),
+        Address("the coordinator", served["console"], f"code {staff_code(root / 'coordinator')}"),
         Address("the auditor", served["viewer"], f"code {staff_code(root / 'auditor')}"),
     ]
     if "counter" in served:
@@ -149,6 +147,4 @@ def _served(home: Path, settings: str, name: str, *command: str) -> Process:
     """``tahini`` and a command over a home, which listens where its settings say."""
     said = json.loads((home / settings).read_text(encoding="utf-8"))
     noun, verb, *more = command
-    return Process(
-        name, (noun, verb, "--home", str(home), *more), f"{said['host']}:{said['port']}"
-    )
+    return Process(name, (noun, verb, "--home", str(home), *more), f"{said['host']}:{said['port']}")
