@@ -41,6 +41,7 @@ ROLES = {
         "model": "Fetch, verify and read the models of a lender's campaigns.",
         "counter": "Make and serve a lender's own front for its borrowers.",
         "desk": "Run a lender's lending service: applications, decisions, loans, review.",
+        "office": "Serve the pages of a lender's own staff.",
         "score": "Score applicants by a released model, and say why.",
         "witness": "Run a lender's witness of the consent log.",
         "policy": "Check, compare, try and sign credit policies.",
@@ -48,6 +49,7 @@ ROLES = {
     "Coordinator and lenders": {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
+        "console": "Serve the coordinator's pages.",
         "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {
@@ -62,7 +64,7 @@ ROLES = {
     "Auditor": {
         "log": "Serve, append to, read, prove, verify and export an audit log.",
         "evidence": "Sample the people in rosters, and judge whether each had said yes.",
-        "audit": "Reports of compliance audits, their findings, and what was done about them.",
+        "audit": "Look at the log in pages; reports of compliance audits, and what was done.",
         "privacy": "Attack the installed build with canaries.",
     },
 }

@@ -20,7 +20,7 @@ commits in.
 - ``authority``     what an auditor knows at some point of the log
 - ``entry_checks``  every type of entry, its form, and what is checked of it
 - ``campaign_checks``  campaigns in the log, from proposal to model card; ``filing_checks`` recalls
-                    of models, reports of audits
+                    of models, reports of audits; ``chains`` which entries each of them rests on
 - ``opening``       what an auditor opens; ``archives`` what it hands over to the next one
 - ``sampling``      a sample of the people in rosters, judged; ``sample_draws`` drawn by the log,
                     ``sample_answers`` what each of them answered, proved by it

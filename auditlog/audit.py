@@ -23,8 +23,9 @@ What is checked, in order:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from auditlog.authority import AuditState, LoggedCommitment
 from auditlog.entry_checks import check_entry
@@ -74,6 +75,26 @@ class Past:
     """What earlier auditors handed over."""
 
 
+STEPS = ("head", "extends", "witnesses", "root", "entries")
+"""What is verified, in this order."""
+
+
+@dataclass(frozen=True)
+class AuditStep:
+    """One thing that was found to hold."""
+
+    name: str
+    """One of :data:`STEPS`."""
+    said: str
+    """In words, for a terminal."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The same as values."""
+
+
+Reading = Callable[[Checkpoint], Sequence[bytes]]
+"""Where the leaves under a head come from; nothing of them is believed."""
+
+
 def verify_log(
     client: AuditorClient,
     first_note: str,
@@ -90,30 +111,83 @@ def verify_log(
         auditor: the auditor's key, to open what is sealed to it.
         past: what was before the pinned consortium document.
     """
+    return followed(
+        audit_steps(client, first_note, auditor, past), lambda step: progress(step.said)
+    )
+
+
+def followed(steps: Generator[AuditStep, None, Audit], told: Callable[[AuditStep], None]) -> Audit:
+    """The audit at the end of its steps, each of which is told as it holds. Raises AuditFailed."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return cast(Audit, end.value)
+        told(step)
+
+
+def audit_steps(
+    client: AuditorClient,
+    first_note: str,
+    auditor: RecipientKey | None = None,
+    past: Past | None = None,
+    read: Reading | None = None,
+    check: Callable[[AuditState, int, Mapping[str, Any]], None] = check_entry,
+) -> Generator[AuditStep, None, Audit]:
+    """:func:`verify_log`, a step at a time: each of :data:`STEPS` as it holds, and then the audit.
+
+    Args:
+        read: the leaves under a head, where they are at hand already; fetched without it.
+        check: called for every entry in order; :func:`auditlog.entry_checks.check_entry`, or what
+            calls it and looks on.
+
+    Raises:
+        AuditFailed: the first thing that is wrong.
+    """
     past = past or Past()
     try:
         first = client.trust.open(first_note)
         note = client.checkpoint_note()
         head = client.trust.open(note)
-        progress("checkpoint is signed by the log and cosigned by its witnesses")
-        client.check_consistency(first, head)
-        progress(f"the log of {head.size:,} entries extends the log of {first.size:,}")
+        yield AuditStep(
+            "head",
+            "checkpoint is signed by the log and cosigned by its witnesses",
+            {"head": head, "note": note},
+        )
+        if head.size < first.size:
+            raise AuditFailed(
+                f"the log shows {head.size:,} entries and had {first.size:,} when its checkpoint "
+                "was kept: it was rolled back, or shows an old state"
+            )
+        client.one_history((first_note, note))
+        yield AuditStep(
+            "extends",
+            f"the log of {head.size:,} entries extends the log of {first.size:,}",
+            {"first": first},
+        )
         heard = compare_heads(client, client.consortium.policy, note)
         unheard = f"; not heard: {', '.join(heard.silent)}" if heard.silent else ""
-        progress(f"{len(heard.agree)} witnesses stand in the same history{unheard}")
-        raw = client.leaves(head.size)
+        yield AuditStep(
+            "witnesses",
+            f"{len(heard.agree)} witnesses stand in the same history{unheard}",
+            {"heard": heard},
+        )
+        raw = client.leaves(head.size) if read is None else read(head)
         if tree_root(head.size, leaves_reader([leaf_hash(leaf) for leaf in raw])) != head.root:
             raise AuditFailed("the entries that are served do not hash to the signed root")
-        progress(f"{head.size:,} entries hash to the signed root")
+        yield AuditStep("root", f"{head.size:,} entries hash to the signed root")
         me = client.consortium.one(Role.AUDITOR).id
         bodies = Bodies(client, me, auditor, past.archive)
-        know = _fold(client, raw, AuditState(bodies, (client.consortium, *past.consortiums)))
+        know = AuditState(bodies, (client.consortium, *past.consortiums))
+        _fold(client, raw, know, check)
         how = (
             "authorised, as planned and signed by their lenders"
             if auditor
             else "in order; bodies were not opened"
         )
-        progress(f"{len(know.commitments)} roster commitments included, {how}")
+        yield AuditStep(
+            "entries", f"{len(know.commitments)} roster commitments included, {how}", {"know": know}
+        )
     except (CryptoError, ConsentError, KeyError, ValueError) as error:
         if isinstance(error, AuditFailed):
             raise
@@ -121,12 +195,16 @@ def verify_log(
     return Audit(head, first, raw, know, note)
 
 
-def _fold(client: AuditorClient, raw: list[bytes], know: AuditState) -> AuditState:
+def _fold(
+    client: AuditorClient,
+    raw: Sequence[bytes],
+    know: AuditState,
+    check: Callable[[AuditState, int, Mapping[str, Any]], None],
+) -> None:
     for index, leaf in enumerate(raw):
-        check_entry(know, index, json.loads(leaf))
+        check(know, index, json.loads(leaf))
     for commitment in know.commitments:
         client.inclusion(commitment.index).verify(raw[commitment.index], client.trust)
     archive, logged = know.bodies.archive, know.archives.get(know.bodies.name)
     if archive is not None and logged not in {None, archive.sha256}:
         raise AuditFailed("the archive of earlier auditors is another than the log says")
-    return know

@@ -33,13 +33,14 @@ Lender
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
                    ``desk_monitor`` its model and loans watched; ``desk_upkeep`` people told,
                    what ended forgotten
+- ``office``       the pages of the lender's own staff: served
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log
 - ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back
 
 Coordinator
 
-- ``coordinator``  the coordinator: made, joined, served
+- ``coordinator``  the coordinator: made, joined, served; ``console`` its pages
 - ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown
 - ``assessment``   impact assessments: the form, and what was recorded
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
@@ -59,6 +60,7 @@ Auditor
                    verified from outside; ``succession`` handed over from auditor to auditor
 - ``evidence``     people in rosters sampled, and judged; ``evidence_packs`` what is handed to a
                    regulator: collected, put together, checked
-- ``audit``        reports of compliance audits, and what was done about their findings
+- ``audit``        reports of compliance audits, and what was done about their findings; the
+                   auditor's pages
 - ``privacy``      an attack on the installed build
 """

@@ -1,4 +1,5 @@
-"""``tahini audit``: compliance audits: the form, the report, its findings, and what was done."""
+"""``tahini audit``: compliance audits: the form, the report, its findings, and what was done; and
+the auditor's pages."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from auditlog.reading import CHECKPOINT_FILE, Anchors
 from cli.forms import read_form
 from cli.institution import institution
 from cli.log_reading import DEFAULT_URL, Ca, ConsortiumFile, RegistryKey, Url
-from cli.shared import AnyHome, AsJson, Noun, say
+from cli.shared import AnyHome, AsJson, AuditorsHome, Host, Noun, Port, say
 from cli.staff import As, acting
 from crypto.keys import load_recipient_key, load_signing_key
 from ops.named_files import text_of
@@ -208,3 +209,37 @@ def _report_lines(held: HeldAudit) -> list[str]:
             else f"    due by {one.remedy_by}"
         )
     return [*lines, f"  conclusion   {one.conclusion}"]
+
+
+@app.command(
+    epilog="Example: `tahini audit view --home auditor --url https://… --ca ca.crt --consortium "
+    "consortium.jws --registry-key KEY`; the next time `tahini audit view --home auditor` is enough"
+)
+def view(
+    home: AuditorsHome,
+    url: Annotated[str | None, typer.Option(help="The registry's URL.")] = None,
+    ca: Ca = None,
+    consortium: ConsortiumFile = None,
+    registry_key: RegistryKey = None,
+    host: Host = None,
+    port: Port = None,
+    given: As = None,
+) -> None:
+    """Serve the auditor's pages on this machine until interrupted: the log verified, its entries
+    with their proofs, campaigns as chains of checks.
+
+    Where the log is and whom to believe is kept in the home the first time.
+    """
+    from ops.serving import run
+    from screens.house.staff import staff_code
+    from screens.viewer.app import create_viewer
+    from screens.viewer.home import LISTENING_FILE, ViewerHome, ViewerListening
+
+    listening = ViewerListening.read(home / LISTENING_FILE, host=host, port=port)
+    opened = ViewerHome(
+        home, registry_url=url, authority=ca, consortium=consortium, registry_key=registry_key
+    )
+    origin = listening.origin
+    viewer = create_viewer(opened, origin, acting(given, opened.consortium))
+    typer.echo(f"the auditor's pages are at {origin}; the code is {staff_code(home)}", err=True)
+    run(viewer, listening)

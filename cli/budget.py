@@ -3,20 +3,15 @@ lender's own operator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from statistics import median
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cli.shared import AsJson, NodeHome, Noun, opened_node, say
-from clients.budget_ledger import Reservation
-from privacy.accounting import epsilon_of, rho_of
-from privacy.charges import Budget, Charge
-from privacy.filter import affordable
-from privacy.mechanism import Audience, ReleaseKind
+from clients.budgets import attempts_of, budget_facts
 from protocol.hashes import whole_hash
 
 app = Noun(
@@ -30,69 +25,12 @@ def _shown(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _audience(line: Reservation) -> Audience:
-    return Audience.HOLD_OUT if line.kind == ReleaseKind.EVALUATION else Audience.TRAINING
-
-
-def _campaigns(
-    lines: list[Reservation], people: Mapping[int, int], delta: float
-) -> list[dict[str, Any]]:
-    """One row per campaign: what it cost somebody who was in every attempt of the dearer of its two
-    audiences.
-
-    Args:
-        people: how many each attempt charged, by its number.
-    """
-    rows = []
-    for campaign in dict.fromkeys(line.campaign for line in lines):
-        own = [line for line in lines if line.campaign == campaign]
-        sides = [[line.charge for line in own if _audience(line) is side] for side in Audience]
-        dearest = max(sides, key=lambda charges: epsilon_of(charges, delta))
-        rows.append(
-            {
-                "campaign": campaign,
-                "releases": len({line.release for line in own}),
-                "attempts": len(own),
-                "unsettled": sum(line.settled_at is None for line in own),
-                "rho": rho_of(dearest),
-                "epsilon": epsilon_of(dearest, delta),
-                "people": max(people[line.number] for line in own),
-                "last": own[-1].reserved_at,
-            }
-        )
-    return rows
-
-
-def _left(history: tuple[Charge, ...], cap: Budget) -> float:
-    """Epsilon between what somebody spent and the cap. Epsilons do not add up; this is for the eye,
-    not the filter."""
-    return max(0.0, cap.epsilon - epsilon_of(history, cap.delta))
-
-
 @app.command(epilog="Examples: `tahini budget show --home lenders/aspen` · the same with `--json`")
 def show(home: NodeHome, as_json: AsJson = False) -> None:
     """What each campaign cost, and how much is left to the people in this lender's ledger."""
     node = opened_node(home)
-    lines = node.store.ledger()
-    cap = node.cap
-    histories = node.store.spent(node.store.everybody())
-    left = {history: _left(history, cap) for history in set(histories.values())}
-    remaining = [left[history] for history in histories.values()]
-    smallest = Charge(max((line.charge.noise_multiplier for line in lines), default=1.0))
-    campaigns = _campaigns(lines, node.store.charged(), cap.delta)
-    facts: dict[str, Any] = {
-        "cap": {
-            "epsilon": cap.epsilon,
-            "delta": cap.delta,
-            "epsilon_per_year": node.yearly_cap.epsilon,
-        },
-        "campaigns": campaigns,
-        "people": len(histories),
-        "at_the_cap": len(histories) - len(affordable(histories, smallest, cap)),
-        "epsilon_left": {"least": min(remaining), "median": median(remaining)}
-        if remaining
-        else None,
-    }
+    facts, cap = budget_facts(node), node.cap
+    campaigns, remaining = facts["campaigns"], facts["epsilon_left"]
     if as_json:
         say(facts, True)
         return
@@ -119,7 +57,7 @@ def show(home: NodeHome, as_json: AsJson = False) -> None:
     )
     if remaining:
         console.print(
-            f"epsilon left: least {min(remaining):.3f}, median {median(remaining):.3f}",
+            f"epsilon left: least {remaining['least']:.3f}, median {remaining['median']:.3f}",
             highlight=False,
         )
 
@@ -136,30 +74,9 @@ def explain(
     """Every attempt of one campaign: what it was for, its noise, its cost, and what it adds up
     to."""
     node = opened_node(home)
-    lines = node.store.ledger()
-    people = node.store.charged()
-    sha256 = whole_hash(campaign, {line.campaign: "" for line in lines}, "in this ledger")
-    so_far: dict[Audience, list[Charge]] = {side: [] for side in Audience}
-    rows: list[dict[str, Any]] = []
-    for line in (line for line in lines if line.campaign == sha256):
-        spent = so_far[_audience(line)]
-        spent.append(line.charge)
-        rows.append(
-            {
-                "release": line.release,
-                "attempt": line.attempt,
-                "kind": line.kind,
-                "audience": str(_audience(line)),
-                "noise_multiplier": line.charge.noise_multiplier,
-                "sampling_rate": line.charge.sampling_rate,
-                "steps": line.charge.steps,
-                "rho": rho_of([line.charge]),
-                "epsilon_so_far": epsilon_of(spent, node.cap.delta),
-                "people": people[line.number],
-                "reserved_at": line.reserved_at,
-                "settled_at": line.settled_at,
-            }
-        )
+    known = {line.campaign: "" for line in node.store.ledger()}
+    sha256 = whole_hash(campaign, known, "in this ledger")
+    rows = [asdict(one) for one in attempts_of(node, sha256)]
     if as_json:
         say({"campaign": sha256, "attempts": rows}, True)
         return

@@ -11,17 +11,26 @@ from typing import Annotated
 import typer
 
 from cli import campaign_review
-from cli.campaign_status import figures, lenders_answers, not_over, told_event
+from cli.campaign_status import lenders_answers, told_event
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
 from credit.kinds import Kind
-from crypto.keys import replace_file
 from privacy.mechanism import MechanismKind
-from protocol.schema import now
-from server.desired_state import BUNDLE_FILE, Stage, events, read_state, request_run, write_state
-from server.errors import CampaignStopped, CoordinatorError
-from server.folders import CAMPAIGN_FILE, campaign_folder, campaign_in, campaigns_of, standing_of
+from server import commands, proposing
+from server.commands import figures
+from server.desired_state import Stage, events, read_state
+from server.errors import CoordinatorError
+from server.folders import campaign_folder, campaign_in, campaigns_of, standing_of
 from server.home import Coordinator
-from server.proposing import MAX_SEED, MAX_STEPS, Asked, warning
+from server.proposing import (
+    MAX_HOLD_OUT,
+    MAX_HOURS,
+    MAX_SEED,
+    MAX_SPARE,
+    MAX_STEPS,
+    MIN_HOURS,
+    Asked,
+    warning,
+)
 
 app = Noun("Propose, approve and run campaigns.")
 WATCH_S, ASK_S = 0.3, 5.0
@@ -85,14 +94,14 @@ def propose(
     ] = None,
     spare_attempts: Annotated[
         int | None,
-        typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=100),
+        typer.Option(help="Attempts reserved for dropouts; one by default.", min=0, max=MAX_SPARE),
     ] = None,
     hold_out: Annotated[
         float | None,
         typer.Option(
             help="Share of people kept for the evaluation; 0.1 by default.",
             min=0,
-            max=0.5,
+            max=MAX_HOLD_OUT,
             callback=_finite,
         ),
     ] = None,
@@ -100,8 +109,8 @@ def propose(
         float | None,
         typer.Option(
             help="How long approvals are good for; 72 by default.",
-            min=0.1,
-            max=24 * 90,
+            min=MIN_HOURS,
+            max=MAX_HOURS,
             callback=_finite,
         ),
     ] = None,
@@ -120,9 +129,6 @@ def propose(
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to
     approve."""
     from credit.validation import load_schema  # with pandas, which only this needs
-    from fleet.bundle import build_bundle, bundle_sha256
-    from fleet.code import installed_code
-    from server.assessments import assessed
 
     coordinator = Coordinator.open(home)
     given = {
@@ -144,16 +150,7 @@ def propose(
     schema = load_schema(features).model_dump(mode="json") if features else None
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
-    bundle = build_bundle()
-    planned = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
-    campaign = assessed(coordinator, planned, assessment, now())
-    token = campaign.sign(coordinator.key)
-    with coordinator.registry() as client:
-        client.propose(token)
-    folder = coordinator.folder(campaign.sha256)
-    replace_file(folder / BUNDLE_FILE, bundle)
-    replace_file(folder / CAMPAIGN_FILE, token.encode())
-    write_state(folder, Stage.PROPOSED)
+    campaign = proposing.propose(coordinator, asked, assessment)
     plan = campaign.mechanism
     care = warning(campaign)
     if care:
@@ -181,30 +178,20 @@ def launch(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Have the running coordinator run an approved campaign."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    with coordinator.registry() as client:
-        client.campaign(folder.name)  # whoever cannot ask cannot launch
-    stands = not_over(standing_of(coordinator, folder, lenders_answers(coordinator, folder.name)))
-    if stands.answers is None or not stands.answers.active:
-        raise CampaignStopped(
-            f"campaign {stands.campaign.id!r} lacks approvals; no quorum, no run; it waits for "
-            f"{stands.waits_for}"
-        )
-    if stands.state.stage is Stage.STOPPED:
-        raise CoordinatorError("; ".join(line.strip() for line in stands.sentences))
-    request_run(folder, True)
+    stands = commands.launch(coordinator, folder)
     typer.echo(
         f"campaign {stands.campaign.id!r} is to run; follow it with: tahini campaign watch "
         f"{folder.name[:12]}"
     )
-    if waits := standing_of(coordinator, folder, stands.answers).waits_for:
-        typer.echo(f"  it waits for {waits}")
+    if stands.waits_for:
+        typer.echo(f"  it waits for {stands.waits_for}")
 
 
 @app.command(epilog="Example: `tahini campaign stop 4f1c22 --home coordinator`")
 def stop(campaign: CampaignHash, home: CoordinatorHome) -> None:
     """Stop a campaign before its next release; what was released is kept."""
     folder = campaign_folder(Coordinator.open(home), campaign)
-    request_run(folder, False)
+    commands.stop(folder)
     typer.echo(
         "the campaign stops before its next release; go on with: tahini campaign resume "
         f"{folder.name[:12]}"
@@ -217,18 +204,11 @@ def resume(campaign: CampaignHash, home: CoordinatorHome) -> None:
     stay charged."""
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
-    if read_state(folder).stage is Stage.RELEASED:
-        raise CoordinatorError("the campaign has released its model already")
-    stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
-    if stands.ended:
-        not_over(stands)
+    stands = commands.resume(coordinator, folder, lenders_answers(coordinator, folder.name))
     if stands.over:
         typer.echo(
             f"tahini: {stands.over}; nodes that made an attempt already refuse another", err=True
         )
-    if stands.state.stage is Stage.STOPPED:
-        write_state(folder, Stage.PROPOSED)
-    request_run(folder, True)
     typer.echo("the campaign goes on")
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,80 +10,27 @@ import typer
 
 from cli.shared import AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from cli.staff import As, acting
-from crypto.keys import replace_file
-from protocol.campaigns import Campaign, Rejection
-from protocol.errors import Conflict, ConsentError, NotFound
+from protocol.campaigns import Campaign
+from protocol.errors import ConsentError, NotFound
 from protocol.hashes import whole_hash
 from protocol.schema import now
 
 if TYPE_CHECKING:
     from clients.home import Node
     from fleet.bundle import Change
-    from protocol.assessments import ImpactAssessment
-    from protocol.client.lenders import LenderClient
 
 app = Noun("Review campaigns.")
-CODE_FILE = "approved-code.zip"
-"""What the operator signed last: every file of a node's rooms as it was then."""
 
 
-def _registry(node: Node) -> LenderClient:
-    """The lender at the registry. What only lenders need is loaded here and below: the
-    coordinator's commands have no use for it."""
+def _campaign(node: Node, begins: str) -> Campaign:
+    """The campaign at the registry whose hash begins so; raises ConsentError. What only lenders
+    need is loaded here and below: the coordinator's commands have no use for it."""
     from protocol.client.lenders import LenderClient
 
-    return node.connected(LenderClient)
-
-
-def _campaign(node: Node, begins: str) -> tuple[Campaign, str]:
-    """The campaign at the registry whose hash begins so, and its token; raises ConsentError."""
-    with _registry(node) as client:
-        found = client.proposed(whole_hash(begins, client.campaigns(), f"for {node.lender}"))
-        return found.campaign, found.token
-
-
-def _assessment(node: Node, campaign: Campaign) -> tuple[ImpactAssessment, str]:
-    """The impact assessment that a campaign names, fetched and verified here, and its token.
-
-    Raises:
-        ConsentError: the campaign names none, it cannot be had, or it does not cover the campaign:
-            what an operator has not seen is not approved.
-    """
-    from protocol.assessments import uncovered
-    from protocol.client.filing import fetch_assessment
-
-    if campaign.assessment_sha256 is None:
-        raise ConsentError(
-            f"campaign {campaign.id!r} names no impact assessment; nothing was signed"
-        )
-    with _registry(node) as client:
-        assessment, token = fetch_assessment(client, campaign.assessment_sha256)
-    reason = uncovered(campaign, assessment, now())
-    if reason is not None:
-        raise ConsentError(f"campaign {campaign.id!r}: {reason}; nothing was signed")
-    return assessment, token
-
-
-def changed_code(node: Node) -> list[Change]:
-    """What is other in the installed code than in what this operator signed last; everything, the
-    first time."""
-    from fleet.bundle import changes, files_of
-    from fleet.code import installed_files
-
-    path = node.home / CODE_FILE
-    before = files_of(path.read_bytes()) if path.exists() else {}
-    return changes(before, installed_files())
-
-
-def remember_code(node: Node) -> None:
-    """Keep what was signed, for the next review."""
-    from fleet.code import installed_files
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(installed_files().items()):
-            archive.writestr(name, content)
-    replace_file(node.home / CODE_FILE, buffer.getvalue())
+    with node.connected(LenderClient) as client:
+        return client.proposed(
+            whole_hash(begins, client.campaigns(), f"for {node.lender}")
+        ).campaign
 
 
 @app.command(
@@ -106,12 +50,12 @@ def approve_(
     """Show what a campaign would do and what code changed since the last approval; sign it if you
     agree."""
     from cli.assessment import lines_of
-    from clients.home import approve
+    from clients.approving import changed_code, covering_assessment, sign_yes
 
     node = opened_node(home)
     operator = acting(staff, node.consortium)
-    proposed, token = _campaign(node, campaign)
-    assessment, assessment_token = _assessment(node, proposed)
+    proposed = _campaign(node, campaign)
+    assessment, _ = covering_assessment(node, proposed)
     changed = changed_code(node)
     if not as_json:
         _review(proposed, changed, diff)
@@ -122,12 +66,7 @@ def approve_(
         f"sign campaign {proposed.id!r} for {node.lender!r}?", default=False
     ):
         raise ConsentError("nothing was signed")
-    approval = approve(node, token, operator)
-    remember_code(node)
-    folder = node.home / "approved"
-    replace_file(folder / f"{assessment.sha256}.assessment.jws", assessment_token.encode())
-    with _registry(node) as client:
-        active = client.approve(approval, node.key)
+    active = sign_yes(node, proposed.sha256, operator)
     if as_json:
         say(
             {
@@ -194,13 +133,13 @@ def _feature(stated: Mapping[str, Any]) -> str:
 
 def rooms_of(changed: Sequence[Change]) -> str:
     """In which rooms, and how much: ``, in clients (2 files, +14 -3 lines), credit (…)``."""
+    from clients.approving import lines_changed
+
     told = []
     for room, ours in groupby(changed, key=lambda change: change.path.partition("/")[0]):
         files = list(ours)
-        lines = [
-            line for change in files for line in change.diff if not line.startswith(("+++", "---"))
-        ]
-        more, less = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+        counted = [lines_changed(change) for change in files]
+        more, less = (sum(one[side] for one in counted) for side in (0, 1))
         told.append(f"{room} ({len(files)} file{'s' * (len(files) > 1)}, +{more} -{less} lines)")
     return f", in {', '.join(told)}" if told else ""
 
@@ -234,61 +173,33 @@ def reject(
 ) -> None:
     """Do not take part, or no longer: from now on this node answers no release of it, approved or
     not."""
+    from clients.approving import approved_here, sign_no
+
     node = opened_node(home)
     operator = acting(staff, node.consortium)
     try:  # what it approved it can reject while the registry is away
-        sha256 = whole_hash(campaign, _approved(node), f"that {node.lender} approved")
+        sha256 = whole_hash(campaign, approved_here(node), f"that {node.lender} approved")
     except NotFound:
-        sha256 = _campaign(node, campaign)[0].sha256
-    rejection = Rejection(
-        campaign_sha256=sha256,
-        lender=node.lender,
-        reason=reason.strip(),
-        operator=operator,
-        rejected_at=now(),
-    )
-    replace_file(
-        node.home / "approved" / f"{sha256}.rejected.json", json.dumps({"reason": reason}).encode()
-    )
+        sha256 = _campaign(node, campaign).sha256
     typer.echo(f"{node.lender!r} takes no part in campaign {sha256[:12]} from now on")
-    try:
-        with _registry(node) as client:
-            client.reject(rejection, node.key)
-    except ConsentError as error:
-        if error.status != Conflict.status:  # it knew already: an answer was lost
-            raise ConsentError(
-                f"this node answers nothing of it, but the registry does not know yet: {error}"
-            ) from error
+    sign_no(node, sha256, reason, operator)
     typer.echo("the registry has it on the record with your reason, and authorises nothing more")
-
-
-def _approved(node: Node) -> dict[str, str]:
-    """Hash and id of every campaign that this node's operator approved."""
-    tokens = (node.home / "approved").glob("*.campaign.jws")
-    return {
-        path.name.partition(".")[0]: Campaign.claimed(path.read_text(encoding="utf-8")).id
-        for path in tokens
-    }
 
 
 @app.command(epilog="Example: `tahini campaign offered --home aspen`")
 def offered(home: NodeHome, as_json: AsJson = False) -> None:
     """Every campaign that was proposed to this lender, the newest last, and what it answered."""
-    node = opened_node(home)
-    with _registry(node) as client:
-        known = [client.proposed(sha256) for sha256 in client.campaigns()]
+    from clients.approving import offered as offers
+
+    known = offers(opened_node(home))
     found = [
         {
             "campaign": one.campaign.sha256,
             "id": one.campaign.id,
             "title": one.campaign.title,
-            "answer": "rejected"
-            if node.lender in one.rejected_by
-            else "approved"
-            if node.lender in one.approved_by
-            else "none",
-            "active": one.active,
-            "rejected_by": one.rejected_by,
+            "answer": one.answer,
+            "active": one.proposed.active,
+            "rejected_by": one.proposed.rejected_by,
             "expires_at": one.campaign.expires_at.isoformat(),
         }
         for one in known
@@ -298,12 +209,14 @@ def offered(home: NodeHome, as_json: AsJson = False) -> None:
         return
     for one, told in zip(known, found, strict=True):
         stands = str(told["answer"])
-        if stands == "none" and one.rejected_by:
-            stands = f"rejected by {', '.join(one.rejected_by)}"
+        if one.waits(now()):
+            stands = "waits for your answer"
+        elif stands == "none" and one.proposed.rejected_by:
+            stands = f"rejected by {', '.join(one.proposed.rejected_by)}"
         elif stands == "none":
-            stands = "expired" if one.campaign.expires_at <= now() else "waits for your answer"
+            stands = "expired"
         typer.echo(
             f"{one.campaign.sha256[:12]}  {one.campaign.id:<20} {stands}  {one.campaign.title}"
         )
     if not found:
-        typer.echo(f"no campaign was proposed to {node.lender!r} yet")
+        typer.echo("no campaign was proposed to this lender yet")

@@ -20,42 +20,26 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Bring the copy up to date, acknowledge revocations, and count how everybody stands."""
-    import numpy as np
+    from clients.syncing import counts_of, sync_copy
 
-    from clients.erasures import obey
-    from protocol.snapshots import REASONS, reasons_of
-
-    node = opened_node(home)
-    with node.registry() as client:
-        revoked = client.revocations()
-        whole = obey(node, client, revoked)
-        snapshot = node.consents.sync(client, purpose)
-    counts: dict[str, Any] = {
-        kind: {
-            REASONS[rule]: int(count)
-            for rule, count in enumerate(
-                np.bincount(
-                    reasons_of(snapshot.codes[kind], snapshot.state.notices), minlength=len(REASONS)
-                )
-            )
-            if count
-        }
-        for kind in snapshot.codes
-    }
-    told = {
-        "people": snapshot.state.people,
-        "acknowledged": len(revoked) if whole else 0,
-        "waiting_for_a_desk": not whole,
-        "sequence": snapshot.state.sequence,
+    done = sync_copy(opened_node(home), purpose)
+    state, counts = done.snapshot.state, counts_of(done.snapshot)
+    told: dict[str, Any] = {
+        "people": state.people,
+        "acknowledged": done.acknowledged,
+        "waiting_for_a_desk": done.waiting_for_a_desk,
+        "sequence": state.sequence,
     }
     if as_json:
         say({**told, **counts}, as_json)
         return
     waits = (
-        "" if whole else "; somebody is to be erased first: tahini desk erase, tahini book retain"
+        "; somebody is to be erased first: tahini desk erase, tahini book retain"
+        if done.waiting_for_a_desk
+        else ""
     )
     typer.echo(
-        f"{snapshot.state.people:,} people on the roll; {told['acknowledged']} revocations "
+        f"{state.people:,} people on the roll; {told['acknowledged']} revocations "
         f"acknowledged{waits}"
     )
     for kind, found in counts.items():

@@ -1,4 +1,4 @@
-"""``tahini desk monitor|book``: how a desk's model, its loans and its challenger do at work."""
+"""``tahini desk monitor|book|close``: how its model, loans and challenger do at work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from protocol.errors import ConsentError
 
 if TYPE_CHECKING:
     from desk.commands.challenge import ChallengerSeen
+    from desk.commands.close import Closing
     from desk.commands.monitor import Watched
     from desk.commands.portfolio import PortfolioSeen
     from lending.intervals import Estimate
@@ -49,34 +50,29 @@ def monitor(
     something or have no file, whether it predicts what happens; what becomes of the loans; what a
     challenger would have said. Exit code 1 if somebody has to look; a lender that finds harm can
     stop a model: `tahini model recall`."""
-    from desk.commands.challenge import challengers
+    from desk.commands.close import closed_months, in_force
     from desk.commands.monitor import keep_review
-    from desk.commands.monitor import monitor as watched
-    from desk.commands.portfolio import portfolio
+    from desk.commands.watch import watch
     from desk.home import opened_desk
-    from desk.lending_rules import ReleasedRules
     from lending.account.default import Definition
 
-    definition, lost = Definition(window_days), _share_of(loss_given_default)
+    day = None if as_of is None else as_of.date()
     with opened_desk(home) as desk:
-        rules = desk.lending
-        if not isinstance(rules, ReleasedRules) or rules.model is None:
-            raise ConsentError(f"{home} has no model that could be watched; people decide")
-        scorer = rules.model.scorer
-        bins = {table.name: table.missing + 1 for table in scorer.look_up.tables}
-        day = desk.now().date() if as_of is None else as_of.date()
-        found = watched(desk, scorer.model_sha256, bins, definition, day)
-        book = portfolio(desk, definition, day, lost)
-        beside = challengers(desk, definition, day)
-        keep_review(desk, scorer.model_sha256, day, found.alarm)
+        seen = watch(desk, Definition(window_days), day, _share_of(loss_given_default))
+        found, book, beside = seen.watched, seen.portfolio, seen.challengers
+        keep_review(desk, seen.model, seen.as_of, found.alarm)
+        closed = in_force(closed_months(desk))
     if as_json:
         told = {**asdict(found), "alarm": found.alarm, "portfolio": book, "challengers": beside}
+        told["closings"] = closed
         say(orjson.loads(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)), True)  # days as text
     else:
         _tell_model(found)
         _tell_loans(book)
         for one in beside:
             _tell_challenger(one)
+        for month in closed:
+            _tell_closing(month)
         typer.echo("somebody has to look" if found.alarm else "no alarm")
     if found.alarm:
         raise typer.Exit(1)
@@ -145,6 +141,37 @@ def _tell_loans(lent: PortfolioSeen) -> None:
         for part in lent.expected.stages:
             owed, loss = shown(part.exposure), shown(part.loss)
             typer.echo(f"  stage {part.stage}: {part.loans} loans, {owed} owed, {loss} expected")
+
+
+@app.command(epilog="Example: `tahini desk close --home desk --month 2026-10`")
+def close(
+    home: DeskHome,
+    month: Annotated[datetime, typer.Option(formats=["%Y-%m"], help="Which month, when over.")],
+    reason: Annotated[
+        str | None, typer.Option(help="Why a month that was closed is closed again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close a month of the book: its figures are kept and never overwritten. What was booked back
+    into it since is closed again beside them, with its reason; the newest is in force."""
+    from desk.commands.close import close_month
+    from desk.home import opened_desk
+
+    with opened_desk(home) as desk:
+        made = close_month(desk, month.date(), reason)
+    if as_json:
+        say(orjson.loads(orjson.dumps(made)), True)
+    else:
+        _tell_closing(made)
+
+
+def _tell_closing(one: Closing) -> None:
+    why = "" if one.reason is None else f", closed again: {one.reason}"
+    owed = shown(one.figures["outstanding"])
+    typer.echo(
+        f"closed {one.month}, version {one.version} of {one.closed_at:%Y-%m-%d}: "
+        f"{one.figures['loans']} loans, {owed} owed{why}"
+    )
 
 
 def _tell_challenger(one: ChallengerSeen) -> None:

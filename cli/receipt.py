@@ -29,7 +29,11 @@ ATTEMPT = ("campaign_sha256", "lender", "release", "attempt")
 )
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Receipts and proofs; one document a line.", exists=True)
+        list[Path],
+        typer.Argument(
+            help="Receipts and proofs: one document a line, or a page that was saved.",
+            exists=True,
+        ),
     ],
     consortium: Annotated[
         Path | None,
@@ -125,7 +129,8 @@ def _kept_with(file: Path, workspace: Path) -> Path | None:
     borrowers = (workspace / BORROWERS_FOLDER).resolve()
     if receipts.name != RECEIPTS_FOLDER or receipts.parent.parent != borrowers or not own.exists():
         return None
-    fingerprint = hashlib.sha256((receipts.parent / KEY_FILE).read_bytes()).hexdigest()[:16]
+    kept_key = (receipts.parent / KEY_FILE).read_text(encoding="utf-8").strip()
+    fingerprint = hashlib.sha256(PublicKey.from_text(kept_key).raw).hexdigest()[:16]
     typer.echo(f"believing the registry's key {fingerprint}… kept in {receipts.parent}", err=True)
     return own
 

@@ -50,17 +50,10 @@ Feature = Annotated[
 
 @contextmanager
 def _desk(home: Path) -> Iterator[tuple[Node, LenderRightsClient]]:
-    from clients.home import HEAD_FILE
-    from crypto.keys import load_recipient_key
-    from protocol.client.rights import RECIPIENT_KEY_FILE, LenderRightsClient
-    from protocol.heads import HeadStore
-    from protocol.log_client import http_client
+    from clients.answering import rights_client
 
     node = opened_node(home)
-    url, key = node.settings.registry_url, node.home / RECIPIENT_KEY_FILE
-    heads, http = HeadStore(node.home / HEAD_FILE), http_client(url, node.authority)
-    with LenderRightsClient(url, node.consortium, node.lender, node.auth_key, heads, http) as desk:
-        desk.recipient = load_recipient_key(key) if key.exists() else None
+    with rights_client(node) as desk:
         yield node, desk
 
 
@@ -76,13 +69,6 @@ def _whole(desk: LenderRightsClient, begins: str) -> str:
     return found[0]
 
 
-def _days_left(one: dict[str, Any]) -> int | None:
-    """Whole days until an answer is late; negative if it is, None if there is one."""
-    if one["answered_at"] or one["closed_at"]:
-        return None
-    return (datetime.fromisoformat(one["due_at"]) - now()).days
-
-
 @app.command(
     "list",
     epilog="Example: `tahini requests list --home lenders/aspen`; exit code 3 while one is overdue",
@@ -93,8 +79,10 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """What waits for an answer, what is due first on top; then the rest."""
+    from clients.answering import days_left
+
     with _desk(home) as (_, desk):
-        found = [{**one, "days_left": _days_left(one)} for one in desk.requests(closed)]
+        found = [{**one, "days_left": days_left(one, now())} for one in desk.requests(closed)]
     found.sort(key=lambda one: (one["days_left"] is None, one["due_at"]))
     if as_json:
         say(found, as_json)

@@ -6,8 +6,10 @@
                      data
 - ``rules``          what must hold before a row is read
 - ``consents``       the node's own copy of how its borrowers stand
-- ``inbox``          revocations delivered, acknowledged; ``erasures`` acted on
+- ``inbox``          revocations delivered, acknowledged; ``erasures`` acted on; ``syncing`` by hand
+- ``approving``      campaigns reviewed, a yes or no signed; ``answering`` requests of borrowers
 - ``budget_ledger``  privacy-budget ledger: what was reserved and spent, kept across crashes
+- ``budgets``        what campaigns cost, in figures
 - ``ledger_tables``  the ledger's tables, append-only by trigger
 - ``admission``      what of a member's row may be used
 - ``releases``       what leaves a node: one masked vector per release attempt

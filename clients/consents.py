@@ -179,7 +179,7 @@ class Consents:
                 believed.
             NodeError: the disk does not take it.
         """
-        held = self._held(purpose)
+        held = self.held(purpose)
         try:
             snapshot = self._fetched(client, purpose, held, progress)
         except _Mismatch:
@@ -234,7 +234,7 @@ class Consents:
     def _folder(self) -> None:
         (self.home / FOLDER).mkdir(mode=0o700, exist_ok=True)
 
-    def _held(self, purpose: str) -> HeldSnapshot | None:
+    def held(self, purpose: str) -> HeldSnapshot | None:
         """The copy on disk, if there is one that is whole."""
         try:
             with np.load(self._file(purpose), allow_pickle=False) as file:

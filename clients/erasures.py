@@ -7,24 +7,57 @@ desk that is gone is waited for until somebody removes its folder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clients.home import Node
 from crypto.keys import replace_file
 from protocol.client.nodes import NodeClient
 from protocol.revocations import Revocation
+from protocol.schema import now
 
 ORDERS = "erasures"
+ANSWERED_FILE = "consents/acknowledged.jsonl"
+BY_NODE, BY_INBOX, BY_HAND = "node", "inbox", "hand"
 
 
-def obey(node: Node, client: NodeClient, revoked: Sequence[Revocation]) -> bool:
+@dataclass(frozen=True)
+class AnsweredRevocations:
+    """That every revocation up to a number was acknowledged: when, and by what."""
+
+    number: int
+    at: str
+    way: str
+    """:data:`BY_NODE` before a release, :data:`BY_INBOX` at a delivery, or :data:`BY_HAND`, with
+    who did it after a colon."""
+
+
+def obey(node: Node, client: NodeClient, revoked: Sequence[Revocation], way: str = BY_NODE) -> bool:
     """Act on these, and acknowledge them, on the record, as far as that is done; returns whether it
     is all of them."""
     done = act_on(node, client, revoked)
     if revoked and done >= revoked[0].number:
         client.acknowledge(done, node.key)
+        keep_answered(node, done, way)
     return not revoked or done == revoked[-1].number
+
+
+def keep_answered(node: Node, number: int, way: str) -> None:
+    """Write down, for the lender's own operator, that these were acknowledged now."""
+    path = node.home / ANSWERED_FILE
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        line = AnsweredRevocations(number, now().isoformat(), way)
+        file.write(json.dumps(asdict(line)) + "\n")
+
+
+def answered(node: Node) -> list[AnsweredRevocations]:
+    """What was written down, the oldest first."""
+    path = node.home / ANSWERED_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [AnsweredRevocations(**json.loads(line)) for line in lines]
 
 
 def act_on(node: Node, client: NodeClient, revoked: Sequence[Revocation]) -> int:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from clients.erasures import act_on
+from clients.erasures import BY_INBOX, act_on, keep_answered
 from clients.errors import NodeError
 from clients.home import Node
 from crypto.errors import CryptoError
@@ -59,6 +59,7 @@ class Inbox:
         if done < numbers[0]:
             raise NodeError("somebody is to be erased: tahini desk erase, tahini book retain")
         told = Acknowledgement(recipient=self.node.lender, number=done, acknowledged_at=now())
+        keep_answered(self.node, done, BY_INBOX)
         return told.sign(self.node.key)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,17 +20,15 @@ from typing import Any
 
 import jinja2
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from auditlog.log import AuditLog
 from consent.registry import Registry
 from consent.storage.tables import CampaignRow, NoticeRow
-from crypto.notes import open_checkpoint
+from crypto.notes import Checkpoint, open_checkpoint
 from protocol.campaigns import Campaign
 from protocol.errors import Conflict
 from protocol.legal import AgreementKind, LawRole, LegalIdentity, LegalTerms
 from protocol.notices import Notice
-from protocol.parties import Party
+from protocol.parties import Consortium, Party
 
 SECURITY = (
     (
@@ -118,42 +116,72 @@ REGISTRY_TYPES = frozenset(
 )
 
 
-def _leaves(log: AuditLog, session: Session, start: date, end: date) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class RecordSources:
+    """What a record is made from: the log, and the signed documents that it rests on."""
+
+    consortium: Consortium
+    head: Checkpoint
+    leaves: Iterable[bytes]
+    """All of them, as they stand under the head."""
+    notices: Sequence[Notice]
+    campaigns: Mapping[str, Campaign]
+    """By hash."""
+    made_at: datetime
+
+
+def _within(leaves: Iterable[bytes], start: date, end: date) -> Iterator[dict[str, Any]]:
     first = start.isoformat()
     beyond = (end + timedelta(days=1)).isoformat()
-    for leaf in log.leaves(session, 0, log.size(session)):
+    for leaf in leaves:
         fields: dict[str, Any] = json.loads(leaf)
         if first <= fields["time"] < beyond:
             yield fields
 
 
 def processing_record(registry: Registry, start: date, end: date) -> dict[str, Any]:
-    """The record for ``start`` to ``end``, both included, ready for JSON.
+    """The record for ``start`` to ``end``, both included, out of a registry.
 
     Raises:
         Conflict: the period is empty. NotFound: the log has published nothing yet.
     """
-    if end < start:
-        raise Conflict(f"the period ends ({end}) before it starts ({start})")
+    log = registry.ledger.log
     with registry.ledger.read() as session:
-        head = open_checkpoint(
-            registry.ledger.log.checkpoint(session), registry.ledger.log.verifier
-        )
-        counts = _Counts()
-        for leaf in _leaves(registry.ledger.log, session, start, end):
-            counts.add(leaf, REGISTRY_TYPES)
+        head = open_checkpoint(log.checkpoint(session), log.verifier)
         key = registry.me.key
         notices = [Notice.verify(row.token, key) for row in session.scalars(select(NoticeRow))]
         tokens = {row.sha256: row.token for row in session.scalars(select(CampaignRow))}
         campaigns = {name: Campaign.claimed(token) for name, token in tokens.items()}
-    parties = [_party(party) for party in registry.consortium.parties]
+        sources = RecordSources(
+            registry.consortium,
+            head,
+            log.leaves(session, 0, log.size(session)),
+            notices,
+            campaigns,
+            registry.clock(),
+        )
+        return record_of(sources, start, end)
+
+
+def record_of(sources: RecordSources, start: date, end: date) -> dict[str, Any]:
+    """The record for ``start`` to ``end``, both included, ready for JSON.
+
+    Raises:
+        Conflict: the period is empty.
+    """
+    if end < start:
+        raise Conflict(f"the period ends ({end}) before it starts ({start})")
+    counts, consortium, head = _Counts(), sources.consortium, sources.head
+    for leaf in _within(sources.leaves, start, end):
+        counts.add(leaf, REGISTRY_TYPES)
+    parties = [_party(party) for party in consortium.parties]
     return {
         "record": "Record of processing activities",
         "law": ["GDPR (EU) 2016/679 Art. 30(1)", "PIPL Art. 56 (in part)"],
         "period": {"from": start.isoformat(), "to": end.isoformat()},
-        "made_at": registry.clock().isoformat().replace("+00:00", "Z"),
-        "consortium": registry.consortium.name,
-        "jurisdiction": LegalTerms.of(registry.consortium).jurisdiction or "none is claimed",
+        "made_at": sources.made_at.isoformat().replace("+00:00", "Z"),
+        "consortium": consortium.name,
+        "jurisdiction": LegalTerms.of(consortium).jurisdiction or "none is claimed",
         "parties": parties,
         "controllers": [
             party["id"] for party in parties if HANDLERS & set(party["roles_in_law"].values())
@@ -162,13 +190,13 @@ def processing_record(registry: Registry, start: date, end: date) -> dict[str, A
             "origin": head.origin,
             "entries": head.size,
             "root": head.root.hex(),
-            "witnesses": [witness.name for witness in registry.ledger.log.policy.witnesses],
+            "witnesses": [witness.name for witness in consortium.policy.witnesses],
         },
         "activities": [
-            _consent_activity(counts, notices),
+            _consent_activity(counts, sources.notices),
             *(
                 _campaign_activity(name, c, counts)
-                for name, c in campaigns.items()
+                for name, c in sources.campaigns.items()
                 if name in counts.by_campaign
             ),
             *(_own_activity(kind, actor, row) for (kind, actor), row in sorted(counts.own.items())),
@@ -226,7 +254,7 @@ def _not_stated(parties: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _consent_activity(counts: _Counts, notices: list[Notice]) -> dict[str, Any]:
+def _consent_activity(counts: _Counts, notices: Sequence[Notice]) -> dict[str, Any]:
     kinds = ("notice.published", "subjects.enrolled", "consent.decided", "subject.forgotten")
     return {
         "activity": "Keeping consents: notices, decisions, receipts, erasure",

@@ -22,7 +22,6 @@ import httpx
 
 from clients.home import Node
 from consent.identity.devissuer import Authorize, issue_id_token, public_jwks
-from consent.identity.links import link_ticket
 from consent.identity.settings import ISSUERS_FILE
 from crypto.keys import PublicKey, SigningKey, load_signing_key, replace_file, save_signing_key
 from demo.errors import DemoError
@@ -33,6 +32,7 @@ from protocol.log_client import http_client
 from protocol.schema import now
 from protocol.snapshots import REASONS, Reason, reasons_of
 from protocol.terms import TRAINING_PURPOSE
+from protocol.tickets import link_ticket
 
 CLIENT_ID = "borrower"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 
 from clients.home import Node
-from consent.identity.links import link_ticket
 from demo.borrowers import DemoBorrower
 from demo.errors import DemoError
 from protocol.schema import now
+from protocol.tickets import link_ticket
 
 CLIENT_ID = "demo-portal"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

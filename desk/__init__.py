@@ -12,9 +12,9 @@ Before and after a decision
 
 - ``consents``    who may be scored, on which kinds of data
 - ``assessed``    what scoring may do to people's rights, as the lender assessed it before
-- ``sources``     where facts come from, each with a deadline and a consent; ``own_tables`` the
-                  lender's own, ``verifying`` third
-                  parties that check what was stated; ``described`` both, as a file has them
+- ``sources``     where facts come from, each with a deadline and a consent; ``gathering`` what
+                  several tell of several people, ``own_tables`` the lender's own, ``verifying``
+                  third parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
 - ``lending_rules``  the seam to what is decided by; ``released`` what a lender released,
                   ``rulebook`` whatever decisions were made by, kept by its hash,
@@ -30,7 +30,7 @@ What is kept
 - ``sealing``     what is kept of people, sealed at rest
 - ``states``      what may follow what, of an application and of a review
 - ``records``     applications and decisions; ``reviewing`` the queue of reviews
-- ``accounts``    loans, folded from their events
+- ``accounts``    loans, folded from their events; ``lapsing`` acceptances that none came of
 
 What calls it
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.documents import canonical_json
 from crypto.errors import SealError
@@ -26,6 +27,7 @@ from desk.office import Desk, InHand
 from desk.records import opened_case, usable_key
 from desk.states import ApplicationStatus
 from desk.storage.tables import (
+    acceptances,
     account_events,
     applications,
     decisions,
@@ -50,14 +52,16 @@ _EXPLORED = (
 _LATER = decisions.alias("later")
 _STATUS = applications.c.status
 _OPEN = and_(_STATUS == ApplicationStatus.OFFERED, offers.c.valid_until >= bindparam("moment"))
+_WAITS = and_(_STATUS == ApplicationStatus.ACCEPTED, acceptances.c.pay_by >= bindparam("moment"))
 _RESERVED = (
     select(func.coalesce(func.sum(offers.c.amount), 0))
     .select_from(decisions)
     .join(offers, offers.c.decision == decisions.c.id)
     .join(applications, applications.c.id == decisions.c.application)
+    .outerjoin(acceptances, acceptances.c.application == applications.c.id)
     .where(
         decisions.c.explored.is_(True),
-        or_(_STATUS == ApplicationStatus.ACCEPTED, _OPEN),
+        or_(_WAITS, _OPEN),
         ~exists().where(
             _LATER.c.application == decisions.c.application, _LATER.c.number > decisions.c.number
         ),
@@ -100,14 +104,30 @@ def _contract(loan: Row[Any]) -> LoanContract:
 
 def outstanding(connection: Connection, pseudonym: str, day: date) -> int:
     """Principal that a person owes on all loans of this desk, fen."""
-    return outstanding_of(connection, [pseudonym], day)[pseudonym]
+    owed = outstanding_of(connection, [pseudonym], day)[pseudonym]
+    if isinstance(owed, Exception):
+        raise owed
+    return owed
 
 
-def outstanding_of(connection: Connection, people: Collection[str], day: date) -> dict[str, int]:
-    """As :func:`outstanding`, of each of these."""
-    found = dict.fromkeys(people, 0)
-    for row in connection.execute(_OF_PEOPLE, {"people": list(found)}).all():
-        found[row.pseudonym] += account_of(connection, row, day).outstanding.principal
+def outstanding_of(
+    connection: Connection, people: Collection[str], day: date
+) -> dict[str, int | Exception]:
+    """As :func:`outstanding`, of each of these: what they owe, or why their own accounts cannot be
+    read, which is nobody else's."""
+    mine: dict[str, list[Row[Any]]] = {one: [] for one in people}
+    for row in connection.execute(_OF_PEOPLE, {"people": list(mine)}).all():
+        mine[row.pseudonym].append(row)
+    found: dict[str, int | Exception] = {}
+    for name, rows in mine.items():
+        try:
+            found[name] = sum(
+                account_of(connection, row, day).outstanding.principal for row in rows
+            )
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            found[name] = error
     return found
 
 
@@ -120,7 +140,7 @@ def explored_outstanding(connection: Connection, day: date) -> int:
 
 def explored_reserved(connection: Connection, moment: datetime) -> int:
     """Principal that is offered below the cut-off, fen: until the offer expires, is withdrawn or
-    contested; once it is accepted, until it is paid out."""
+    contested; once it is accepted, until it is paid out or has lapsed."""
     return int(connection.scalar(_RESERVED, {"moment": moment}) or 0)
 
 

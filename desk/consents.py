@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -173,10 +173,33 @@ class ScoringConsents:
             ConsentsUnavailable: the copy is too old, and the registry does not answer, or not with
                 something that can be believed.
         """
+        (found,) = self.check_together([pseudonym], categories)
+        if isinstance(found, ConsentsUnavailable):
+            raise found
+        return found
+
+    def check_together(
+        self, people: Sequence[str], categories: Iterable[DataCategory]
+    ) -> list[Permission | ConsentsUnavailable]:
+        """As :meth:`check`, of several: the registry is asked once, and one that does not answer is
+        waited for once."""
         held = self._held
-        if held is None or not self._young(held):
-            held = self._ask()
-        return self._permission(held, pseudonym, tuple(dict.fromkeys(categories)))
+        try:
+            if held is None or not self._young(held):
+                held = self._ask()
+        except ConsentsUnavailable as error:
+            return [error] * len(people)
+        wanted = tuple(dict.fromkeys(categories))
+        untold: dict[tuple[object, ...], ConsentsUnavailable] = {}
+        found: list[Permission | ConsentsUnavailable] = []
+        for one in people:
+            alike = tuple((held.answers(one).codes or {}).items())
+            try:
+                found.append(untold.get(alike) or self._permission(held, one, wanted))
+            except ConsentsUnavailable as error:  # a notice of theirs that cannot be read
+                untold[alike] = error
+                found.append(error)
+        return found
 
     def check_again(self, before: Permission) -> tuple[ConsentLost, ...]:
         """At disbursement: the registry is asked, however young the copy is. What was granted then

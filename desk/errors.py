@@ -31,6 +31,12 @@ class OfferExpired(Conflict):
     code = "offer-expired"
 
 
+class OfferLapsed(Conflict):
+    """The offer was accepted, and not paid out within the days that its product names."""
+
+    code = "offer-lapsed"
+
+
 class NotReadYet(Conflict):
     """The table of what the loan costs was not shown, or not long enough to be read."""
 

@@ -20,7 +20,6 @@ from protocol.errors import StorageFailed
 
 MOST_AT_ONCE = 256
 MOST_WAITING = 1024
-"""Jobs that may wait; more are refused at once rather than kept in memory."""
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 logger = logging.getLogger("tahini.desk")
@@ -34,16 +33,21 @@ class Together(Generic[Work, Done]):
     Args:
         do: does all of these jobs and says what came of each, or raises and has done none.
         name: of the threads. threads: more than one where groups wait for somebody else most of
-            the time.
+            the time. most_waiting: jobs that may wait, 0 for any number; more are refused at once
+            rather than kept in memory.
     """
 
     do: Callable[[Sequence[Work]], Sequence[Done]]
     name: str
     threads: int = 1
-    _waiting: queue.Queue[tuple[Work, Future[Done]] | None] = field(
-        default_factory=lambda: queue.Queue(MOST_WAITING), repr=False
-    )
+    most_waiting: int = MOST_WAITING
+    _waiting: queue.Queue[tuple[Work, Future[Done]] | None] = field(init=False, repr=False)
     _running: list[threading.Thread] = field(default_factory=list, repr=False)
+    _door: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """Held by whoever comes in, and while the door is shut."""
+
+    def __post_init__(self) -> None:
+        self._waiting = queue.Queue(self.most_waiting)
 
     def start(self) -> None:
         self._running = [
@@ -55,7 +59,8 @@ class Together(Generic[Work, Done]):
 
     def stop(self) -> None:
         """End after what waits already."""
-        running, self._running = self._running, []
+        with self._door:
+            running, self._running = self._running, []
         for _ in running:
             self._waiting.put(None)
         for thread in running:
@@ -68,16 +73,20 @@ class Together(Generic[Work, Done]):
     def submit(self, job: Work) -> Future[Done]:
         """What will have come of the job. Raises StorageFailed where too many wait."""
         answer: Future[Done] = Future()
-        if not self._running:
-            self._each(job, answer)
-            return answer
+        with self._door:
+            if self._running:
+                self._put(job, answer)
+                return answer
+        self._each(job, answer)
+        return answer
+
+    def _put(self, job: Work, answer: Future[Done]) -> None:
         try:
             self._waiting.put_nowait((job, answer))
         except queue.Full:
             raise StorageFailed(
                 "the desk is busy; nothing was recorded, try again in a second"
             ) from None
-        return answer
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:

@@ -38,6 +38,7 @@ from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
 from lending.terms.disclosure import DisclosureTable
+from lending.terms.products import Product
 from protocol.cards import ModelCard
 
 NO_MODEL = "0" * 64
@@ -57,7 +58,7 @@ class Versions:
     """Of the product that is applied for, in it."""
 
 
-RuleKind = Literal["model", "policy", "law", "release", "exploration"]
+RuleKind = Literal["model", "policy", "law", "release", "exploration", "product"]
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,11 @@ class LendingRules(Protocol):
         """What is owed when, and what it costs by the law of the day on which the money came."""
         ...
 
-    def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
-        """Whether a loan's end may be put off, by product and law of the day."""
+    def extension(self, product: Product, account: Account, request: Extending) -> ExtensionAnswer:
+        """Whether a loan's end may be put off, by its own product and the law of the day."""
         ...
 
-    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
         """What a loan's whole life costs with another plan, beside the cap of the day."""
         ...
 
@@ -380,10 +381,10 @@ class ReleasedRules:
     def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
         return self.pricing.agreed(offer, loan, principal, starts)
 
-    def extension(self, product: str, account: Account, request: Extending) -> ExtensionAnswer:
+    def extension(self, product: Product, account: Account, request: Extending) -> ExtensionAnswer:
         return self.pricing.extension(product, account, request)
 
-    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
         return self.pricing.restructuring(product, account, event)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:

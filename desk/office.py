@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from desk.assessed import OwnAssessment
-from desk.consents import ConsentLost, Permission
+from desk.consents import ConsentLost, ConsentsUnavailable, Permission
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
-from desk.outbox import Adding, UseRefused
+from desk.outbox import Adding, Trouble
 from desk.sealing import AtRest
 from desk.sources import Sources
 from desk.statements import Decided
@@ -30,7 +30,7 @@ from desk.vouching import Vouching
 from desk.wording import Wording
 from law.categories import DataCategory
 from protocol.client.desks import UseAnswer
-from protocol.errors import ClockWrong
+from protocol.errors import ClockWrong, StorageFailed
 from protocol.schema import now
 from protocol.uses import Blinding, UseStatement, UseStep
 
@@ -50,6 +50,9 @@ class Permits(Protocol):
     """How applicants' consents stand (``desk.consents``)."""
 
     def check(self, pseudonym: str, categories: Sequence[DataCategory]) -> Permission: ...
+    def check_together(
+        self, people: Sequence[str], categories: Sequence[DataCategory]
+    ) -> Sequence[Permission | ConsentsUnavailable]: ...
     def check_again(self, before: Permission) -> tuple[ConsentLost, ...]: ...
 
 
@@ -59,7 +62,7 @@ class Stating(Protocol):
     def read(
         self, blinding: Blinding, permission: Permission, sources: Mapping[str, DataCategory]
     ) -> LoggedUse: ...
-    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | UseRefused]: ...
+    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | Exception]: ...
     def keep(self, hand: Adding, logged: LoggedUse) -> None: ...
     def scored(
         self, blinding: Blinding, permission: Permission, decided: Decided
@@ -73,6 +76,8 @@ class Stating(Protocol):
 class Sending(Protocol):
     """What takes the outbox to the log (``desk.outbox.Sender``)."""
 
+    @property
+    def trouble(self) -> Trouble | None: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def hear(self, application: str, step: UseStep) -> Future[UseAnswer]: ...
@@ -153,8 +158,17 @@ class Transactions:
 
     def write_together(self, jobs: Sequence[Job]) -> list[Any]:
         """As :meth:`write`, for several: what each found, or what it raised."""
-        waiting = [self._writer.submit(job) for job in jobs]
+        waiting = [self._submitted(job) for job in jobs]
         return [one.result() if (failed := one.exception()) is None else failed for one in waiting]
+
+    def _submitted(self, job: Job) -> Future[Any]:
+        """That too many wait is the answer to this one: those before it are being done."""
+        try:
+            return self._writer.submit(job)
+        except StorageFailed as error:
+            refused: Future[Any] = Future()
+            refused.set_exception(error)
+            return refused
 
     @contextmanager
     def reading(self) -> Iterator[InHand]:

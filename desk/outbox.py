@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -255,6 +255,14 @@ def _refused(error: BaseException) -> bool:
     return isinstance(error, ConsentError) and not isinstance(error, RegistryUnavailable)
 
 
+class Trouble(NamedTuple):
+    """Why the outbox stands: ``why`` is the name of what was raised, never its words. Unexpected is
+    whatever is not the log's refusal or silence: this process is at fault, or what it runs on."""
+
+    why: str
+    unexpected: bool
+
+
 class Sender:
     """Delivers the outbox: one thread, whatever waits in one request.
 
@@ -270,6 +278,14 @@ class Sender:
         self._hearing: dict[tuple[str, UseStep], list[Future[UseAnswer]]] = {}
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._trouble: Trouble | None = None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why what waits is not delivered; None while it is."""
+        if self._thread is not None and not self._thread.is_alive():
+            return Trouble("ended", unexpected=True)
+        return self._trouble
 
     def start(self) -> None:
         """Deliver in the background, what an earlier process left first."""
@@ -372,8 +388,11 @@ class Sender:
             try:
                 more = self.deliver() == BATCH
                 pause = _MIN_RETRY_S
-            except TahiniError as error:
-                logger.warning("the outbox is not delivered: %s", error)
+                self._trouble = None
+            except Exception as error:  # whatever it was, what waits is delivered when it is over
+                known, name = isinstance(error, TahiniError), type(error).__name__
+                self._trouble = Trouble(name, unexpected=not known)
+                logger.warning("the outbox is not delivered: %s", error if known else name)
                 time.sleep(pause)
                 pause, more = min(2 * pause, _MAX_RETRY_S), True
             if not more:

@@ -77,7 +77,7 @@ class SqlSource:
 
     def ask_together(
         self, inquiries: Sequence[Inquiry]
-    ) -> dict[str, Mapping[str, Reading] | SourceFailed]:
+    ) -> dict[str, Mapping[str, Reading] | Exception]:
         rows: dict[str, list[_Row]] = {one.pseudonym: [] for one in inquiries}
         with self._engine.connect() as connection:
             found = connection.execute(self._statement, {"keys": sorted(rows)}).all()
@@ -98,10 +98,10 @@ class SqlSource:
 
 def _told(
     read: Callable[[T], Mapping[str, Reading]], about: T
-) -> Mapping[str, Reading] | SourceFailed:
+) -> Mapping[str, Reading] | Exception:
     try:
         return read(about)
-    except SourceFailed as error:
+    except Exception as error:  # one row is as nothing can read it; the others are not to blame
         return error
 
 

@@ -1,6 +1,7 @@
 """What decisions were made by, kept by its hash for as long as the decisions: models, policies, law
 tables, releases, exploration keys. Whatever is installed later, each decision is made again with
-exactly what it was made with.
+exactly what it was made with. Beside them the products that loans were made under: what may be
+agreed about a loan later, and at what price, is what its own product says.
 
 What a case names is kept before its decision is written. Everything is checked against its hash
 when it is read, and so needs no other seal; the keys of explorations, which are secrets, are sealed
@@ -38,6 +39,7 @@ from lending.policy.release import Release
 from lending.score.compiled import LookUp, compiled
 from lending.score.glossary import Glossary
 from lending.score.scorer import Scorer
+from lending.terms.products import Product
 
 AT_HAND = 64
 """So many documents, and so many rules put together of them, are held read and compiled."""
@@ -112,6 +114,11 @@ class Rulebook:
         by, day = policy or case.policy_hash, case.now.date()
         return self._rules((case.model_hash, by, case.law_hash, case.release_hash), day)
 
+    def product(self, sha256: str) -> Product:
+        """What a loan was made under. Raises NotKept."""
+        found: Product = self._document("product", sha256)
+        return found
+
     def _put_together(self, named: tuple[str, str, str, str], day: date) -> ReleasedRules:
         model, policy, law, release = named
         laws: Laws = self._document("law", law)
@@ -162,4 +169,5 @@ _READ: Mapping[RuleKind, Callable[[bytes], Any]] = {
     "law": lambda content: Laws.of(orjson.loads(content)),
     "release": lambda content: Release.of(orjson.loads(content)),
     "exploration": bytes,
+    "product": Product.model_validate_json,
 }

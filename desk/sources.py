@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotInTime
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cached_property
-from typing import Any, Protocol, get_args, runtime_checkable
+from functools import cached_property, partial
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
 from crypto.keys import SigningKey
 from desk.errors import SourceFailed
+from desk.gathering import Alarms, Gathering
 from law.categories import DataCategory
 from lending.cases import Fact, Status, Value
 from protocol.bounded import Bounds, ask
@@ -30,6 +32,10 @@ from protocol.requests import sign_request
 AT_ONCE = 16
 """Questions that one source is asked at a time; more wait, and may become late."""
 ANSWER_BYTES = 262_144
+TEXT_LENGTH = 4_000
+"""Characters of one value."""
+EXACT = 2**53
+"""Whole numbers up to here are the same in every JSON reader."""
 logger = logging.getLogger("tahini.desk")
 
 
@@ -91,18 +97,15 @@ class FactSource(Protocol):
         ...
 
 
-_Told = Mapping[str, Mapping[str, Reading] | SourceFailed]
-_Answer = Future[_Told]
-"""By application."""
-
-
 @runtime_checkable
 class AskedTogether(Protocol):
     """A source that answers about several people at the price of one."""
 
-    def ask_together(self, inquiries: Sequence[Inquiry]) -> _Told:
+    def ask_together(
+        self, inquiries: Sequence[Inquiry]
+    ) -> Mapping[str, Mapping[str, Reading] | Exception]:
         """By application, what is known, or why nothing is told of this one. Raises as
-        :meth:`FactSource.ask`."""
+        :meth:`FactSource.ask`; then each is asked about alone."""
         ...
 
 
@@ -197,6 +200,7 @@ class Sources:
 
     sources: Sequence[FactSource]
     _pools: dict[str, ThreadPoolExecutor] = field(default_factory=dict, repr=False)
+    _alarms: Alarms = field(default_factory=lambda: Alarms("source-deadlines"), repr=False)
 
     def __post_init__(self) -> None:
         names = [source.about.name for source in self.sources]
@@ -245,85 +249,143 @@ class Sources:
                     )
 
     def close(self) -> None:
-        """What is still being asked is not waited for."""
+        """What is still being asked is not waited for, and is late."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
+        self._alarms.close()
 
     def gather(self, inquiry: Inquiry, allowed: Readable) -> dict[str, Fact]:
         """Every feature of every source, known or not and why."""
         (found,) = self.gather_together([(inquiry, allowed)])
-        return found
+        return found.result() if isinstance(found, Future) else found
 
-    def gather_together(self, asked: Sequence[tuple[Inquiry, Readable]]) -> list[dict[str, Fact]]:
-        """As :meth:`gather`, about several people: a source of the lender's own is asked once."""
+    def gather_together(
+        self, asked: Sequence[tuple[Inquiry, Readable]]
+    ) -> list[dict[str, Fact] | Future[dict[str, Fact]]]:
+        """As :meth:`gather`, about several people: a source of the lender's own is asked once.
+        Returns as soon as everything is told of anybody, and of the others when it will be."""
         began = time.monotonic()
+        abouts = [one.about for one in self.sources]
         under = [frozenset(allowed.categories) for _, allowed in asked]
-        futures = []
-        for source in self.sources:
-            may = [at for at, granted in enumerate(under) if source.about.categories <= granted]
-            futures.append((source, self._submit(source, [asked[at][0] for at in may], may)))
-        found: list[dict[str, Fact]] = [{} for _ in asked]
-        for source, answers in futures:
-            for at, (inquiry, _) in enumerate(asked):
-                if at not in answers:
-                    found[at] |= _all(source.about, "refused")
-                else:
-                    left = began + source.about.deadline_s - time.monotonic()
-                    found[at] |= _heard(source.about, inquiry, answers[at], max(left, 0.0))
-        for facts, (_, allowed) in zip(found, asked, strict=True):
-            for name in facts.keys() & set(allowed.disputed):
-                if facts[name].status == "present":
-                    facts[name] = Fact(name, "disputed", None, facts[name].source)
-        return found
-
-    def _submit(
-        self, source: FactSource, inquiries: Sequence[Inquiry], places: Sequence[int]
-    ) -> dict[int, _Answer]:
-        pool = self._pools[source.about.name]
-        if isinstance(source, AskedTogether) and len(inquiries) > 1:
-            return dict.fromkeys(places, pool.submit(source.ask_together, inquiries))
-        return {
-            at: pool.submit(_ask, source, one) for at, one in zip(places, inquiries, strict=True)
-        }
+        may = [[one.categories <= granted for one in abouts] for granted in under]
+        gathering: Gathering[Fact] = Gathering(
+            [{one.name for one, yes in zip(abouts, mine, strict=True) if yes} for mine in may],
+            [_not_asked(abouts, mine) for mine in may],
+        )
+        for number, source in enumerate(self.sources):
+            about = {at: one for at, one in enumerate(asked) if may[at][number]}
+            asking = _Asking(source, self._pools[source.about.name], about, gathering)
+            asking.begin()
+            self._alarms.at(began + source.about.deadline_s, asking.end)
+        return gathering.first()
 
 
-def _ask(source: FactSource, inquiry: Inquiry) -> _Told:
-    return {inquiry.application: source.ask(inquiry)}
+@dataclass(eq=False)
+class _Asking:
+    """One source, asked about several people, by their places in a gathering."""
+
+    source: FactSource
+    pool: ThreadPoolExecutor
+    about: Mapping[int, tuple[Inquiry, Readable]]
+    gathering: Gathering[Fact]
+    _calls: list[Future[None]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        if isinstance(self.source, AskedTogether) and len(self.about) > 1:
+            self._submit(partial(self._together, self.source))
+        else:
+            self._each()
+
+    def end(self) -> None:
+        """It is too late for whoever has no answer by now, and nobody is asked any more."""
+        for call in self._calls:
+            call.cancel()
+        mine = self.source.about
+        if late := self.gathering.unanswered(mine.name):
+            logger.warning("source %s is late about %d", mine.name, len(late))
+            self.gathering.tell(mine.name, {at: _all(mine, "late") for at in late})
+
+    def _submit(self, call: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the desk is being closed: all of them are late
+            self._calls.append(self.pool.submit(call))
+
+    def _each(self) -> None:
+        for at in self.about:
+            self._submit(partial(self._alone, at))
+
+    def _together(self, source: AskedTogether) -> None:
+        try:
+            found = source.ask_together([inquiry for inquiry, _ in self.about.values()])
+            told = {at: found[inquiry.application] for at, (inquiry, _) in self.about.items()}
+        except Exception as error:  # one of them may be to blame, and not the others
+            name = self.source.about.name
+            logger.warning("source %s is asked one by one: %s", name, type(error).__name__)
+            self._each()
+        else:
+            self._tell(told)
+
+    def _alone(self, at: int) -> None:
+        try:
+            said: Mapping[str, Reading] | Exception = self.source.ask(self.about[at][0])
+        except Exception as error:  # whatever a driver raises: its words may hold a person's data
+            said = error
+        self._tell({at: said})
+
+    def _tell(self, told: Mapping[int, Mapping[str, Reading] | Exception]) -> None:
+        mine = self.source.about
+        facts = {at: _facts(mine, said, self.about[at][1].disputed) for at, said in told.items()}
+        self.gathering.tell(mine.name, facts)
 
 
-def _heard(about: About, inquiry: Inquiry, answer: _Answer, seconds: float) -> dict[str, Fact]:
+def _facts(
+    about: About, said: Mapping[str, Reading] | Exception, disputed: Collection[str]
+) -> dict[str, Fact]:
+    """What a source said of somebody, or what it raised: an answer that is none is late."""
     try:
-        readings = answer.result(seconds)[inquiry.application]
-    except NotInTime:
-        answer.cancel()
-        logger.warning("source %s is late", about.name)
-        return _all(about, "late")
-    except Exception as error:  # whatever a driver raises: its words may hold a person's data
+        if isinstance(said, Exception):
+            raise said
+        return {
+            name: _fact(about, name, said.get(name), name in disputed) for name in about.features
+        }
+    except Exception as error:
         logger.warning("source %s gives no answer: %s", about.name, type(error).__name__)
         return _all(about, "late")
-    if isinstance(readings, SourceFailed):
-        logger.warning("source %s gives no answer: SourceFailed", about.name)
-        return _all(about, "late")
-    if not all(_is_fact(readings[name]) for name in about.features if name in readings):
-        logger.warning("source %s answers what is no value, or of no day", about.name)
-        return _all(about, "late")
-    return {
-        name: Fact(name, "present", readings[name].value, about.name, readings[name].observed_on)
-        if name in readings
-        else Fact(name, "absent", None, about.name)
-        for name in about.features
-    }
+
+
+def _fact(about: About, name: str, reading: Reading | None, disputed: bool) -> Fact:
+    """Raises TypeError: what a case cannot hold."""
+    if reading is None:
+        return Fact(name, "absent", None, about.name)
+    if not _is_fact(reading):
+        raise TypeError("no value, or of no day")
+    if disputed:
+        return Fact(name, "disputed", None, about.name)
+    return Fact(name, "present", reading.value, about.name, reading.observed_on)
 
 
 def _is_fact(reading: Reading) -> bool:
-    """What a case can hold: a time is none of its values, though a date is."""
+    """What a case can hold and a signed record can say exactly (RFC 8785): no number that is none
+    or is beyond exact ones, no text that no UTF-8 holds. A time is none of its values, though a
+    date is."""
     value, day = reading.value, reading.observed_on
-    return (
-        isinstance(value, get_args(Value))
-        and isinstance(day, date | None)
-        and not isinstance(value, datetime)
-        and not isinstance(day, datetime)
-    )
+    if not isinstance(day, date | None) or isinstance(day, datetime):
+        return False
+    if isinstance(value, str):
+        return len(value) <= TEXT_LENGTH and not any("\ud800" <= one <= "\udfff" for one in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) <= EXACT
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def _not_asked(abouts: Sequence[About], may: Sequence[bool]) -> dict[str, Fact]:
+    """What they were not let know of somebody."""
+    found: dict[str, Fact] = {}
+    for about, yes in zip(abouts, may, strict=True):
+        if not yes:
+            found |= _all(about, "refused")
+    return found
 
 
 def _all(about: About, status: Status) -> dict[str, Fact]:

@@ -21,6 +21,8 @@ class ApplicationStatus(StrEnum):
     DISBURSED = "disbursed"
     EXPIRED = "expired"
     """An offer that was not accepted in time: never stored, it follows from the moment."""
+    LAPSED = "lapsed"
+    """An offer that was accepted and not paid out in time (``desk.lapsing``)."""
     WITHDRAWN = "withdrawn"
     """By the applicant: they do not want the loan any more."""
 
@@ -33,6 +35,8 @@ class ApplicationEvent(StrEnum):
     """The applicant wants a person to look at a machine's decision (PIPL 24; GDPR 22(3))."""
     ACCEPT = "accept"
     DISBURSE = "disburse"
+    LAPSE = "lapse"
+    """Its time to be paid out is over."""
     WITHDRAW = "withdraw"
 
 
@@ -56,6 +60,7 @@ STEPS: Mapping[tuple[ApplicationStatus, ApplicationEvent], ApplicationStatus] = 
         (_A.OFFERED, _E.ACCEPT): _A.ACCEPTED,
         (_A.OFFERED, _E.WITHDRAW): _A.WITHDRAWN,
         (_A.ACCEPTED, _E.DISBURSE): _A.DISBURSED,
+        (_A.ACCEPTED, _E.LAPSE): _A.LAPSED,
         (_A.ACCEPTED, _E.WITHDRAW): _A.WITHDRAWN,
     }
 )

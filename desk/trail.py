@@ -119,25 +119,29 @@ class Trail:
                 the same; go on under a new blinding.
         """
         (read,) = self.read_together([AboutToRead(blinding, permission, sources)])
-        if isinstance(read, UseRefused):
+        if isinstance(read, Exception):
             raise read
         return read
 
-    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | UseRefused]:
-        """As :meth:`read`, for several: what came of each. Raises RegistryUnavailable."""
-        stated: dict[int, tuple[UseStatement, str]] = {}
-        for place, use in enumerate(uses):
-            if use.permission.consents:
-                said = self._statements.read(use.blinding, use.permission, use.sources)
-                stated[place] = said, said.sign(self._key)
-        answers = self.together.log_uses([token for _, token in stated.values()])
-        told = dict(zip(stated, answers, strict=True))
+    def read_together(self, uses: Sequence[AboutToRead]) -> list[LoggedUse | Exception]:
+        """As :meth:`read`, for several: what came of each, or what its own statement raised. Raises
+        RegistryUnavailable."""
+        stated = [self._stated(use) for use in uses]
+        tokens = [one[1] for one in stated if not isinstance(one, Exception)]
+        answers = iter(self.together.log_uses(tokens))
         return [
-            _came_of(use, *stated[place], told[place])
-            if place in stated
-            else UseRefused("the applicant has not consented to being scored; nothing was read")
-            for place, use in enumerate(uses)
+            one if isinstance(one, Exception) else _came_of(use, *one, next(answers))
+            for use, one in zip(uses, stated, strict=True)
         ]
+
+    def _stated(self, use: AboutToRead) -> tuple[UseStatement, str] | Exception:
+        if not use.permission.consents:
+            return UseRefused("the applicant has not consented to being scored; nothing was read")
+        try:
+            said = self._statements.read(use.blinding, use.permission, use.sources)
+            return said, said.sign(self._key)
+        except Exception as error:  # no statement can say this; the others of the group can be said
+            return error
 
     def keep(self, hand: Adding, logged: LoggedUse) -> None:
         """Store it with the application, in the caller's transaction."""

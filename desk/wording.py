@@ -65,6 +65,11 @@ def read_words(text: str, where: str) -> dict[str, dict[str, str]]:
     return {code: words.model_dump() for code, words in said.reason.items()}
 
 
+def lapse_sentence(amount: int, day: date, tongue: Tongue) -> str:
+    """What a borrower is told whose accepted loan was not paid out in time."""
+    return str(_SAID["lapse"][tongue]).format(amount=shown(amount), day=day)
+
+
 def codes_of(policy: CreditPolicy) -> Iterator[str]:
     """Every reason that the rows of a policy give."""
     for table in policy.document.tables.values():

@@ -34,7 +34,7 @@ from flwr.common.constant import (
 from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.supercore.auth.typing import AccountInfo
-from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NodeStatus
 from flwr.supercore.error import FlowerError
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
@@ -216,9 +216,18 @@ class SuperLink:
                     error,
                 )
         for node in state.get_node_info(owner_aids=[NOOP_FLWR_AID]):
-            if node.node_id not in found.values() and node.status != "unregistered":
+            if node.node_id not in found.values() and node.status != NodeStatus.UNREGISTERED:
                 state.delete_node(NOOP_FLWR_AID, node.node_id)
         return found
+
+    def connected(self) -> dict[str, bool]:
+        """Whether each admitted lender's node is connected now."""
+        known = self._links.state().get_node_info(owner_aids=[NOOP_FLWR_AID])
+        return {
+            node.name: node.status == NodeStatus.ONLINE
+            for node in known
+            if node.status != NodeStatus.UNREGISTERED
+        }
 
     # --- runs
 

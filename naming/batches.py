@@ -23,7 +23,7 @@ from crypto.keys import SigningKey, b64
 from crypto.pseudonyms import Scope, blind, finish
 from naming.errors import NamingUnavailable, QuotaSpent
 from naming.messages import EvaluationAnswers, EvaluationRequest, Wanted
-from protocol.bounded import Bounds, ask_again
+from protocol.bounded import Bounds, ask_again, kept
 from protocol.errors import ConsentError
 from protocol.log_client import trusted_authorities, why_silent
 from protocol.requests import sign_request
@@ -66,7 +66,7 @@ def _end_after(sentinel: int) -> None:
 @cache
 def _http(url: str) -> httpx.Client:
     """One connection pool per process and service."""
-    return httpx.Client(base_url=url, timeout=TIMEOUT, verify=trusted_authorities())
+    return httpx.Client(base_url=url, timeout=TIMEOUT, verify=trusted_authorities(), limits=kept())
 
 
 def _refusal(response: httpx.Response) -> ConsentError:

@@ -29,6 +29,9 @@ SWITCH_INTERVAL_S = 0.0005
 """A commit gives up the interpreter at every step that waits for the disk. With Python's five
 milliseconds it would get it back only that much later each time, while requests are being
 parsed."""
+KEEP_S = 15
+"""How long a connection that rests is kept: far longer than our clients do
+(``protocol.bounded.KEPT_S``), and than a busy machine takes to send what they ask."""
 FINISH_S = 20
 """How long requests may take to finish after SIGTERM; longer than a request waits for witnesses."""
 
@@ -79,6 +82,7 @@ def _config(listening: Listening) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=FINISH_S,
+        timeout_keep_alive=KEEP_S,
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.certificate_key,
     )

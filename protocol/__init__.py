@@ -6,6 +6,7 @@
 - ``parties``      who belongs to a consortium, and what they agreed; ``legal`` who they are in law,
                    ``lawfulness`` one rule of that for each article (pure)
 - ``consents``     answers, receipts; ``records`` as shown; ``rights`` requests; ``uses`` to score
+- ``tickets``      a lender says who is its customer
 - ``roster_proofs``  whether one person was in one release
 - ``receipts``     what a borrower keeps, verified offline
 - ``states``       the consent state machine; ``changes`` the fold over it (pure)

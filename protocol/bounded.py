@@ -24,6 +24,17 @@ import httpx
 CONNECT_S = 2.0
 
 
+KEPT_S = 2.0
+"""How long a connection rests before it is given up. Our services keep one far longer
+(``ops.serving.KEEP_S``): whoever keeps it as long as the server does sends, now and then, what the
+server hangs up on."""
+
+
+def kept() -> httpx.Limits:
+    """What a client may keep of connections that rest."""
+    return httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEPT_S)
+
+
 class Unending(httpx.TransportError):
     """An answer that is longer than it may be, or did not end in time."""
 

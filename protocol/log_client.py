@@ -28,7 +28,7 @@ from crypto.merkle import inclusion_proof, leaf_hash, verify_consistency, verify
 from crypto.notes import Checkpoint, InclusionProof, Trust, claimed_checkpoint
 from crypto.tiles import TILE_WIDTH, index_path, parse_entry_bundle, tile_reader
 from protocol import tracing
-from protocol.bounded import Bounds, Unending, ask, ask_again
+from protocol.bounded import Bounds, Unending, ask, ask_again, kept
 from protocol.errors import ConsentError, Malformed, RegistryUnavailable, SplitView
 from protocol.heads import HeadStore
 
@@ -129,7 +129,7 @@ def http_client(url: str, authority: Path | None = None) -> httpx.Client:
         )
     except (OSError, ssl.SSLError) as error:
         raise RegistryUnavailable(f"{authority} is no certificate to believe ({error})") from error
-    return httpx.Client(base_url=url, timeout=TIMEOUT, verify=verify)
+    return httpx.Client(base_url=url, timeout=TIMEOUT, verify=verify, limits=kept())
 
 
 class LogClient:

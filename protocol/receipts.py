@@ -8,6 +8,7 @@ names every key and the log's policy.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from protocol.roster_proofs import Head, RosterProof, verify_roster_proof
 from protocol.uses import DecisionReceipt, check_decision_receipt
 
 MAX_FILE_BYTES = 64 << 20
+_PAGE_BEGINS = 100
+_IN_PAGE = re.compile(r'<data id="receipt" value="([A-Za-z0-9._-]+)">')
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ class VerifiedReceipt:
 
 
 def kept(text: str) -> list[str]:
-    """The documents in a file's text.
+    """The documents in a file's text; of a page that was saved as one file, the one that it
+    holds.
 
     Raises:
         SignatureError: there is none.
     """
-    tokens = [line.strip() for line in text.splitlines() if line.strip()]
+    if text[:_PAGE_BEGINS].lstrip().lower().startswith("<!doctype html>"):
+        tokens = _IN_PAGE.findall(text)[:1]
+    else:
+        tokens = [line.strip() for line in text.splitlines() if line.strip()]
     if not tokens:
         raise SignatureError("the file holds no receipt and no proof")
     return tokens

@@ -5,5 +5,8 @@ app is an ordinary client of the API that it shows, with an origin of its own. N
 of what lenders sign.
 
 - ``house``: what the apps have in common: headers, origins, sessions, log-in, forms, words, charts.
+- ``viewer``: the auditor's: does the log verify, and what stands in it.
+- ``console``: the coordinator's: what runs, what it costs, who is missing; propose, launch, stop.
+- ``office``: the lender's own staff: what must be done today, and nothing else.
 - ``portal``: the borrower's: what I am asked, what I gave, who used it, and taking it back.
 """

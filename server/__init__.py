@@ -4,7 +4,11 @@ alone.
 - ``home``           the coordinator's folder: identity, and for each campaign its released sums,
                      model and card
 - ``folders``        its campaigns' folders: found by their hash, read
-- ``proposing``      from an operator's choices to a signed campaign
+- ``proposing``      from an operator's choices to a campaign that lenders can approve
+- ``commands``       what an operator has a campaign do: launch, stop, resume; how it stands
+- ``budgets``        what campaigns spend of a person's budget, and what is left
+- ``curves``         ROC, calibration and scores, from the released evaluation
+- ``connections``    which lenders' nodes are connected, as the service sees it
 - ``assessments``    impact assessments, recorded, and named by campaigns
 - ``run``            a campaign's releases, from joining to the model, with retries; pure but for
                      the fleet it is given

@@ -1,5 +1,5 @@
-"""From what a coordinator asks for to a campaign: every refusal names the option that it is
-about."""
+"""From what a coordinator asks for to a campaign that lenders can approve: every refusal names the
+option that it is about. Command and page call the same."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from credit.planning import Training, plan_mechanism
+from crypto.keys import replace_file
 from privacy.charges import Budget
-from privacy.mechanism import LEAST_HONEST, ReleaseKind
+from privacy.mechanism import LEAST_HONEST, Mechanism, ReleaseKind
 from protocol.campaigns import Campaign
 from protocol.parties import Consortium
+from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
-from server.errors import CoordinatorError
+from server.assessments import assessed
+from server.desired_state import BUNDLE_FILE, Stage, write_state
+from server.errors import BadOption
+from server.folders import CAMPAIGN_FILE
+from server.home import Coordinator
 
 DEFAULTS: dict[str, Any] = {
     "model": "scorecard",
@@ -28,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
 }
 MAX_STEPS = 900
 """Of a descent: a plan has at most a thousand releases, and more steps than this only add noise."""
+MAX_SPARE, MAX_HOLD_OUT, MIN_HOURS, MAX_HOURS = 100, 0.5, 0.1, 24 * 90.0
 MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -56,7 +64,7 @@ class Asked:
         like: Campaign | None,
         consortium: Consortium,
     ) -> Asked:
-        """Raises CoordinatorError with the first option that is missing or wrong."""
+        """Raises BadOption with the first option that is missing or wrong."""
         chosen = {
             **DEFAULTS,
             **(as_before(like) if like else {}),
@@ -65,35 +73,40 @@ class Asked:
         everybody = [party.id for party in consortium.lenders]
         before = list(like.lenders) if like else everybody
         lenders = (
-            listed("--lenders", chosen["lenders"], everybody)
+            listed("lenders", chosen["lenders"], everybody)
             if chosen.get("lenders")
             else tuple(before)
         )
-        without = listed("--without", chosen["without"], lenders) if chosen.get("without") else ()
+        without = listed("without", chosen["without"], lenders) if chosen.get("without") else ()
         lenders = tuple(lender for lender in lenders if lender not in without)
         if len(lenders) < LEAST_HONEST:
-            where = "--without" if without else "--lenders"
-            raise CoordinatorError(
-                f"{where} leaves {len(lenders)} lenders; a campaign needs {LEAST_HONEST} at least"
+            raise BadOption(
+                "without" if without else "lenders",
+                "too-few-lenders",
+                f"leaves {len(lenders)} lenders; a campaign needs {LEAST_HONEST} at least",
             )
         name = chosen.get("name") or (next_id(like.id) if like else None)
         title = chosen.get("title") or (like.title if like else None)
         features = features or (like.features if like else None)
         if not (name and title and features):
-            option = "--id" if not name else "--features" if title else "--title"
-            raise CoordinatorError(
-                f"{option} is missing; --like HASH takes it from an earlier campaign"
+            option = "id" if not name else "features" if title else "title"
+            raise BadOption(
+                option, "missing", "is missing; --like HASH takes it from an earlier campaign"
             )
         if not SLUG.fullmatch(name):
             better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "spring-model"
-            raise CoordinatorError(
-                f"--id is lower-case letters, digits and hyphens, 63 at most: {better!r}, not "
-                f"{name[:80]!r}"
+            raise BadOption(
+                "id",
+                "not-an-id",
+                f"is lower-case letters, digits and hyphens, 63 at most: {better!r}, not "
+                f"{name[:80]!r}",
             )
         for option, most in (("epsilon", consortium.max_epsilon), ("delta", consortium.max_delta)):
             if chosen[option] > most:
-                raise CoordinatorError(
-                    f"--{option} {chosen[option]:g} is more than the consortium allows ({most:g})"
+                raise BadOption(
+                    option,
+                    "too-much",
+                    f"{chosen[option]:g} is more than the consortium allows ({most:g})",
                 )
         asked = cls(name, title, lenders, features, chosen, consortium.sha256)
         asked._check_collusion()
@@ -107,10 +120,29 @@ class Asked:
             and self.chosen["mechanism"] == "distributed"
             and honest < LEAST_HONEST
         ):
-            raise CoordinatorError(
-                f"--collusion-bound {bound} leaves {max(honest, 0)} of {len(self.lenders)} lenders "
-                f"who do not collude; a sum needs {LEAST_HONEST} of them"
+            raise BadOption(
+                "collusion-bound",
+                "too-few-honest",
+                f"{bound} leaves {max(honest, 0)} of {len(self.lenders)} lenders "
+                f"who do not collude; a sum needs {LEAST_HONEST} of them",
             )
+
+    def mechanism(self) -> Mechanism:
+        """What it costs a person and what that pays for. Raises PrivacyError: the budget is too
+        small for so many releases."""
+        chosen = self.chosen
+        return plan_mechanism(
+            Budget(chosen["epsilon"], chosen["delta"]),
+            Training(
+                chosen["model"],
+                len(self.lenders),
+                chosen["mechanism"],
+                chosen.get("steps"),
+                chosen.get("collusion_bound"),
+                chosen.get("spare_attempts"),
+                chosen["hold_out"],
+            ),
+        )
 
     def campaign(
         self, coordinator: str, code_sha256: str, bundle_sha256: str, moment: datetime
@@ -127,18 +159,7 @@ class Asked:
             purpose=TRAINING_PURPOSE,
             model=chosen["model"],
             features=dict(self.features),
-            mechanism=plan_mechanism(
-                Budget(chosen["epsilon"], chosen["delta"]),
-                Training(
-                    chosen["model"],
-                    len(self.lenders),
-                    chosen["mechanism"],
-                    chosen.get("steps"),
-                    chosen.get("collusion_bound"),
-                    chosen.get("spare_attempts"),
-                    chosen["hold_out"],
-                ),
-            ),
+            mechanism=self.mechanism(),
             code_sha256=code_sha256,
             bundle_sha256=bundle_sha256,
             seed=chosen["seed"],
@@ -148,15 +169,17 @@ class Asked:
 
 
 def listed(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The ids in a list with commas; spaces around them mean nothing. Raises CoordinatorError."""
+    """The ids in a list with commas; spaces around them mean nothing. Raises BadOption."""
     names = [name.strip() for name in text.split(",")]
     if "" in names:
-        raise CoordinatorError(f"{option} has an empty name in {text!r}")
+        raise BadOption(option, "empty-name", f"has an empty name in {text!r}")
     for name in names:
         if names.count(name) > 1:
-            raise CoordinatorError(f"{option} names {name!r} twice")
+            raise BadOption(option, "twice", f"names {name!r} twice")
         if name not in known:
-            raise CoordinatorError(f"{option} names {name!r}, who is none of {', '.join(known)}")
+            raise BadOption(
+                option, "unknown-lender", f"names {name!r}, who is none of {', '.join(known)}"
+            )
     return tuple(names)
 
 
@@ -186,13 +209,31 @@ def as_before(like: Campaign) -> dict[str, Any]:
     }
 
 
+class DropoutRisk(StrEnum):
+    """What happens when one lender drops out during a release, where it does not just go on."""
+
+    STOPS_FOR_GOOD = "stops-for-good"
+    """Enough would be left, but no attempt is spare."""
+    WAITS = "waits"
+    """Too few would be left: it goes on when that lender is back."""
+    WAITS_IN_VAIN = "waits-in-vain"
+    """Too few would be left, and no attempt is spare."""
+
+
+def dropout_risk(lenders: int, plan: Mechanism) -> DropoutRisk | None:
+    """What losing one of so many lenders would do; None where the campaign goes on without it."""
+    if lenders - 1 >= plan.threshold:
+        return None if plan.spare_attempts else DropoutRisk.STOPS_FOR_GOOD
+    return DropoutRisk.WAITS if plan.spare_attempts else DropoutRisk.WAITS_IN_VAIN
+
+
 def warning(campaign: Campaign) -> str:
     """What a coordinator should know before anybody approves; empty where a lender may be lost."""
-    lenders = len(campaign.lenders)
-    plan = campaign.mechanism
-    if lenders - 1 >= plan.threshold and plan.spare_attempts:
+    lenders, plan = len(campaign.lenders), campaign.mechanism
+    risk = dropout_risk(lenders, plan)
+    if risk is None:
         return ""
-    if lenders - 1 >= plan.threshold:
+    if risk is DropoutRisk.STOPS_FOR_GOOD:
         return (
             "no attempt is spare: a lender that drops out during a release stops the campaign for "
             "good"
@@ -202,10 +243,36 @@ def warning(campaign: Campaign) -> str:
             "it goes on when that lender is back, with tahini campaign resume "
             f"({plan.spare_attempts} spare attempts)"
         )
-        if plan.spare_attempts
+        if risk is DropoutRisk.WAITS
         else "and no attempt is spare, so for good"
     )
     return (
         f"a release needs {plan.threshold} of {lenders} lenders, {plan.collusion_bound} of whom "
         f"may collude: one that drops out stops the campaign; {again}"
     )
+
+
+def propose(coordinator: Coordinator, asked: Asked, assessment: str | None = None) -> Campaign:
+    """Sign a campaign and the bundle that will run, hand it to the registry, and keep both.
+
+    Args:
+        assessment: the beginning of an impact assessment's hash; None is the newest that covers it.
+
+    Raises:
+        CoordinatorError: no assessment covers it. PrivacyError: no plan. ConsentError: the registry
+            refuses it or is not there; nothing is kept then.
+    """
+    from fleet.bundle import build_bundle, bundle_sha256  # with Flower, which only this needs
+    from fleet.code import installed_code
+
+    bundle = build_bundle()
+    planned = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
+    campaign = assessed(coordinator, planned, assessment, now())
+    token = campaign.sign(coordinator.key)
+    with coordinator.registry() as client:
+        client.propose(token)
+    folder = coordinator.folder(campaign.sha256)
+    replace_file(folder / BUNDLE_FILE, bundle)
+    replace_file(folder / CAMPAIGN_FILE, token.encode())
+    write_state(folder, Stage.PROPOSED)
+    return campaign

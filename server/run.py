@@ -101,6 +101,7 @@ class CampaignRun:
                     "release": number,
                     "releases": len(plan),
                     "kind": plan[number].kind,
+                    "lenders": sorted(mask_keys),
                     "attempts": attempts[number],
                     "epsilon": spent(self.campaign.mechanism, attempts),
                 }

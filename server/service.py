@@ -24,6 +24,7 @@ from fleet.errors import FleetError
 from fleet.superlink import SuperLink
 from ops.health import Heartbeat, serve_health
 from protocol.errors import ConsentError
+from server.connections import keep_connections
 from server.desired_state import BUNDLE_FILE, Stage, read_state, run_requested, write_state
 from server.errors import CoordinatorError
 from server.fleet_app import HOME_VARIABLE
@@ -75,6 +76,7 @@ class CoordinatorService:
                 if time.monotonic() > slow_at:
                     slow_at = time.monotonic() + SLOW_TICK_S
                     self._renew(link)
+                    keep_connections(home, link.connected())
         finally:
             if self._executor is not None and self._executor.poll() is None:
                 self._executor.kill()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from credit.planning import spent
@@ -29,6 +30,29 @@ class Answers:
     approved_by: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     """Lenders that said no, and why."""
+
+
+class EndReason(StrEnum):
+    """Why a campaign cannot go on."""
+
+    REJECTED = "rejected"
+    """By a lender, before every lender had approved."""
+    TOO_FEW = "too-few"
+    """Fewer lenders are left than a release needs."""
+    EXPIRED = "expired"
+    NO_ATTEMPTS = "no-attempts"
+    """It stopped during a release, and no attempt is spare; as far as is known here."""
+
+
+class Next(StrEnum):
+    """What has to happen next."""
+
+    APPROVALS = "approvals"
+    LAUNCH = "launch"
+    SERVICE = "service"
+    """The coordinator's service must be started."""
+    START = "start"
+    """The service is about to start its run."""
 
 
 @dataclass(frozen=True)
@@ -79,37 +103,52 @@ class CampaignStatus:
         return len(self.progress.attempts) > self.kept
 
     @property
-    def ended(self) -> str:
-        """Why it can never go on, whatever its nodes got to see; empty where it can, or has
-        released its model."""
+    def left(self) -> int:
+        """How many lenders it still has."""
+        return len(self.campaign.lenders) - len(self.gone)
+
+    @property
+    def end(self) -> EndReason | None:
+        """Why it cannot go on, as far as is known here: an attempt that no node got to see was
+        charged to nobody. None where it can, or has released its model."""
         if self.state.stage is Stage.RELEASED:
-            return ""
+            return None
         if self.answers and not self.answers.active and self.rejected:
-            return f"{self._said_no()} before every lender had approved"
-        left = len(self.campaign.lenders) - len(self.gone)
-        if left < self.campaign.mechanism.threshold:
-            because = self._said_no() if self.rejected else f"{_and(self.gone)} dropped out"
-            return (
-                f"{because}, and {left} lenders are fewer than the "
-                f"{self.campaign.mechanism.threshold} without whom no release is made"
-            )
+            return EndReason.REJECTED
+        if self.left < self.campaign.mechanism.threshold:
+            return EndReason.TOO_FEW
         if self.moment >= self.campaign.expires_at:
-            return f"its approvals ended at {self.campaign.expires_at:%Y-%m-%d %H:%M} UTC"
-        return ""
+            return EndReason.EXPIRED
+        if self.state.stage is Stage.STOPPED and self.asked_in_vain and not self.spare_left:
+            return EndReason.NO_ATTEMPTS
+        return None
+
+    @property
+    def ended(self) -> str:
+        """Why it can never go on, whatever its nodes got to see; empty where that is not sure."""
+        return "" if self.end is EndReason.NO_ATTEMPTS else self.over
 
     @property
     def over(self) -> str:
-        """Why it cannot go on, as far as is known here: an attempt that no node got to see was
-        charged to nobody."""
-        if self.ended:
-            return self.ended
-        if self.state.stage is Stage.STOPPED and self.asked_in_vain and not self.spare_left:
-            many = self.campaign.mechanism.spare_attempts
-            return (
-                f"{self.state.reason}; "
-                f"{f'its {many} spare attempts are used up' if many else 'no attempt was spare'}"
-            )
-        return ""
+        """:attr:`end` in words."""
+        plan = self.campaign.mechanism
+        match self.end:
+            case EndReason.REJECTED:
+                return f"{self._said_no()} before every lender had approved"
+            case EndReason.TOO_FEW:
+                because = self._said_no() if self.rejected else f"{_and(self.gone)} dropped out"
+                return (
+                    f"{because}, and {self.left} lenders are fewer than the "
+                    f"{plan.threshold} without whom no release is made"
+                )
+            case EndReason.EXPIRED:
+                return f"its approvals ended at {self.campaign.expires_at:%Y-%m-%d %H:%M} UTC"
+            case EndReason.NO_ATTEMPTS:
+                many = plan.spare_attempts
+                used = f"its {many} spare attempts are used up" if many else "no attempt was spare"
+                return f"{self.state.reason}; {used}"
+            case None:
+                return ""
 
     def _said_no(self) -> str:
         return " and ".join(
@@ -121,7 +160,7 @@ class CampaignStatus:
     def next_one(self) -> str:
         """The command that proposes a campaign like this one among those who are left; empty where
         none can be."""
-        if len(self.campaign.lenders) - len(self.gone) < MIN_LENDERS:
+        if self.left < MIN_LENDERS:
             return ""
         without = f" --without {','.join(self.gone)}" if self.gone else ""
         return f"{self._command('propose', f'--like {self.short}')}{without}"
@@ -130,31 +169,45 @@ class CampaignStatus:
         return f"tahini campaign {name} {what} --home {shlex.quote(str(self.home))}"
 
     @property
-    def waits_for(self) -> str:
-        """What has to happen next, and by whom; empty where nothing is missing or it has ended."""
-        if self.over or self.state.stage in (Stage.RELEASED, Stage.STOPPED):
-            return ""
+    def unanswered(self) -> list[str]:
+        """Lenders that have not approved, as far as the registry was reached."""
+        said_yes = self.answers.approved_by if self.answers else ()
+        return sorted({*self.campaign.lenders} - {*said_yes})
+
+    @property
+    def next(self) -> Next | None:
+        """What has to happen next; None where nothing is missing or it has ended."""
+        if self.end or self.state.stage in (Stage.RELEASED, Stage.STOPPED):
+            return None
         if self.answers and not self.answers.active:
-            missing = sorted({*self.campaign.lenders} - {*self.answers.approved_by})
-            return (
-                f"the approval of {_and(missing)}; each runs: tahini campaign approve "
-                f"{self.short} --home …"
-            )
+            return Next.APPROVALS
         if not self.wanted:
-            known = (
-                "every lender has approved" if self.answers else "once every lender has approved"
-            )
-            return f"its launch ({known}): {self._command('launch', self.short)}"
+            return Next.LAUNCH
         if not self.serving:
-            return (
-                "the coordinator's service: tahini coordinator serve --home "
-                f"{shlex.quote(str(self.home))}"
-            )
-        return (
-            ""
-            if self.state.stage is Stage.RUNNING
-            else "the coordinator's service to start its run"
-        )
+            return Next.SERVICE
+        return None if self.state.stage is Stage.RUNNING else Next.START
+
+    @property
+    def waits_for(self) -> str:
+        """:attr:`next` in words, and by whom."""
+        match self.next:
+            case Next.APPROVALS:
+                return (
+                    f"the approval of {_and(self.unanswered)}; each runs: tahini campaign approve "
+                    f"{self.short} --home …"
+                )
+            case Next.LAUNCH:
+                known = f"{'' if self.answers else 'once '}every lender has approved"
+                return f"its launch ({known}): {self._command('launch', self.short)}"
+            case Next.SERVICE:
+                return (
+                    "the coordinator's service: tahini coordinator serve --home "
+                    f"{shlex.quote(str(self.home))}"
+                )
+            case Next.START:
+                return "the coordinator's service to start its run"
+            case None:
+                return ""
 
     @property
     def cost(self) -> str:

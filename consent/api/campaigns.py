@@ -194,6 +194,13 @@ def outstanding(registry: TheRegistry, caller: Overseer) -> Page[dict[str, Any]]
     return Page(items=[found.body() for found in revocations.outstanding(registry)])
 
 
+@router.get("/v1/revocations/late", responses=problems())
+def late(registry: TheRegistry, caller: Coordinator) -> Page[str]:
+    """Which lenders have not acknowledged revocations in time, and are authorised to nothing until
+    they do; neither how many nor since when."""
+    return Page(items=[one.recipient for one in revocations.outstanding(registry) if one.overdue])
+
+
 @router.post(
     "/v1/campaigns/{sha256}/commitments",
     status_code=201,

@@ -12,7 +12,7 @@ an application's routes.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -148,8 +148,8 @@ class Access:
         login = token.login
         if login is not None:
             subjects = await self.links.remembered(login, token.pseudonym, token.counter_of)
-            at = datetime.fromtimestamp(token.iat, UTC)
-            return CallingBorrower(subjects, login, token.evidence, at, token.counter_of)
+            at, whose = token.logged_in_at, token.counter_of
+            return CallingBorrower(subjects, login, token.evidence, at, whose)
         try:
             party = self._registry.consortium.party(token.sub)
         except SignatureError as error:

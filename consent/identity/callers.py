@@ -46,7 +46,8 @@ class CallingBorrower:
 
     ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request
     is signed with the borrower's own key. ``evidence``: SHA-256 of the ID token that the login
-    began with, hex; empty without a login. ``logged_in_at``: when that login got its access token.
+    began with, hex; empty without a login. ``logged_in_at``: when they showed
+    their issuer who they are; where it does not say, when that login got its access token.
     ``counter_of``: the lender at whose own front the login was; this caller is its customer only.
     """
 

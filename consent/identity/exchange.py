@@ -163,6 +163,7 @@ class Exchange:
             pseudonym=pseudonym,
             counter_of=verified.counter_of,
             evidence=verified.token_sha256,
+            auth_time=verified.auth_time,
         )
         return Granted(access_token=access)
 

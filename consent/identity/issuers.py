@@ -44,6 +44,8 @@ class IdToken(BaseModel):
     iat: int | float
     nbf: int | float | None = None
     nonce: str = Field(max_length=200)
+    auth_time: int | float | None = None
+    """When they last showed who they are, which may be long before ``iat``."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class VerifiedLogin:
     token_sha256: str
     client: str
     """Where: the portal's ``client_id`` or a counter's."""
+    auth_time: int | None = None
 
     @property
     def counter_of(self) -> str | None:
@@ -107,8 +110,9 @@ class Issuers:
         check_signature(jwt, key, _TYPS)
         client = _client(claims, issuer)
         _check_times(claims, issuer, moment.timestamp())
-        token_sha256 = hashlib.sha256(token.encode()).hexdigest()
-        return VerifiedLogin(issuer, claims.sub, claims.nonce, token_sha256, client)
+        at = None if claims.auth_time is None else int(claims.auth_time)
+        sha256 = hashlib.sha256(token.encode()).hexdigest()
+        return VerifiedLogin(issuer, claims.sub, claims.nonce, sha256, client, at)
 
 
 def _client(claims: IdToken, issuer: Issuer) -> str:

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, String, bindparam, delete, insert, select, text
@@ -41,29 +41,16 @@ from consent.storage.tables import DataKeyRow, LoginLinkRow, SubjectRow
 from consent.transaction import Transaction, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
-from crypto.keys import SigningKey
 from ops.gathering import Gathered
 from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
 from protocol.parties import Party, Role
-from protocol.schema import Document, Instant, Pseudonym, Slug
+from protocol.tickets import MAX_TICKET, LinkTicket
 
 FRESH_S = 1.0
 MAX_REMEMBERED = 50_000
 MAX_LINKS = 64
-MAX_TICKET = timedelta(hours=24)
 _NO_TICKET = "the ticket does not verify, or does not name a customer of the lender that signed it"
 _REFUSED = "ticket-refused"
-
-
-class LinkTicket(Document):
-    """A lender's word that whoever hands this in is its customer."""
-
-    typ = "tahini-link-ticket"
-
-    pseudonym: Pseudonym
-    lender: Slug
-    nonce: str = Field(min_length=16, max_length=64)
-    expires_at: Instant
 
 
 class TicketUpload(BaseModel):
@@ -78,15 +65,6 @@ class Link(BaseModel):
     pseudonym: str
     lender: str
     linked_at: datetime
-
-
-def link_ticket(lender: str, pseudonym: str, key: SigningKey, expires_at: datetime) -> str:
-    """A ticket for a customer of ``lender``, to be handed over on a channel that only the customer
-    sees."""
-    nonce = secrets.token_urlsafe(24)
-    return LinkTicket(pseudonym=pseudonym, lender=lender, nonce=nonce, expires_at=expires_at).sign(
-        key
-    )
 
 
 _SPEAK_FOR = text(

@@ -16,7 +16,7 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -54,9 +54,18 @@ class AccessToken(Document):
     """Of a login at a lender's own front: the lender, as whose customer it speaks."""
     evidence: str = ""
     """Of a borrower: SHA-256 of the ID token, hex."""
+    auth_time: int | None = None
+    """Of a borrower: when they showed the issuer who they are, where it says so."""
 
     def payload(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def logged_in_at(self) -> datetime:
+        """When the person showed who they are; when they got this token, if their issuer does not
+        say."""
+        at = self.iat if self.auth_time is None else min(self.iat, self.auth_time)
+        return datetime.fromtimestamp(at, UTC)
 
     @property
     def login(self) -> Login | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -26,8 +25,8 @@ from desk.api import (
     reviews,
 )
 from desk.callers import KnownCallers
-from desk.commands.apply import apply_together
-from desk.grouping import Together
+from desk.commands.apply import Applying, DecidedApplication
+from desk.courses import SideBySide
 from desk.office import Desk
 from ops.http import MAX_BODY_BYTES, LimitBody, application, problem, too_large
 from ops.request_log import REQUEST_ID, Journal
@@ -41,16 +40,16 @@ logger = logging.getLogger("tahini.desk")
 def create_app(desk: Desk) -> FastAPI:
     """The HTTP application over an open desk; it starts and stops the desk's threads."""
 
-    applying = Together(partial(apply_together, desk), "desk-applying", APPLYING)
+    courses = SideBySide[DecidedApplication]("desk-applying", APPLYING)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(desk.start)
-        applying.start()
+        courses.start()
         try:
             yield
         finally:
-            await run_in_threadpool(applying.stop)
+            await run_in_threadpool(courses.stop)
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
@@ -59,14 +58,27 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
     app.state.desk, app.state.callers = desk, KnownCallers(desk.transactions.database)
-    app.state.applying = applying
+    app.state.applying, app.state.side_by_side = Applying(desk), courses
     _refusals(app)
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
-        """Whether the database answers."""
+        """Whether the process serves and the database answers."""
         with desk.reading():
             return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """Whether to send requests here: the database answers, and this process takes what it
+        decides to the log. A log that is away is told, and takes nobody from the servicing of
+        loans."""
+        with desk.reading():
+            trouble = desk.sender.trouble
+        if trouble is not None and trouble.unexpected:
+            said = f"what is decided does not reach the log: {trouble.why}"
+            return problem(503, "outbox-stands", said)
+        waits = {} if trouble is None else {"outbox": trouble.why}
+        return JSONResponse({"status": "ok", **waits})
 
     return app
 

@@ -30,11 +30,11 @@ from desk.api.shared import (
 from desk.api.views import application_view, decided_view
 from desk.callers import CallerRole, DeskCaller
 from desk.commands.accept import Acceptance, accept, withdraw
-from desk.commands.apply import DecidedApplication, LoanWanted, await_log
+from desk.commands.apply import Applying, DecidedApplication, LoanWanted, await_log
 from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.review import contest
 from desk.commands.verify import VerificationWanted, verify
-from desk.grouping import Together
+from desk.courses import SideBySide
 from desk.records import etag_of, held
 from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import applications, verifications
@@ -45,7 +45,6 @@ from protocol.schema import Pseudonym, Sha256
 
 router = APIRouter(tags=["applications"])
 SOON_S = 0.5
-Applying = Together[tuple[LoanWanted, ActsOnce | None], DecidedApplication | Exception]
 Origination = Annotated[DeskCaller, only(CallerRole.ORIGINATION)]
 Anybody = Annotated[DeskCaller, only(*CallerRole)]
 
@@ -102,9 +101,8 @@ async def applied(
 ) -> DecidedApplication:
     """Decided together with whoever else applies, with the log's index if it came in time."""
     applying: Applying = request.app.state.applying
-    made = await wrap_future(applying.submit((wanted, once)))
-    if isinstance(made, Exception):
-        raise made
+    side_by_side: SideBySide[DecidedApplication] = request.app.state.side_by_side
+    made = await wrap_future(side_by_side.submit(applying.course(wanted, once)))
     return replace(made, index=await _index(desk, made.application))
 
 

@@ -7,9 +7,7 @@ from datetime import date
 from typing import Any
 
 from desk.api.loans import loan_view
-from desk.commands.extend import product_of
-from desk.commands.publish import released
-from desk.errors import RulesMissing
+from desk.commands.extend import contracted
 from desk.office import Desk
 from lending.account.allocation import HEADS
 from lending.account.balances import Account
@@ -43,12 +41,9 @@ def _due(row: DueRow, day: date) -> dict[str, Any]:
 
 
 def choices(desk: Desk, loan: str, account: Account) -> list[int]:
-    """For how many days the product lets the end be put off yet; the law of the day may say
-    less."""
-    try:
-        rules = released(desk).pricing.product(product_of(desk, loan)).extension
-    except RulesMissing:
-        return []
+    """For how many days the product that it was made under lets its end be put off yet; the law of
+    the day may say less."""
+    rules = contracted(desk, loan).extension
     before = [one for one in account.events if isinstance(one, Extended)]
     if rules is None or len(before) >= rules.times:
         return []
@@ -60,7 +55,7 @@ def extension_view(desk: Desk, loan: str, account: Account, days: int) -> dict[s
     """What an extension that is asked for today would cost over the whole life, and its plan; or
     what is against it. Nothing is booked."""
     asked = Extending("preview", account.day, days)
-    found = desk.lending.extension(product_of(desk, loan), account, asked)
+    found = desk.lending.extension(contracted(desk, loan), account, asked)
     told: dict[str, Any] = {"days": days, "obstacles": list(found.obstacles), "cost": None}
     if found.cost is not None:
         cap = found.cost.cap

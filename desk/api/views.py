@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from desk.lapsing import lapse_view, lapsed_at, pay_by
 from desk.office import MACHINE, Desk
 from desk.records import Held, StoredDecision
 from desk.reviewing import HeldReview
@@ -27,7 +28,12 @@ def application_view(desk: Desk, connection: Connection, found: Held) -> dict[st
         }
     if found.entry_index is None:
         return shown | {"status": "pending"}
-    shown |= {"status": status_of(connection, found, desk.now()).value}
+    moment = desk.now()
+    shown |= {"status": status_of(connection, found, moment).value}
+    if found.status is ApplicationStatus.ACCEPTED and (until := pay_by(connection, row.id)):
+        shown["pay_by"] = _time(until)
+    if (since := lapsed_at(connection, found, moment)) is not None:
+        shown["lapsed"] = lapse_view(desk, connection, found, since)
     if row.wrapped_key is not None:
         shown["decision"] = decision_view(found.made(desk), found.entry_index)
     loan = connection.scalar(select(loans.c.id).where(loans.c.application == row.id))
@@ -55,13 +61,16 @@ def _asked_view(asked: Row[Any] | Application, received_at: datetime) -> dict[st
 
 
 def status_of(connection: Connection, found: Held, moment: datetime) -> ApplicationStatus:
-    """As it stands at ``moment``: an offer that was not taken in time has expired."""
+    """As it stands at ``moment``: an offer that was not taken in time has expired, one that was
+    taken and not paid out in time has lapsed."""
     if found.status is ApplicationStatus.OFFERED:
         until = connection.scalar(
             select(offers.c.valid_until).where(offers.c.decision == found.decision.id)
         )
         if until is not None and moment > until:
             return ApplicationStatus.EXPIRED
+    if lapsed_at(connection, found, moment) is not None:
+        return ApplicationStatus.LAPSED
     return found.status
 
 

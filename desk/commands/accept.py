@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Row, insert, select
 
@@ -50,7 +51,8 @@ def accept(
         found = held(hand.connection, application)
         found.require(if_match)
         _offered(desk, hand, found, said)
-    if not hmac.compare_digest(disclosed(desk, found).hash, said.disclosure_sha256):
+    table = disclosed(desk, found)
+    if not hmac.compare_digest(table.hash, said.disclosure_sha256):
         raise Conflict(
             "what was confirmed is not the table of what this offer costs; show that one, and have "
             "it confirmed"
@@ -74,6 +76,7 @@ def accept(
                 decision=said.decision,
                 disclosure_sha256=said.disclosure_sha256,
                 accepted_at=hand.moment,
+                pay_by=hand.moment + timedelta(days=table.payout_days),
             )
         )
         remember(hand.connection, once, application, hand.moment)

@@ -14,18 +14,24 @@ after 5 has decided, and whoever comes next takes the statement to the log.
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
 from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, explored_reserved, outstanding_of
 from desk.challenging import beside
-from desk.consents import Permission
-from desk.courses import Course, StepQuestion, alone, side_by_side
+from desk.consents import ConsentsUnavailable, Permission
+from desk.courses import Course, StepQuestion, alone
 from desk.errors import AssessmentMissing, ConsentMissing
-from desk.office import LOG_PATIENCE_S, Desk, InHand, new_id
+from desk.office import LOG_PATIENCE_S, Desk, InHand, Job, new_id
 from desk.records import StoredDecision, explored, write_decision
 from desk.reviewing import open_review
 from desk.rulebook import keep_rules
@@ -37,7 +43,7 @@ from desk.storage.tables import applications
 from desk.trail import AboutToRead, LoggedUse
 from law.categories import DataCategory
 from lending.cases import Application, Case, Fact
-from protocol.errors import Conflict, ConsentError, Malformed
+from protocol.errors import Conflict, ConsentError, Malformed, StorageFailed
 from protocol.uses import Blinding
 
 logger = logging.getLogger("tahini.desk")
@@ -79,44 +85,86 @@ def apply(desk: Desk, wanted: LoanWanted, once: ActsOnce | None = None) -> Decid
         ConsentsUnavailable, RegistryUnavailable: nothing can be told or logged; nothing was read.
         Malformed: the Idempotency-Key was used for another request.
     """
-    found = alone(_course(_Shared(desk), wanted, once))
+    found = alone(Applying(desk).course(wanted, once))
     return replace(found, index=await_log(desk, found.application))
 
 
-def apply_together(
-    desk: Desk, asked: Sequence[tuple[LoanWanted, ActsOnce | None]]
-) -> list[DecidedApplication | Exception]:
-    """Decide several, each as :func:`apply` does but for waiting for the log: what each came to, or
-    what it raised."""
-    shared = _Shared(desk)
-    return side_by_side([_course(shared, wanted, once) for wanted, once in asked])
+class Applying:
+    """Applications that are decided side by side, each as :func:`apply` does but for waiting for
+    the log: what they ask together of the desk's own."""
 
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._under_way: dict[tuple[str, str], deque[Future[None]]] = {}
+        self._entering = threading.Lock()
 
-@dataclass(frozen=True, eq=False)
-class _Shared:
-    """What courses ask together of the desk's own database."""
+    def course(self, wanted: LoanWanted, once: ActsOnce | None) -> Course[DecidedApplication]:
+        """Decide one. A retry that comes while its first request is under way waits for that one,
+        whose answer it is given: nobody is read twice for one request."""
+        yield StepQuestion(self.turns, once)
+        try:
+            return (yield from _course(self, wanted, once))
+        finally:
+            self._leave(once)
 
-    desk: Desk
+    def turns(self, asked: Sequence[ActsOnce | None]) -> list[Future[None] | None]:
+        """None to whoever may begin; to the others, when they may."""
+        with self._entering:
+            return [self._enter(once) for once in asked]
 
-    def made_before(self, asked: Sequence[ActsOnce]) -> list[str | Malformed | None]:
+    def _enter(self, once: ActsOnce | None) -> Future[None] | None:
+        if once is None:
+            return None
+        ahead = self._under_way.setdefault((once.caller, once.key), deque())
+        mine: Future[None] = Future()
+        ahead.append(mine)
+        return mine if len(ahead) > 1 else None
+
+    def _leave(self, once: ActsOnce | None) -> None:
+        if once is None:
+            return
+        named = once.caller, once.key
+        with self._entering:
+            ahead = self._under_way[named]
+            ahead.popleft()
+            following = ahead[0] if ahead else None
+            if following is None:
+                del self._under_way[named]
+        if following is not None:
+            following.set_result(None)
+
+    def made_before(self, asked: Sequence[ActsOnce | None]) -> Sequence[str | Malformed | None]:
         """What these commands made before."""
+        if not any(asked):
+            return [None] * len(asked)
         with self.desk.reading() as hand:
             return [_made_before(hand, once) for once in asked]
 
-    def owed(self, asked: Sequence[tuple[str, date]]) -> list[tuple[int, int]]:
+    def permissions(self, people: Sequence[str]) -> Sequence[Permission | ConsentsUnavailable]:
+        """How each stands to being scored now."""
+        return self.desk.permits.check_together(people, self.desk.sources.categories)
+
+    def owed(self, asked: Sequence[tuple[str, date]]) -> list[tuple[int, int] | Exception]:
         """What each person owes on a day, and what is owed or offered below the cut-off; fen."""
-        found: dict[tuple[str, date], tuple[int, int]] = {}
+        found: dict[tuple[str, date], tuple[int, int] | Exception] = {}
         with self.desk.reading() as hand:
             for day in dict.fromkeys(day for _, day in asked):
                 people = {name for name, on in asked if on == day}
                 explored = explored_outstanding(hand.connection, day)
                 explored += explored_reserved(hand.connection, hand.moment)
                 for name, owed in outstanding_of(hand.connection, people, day).items():
-                    found[name, day] = owed, explored
+                    found[name, day] = owed if isinstance(owed, Exception) else (owed, explored)
         return [found[one] for one in asked]
 
+    def recorded(self, asked: Sequence[str]) -> list[bool]:
+        """Whether applications are there, by their ids."""
+        with self.desk.reading() as hand:
+            there = applications.c.id.in_(asked)
+            found = set(hand.connection.scalars(select(applications.c.id).where(there)))
+        return [one in found for one in asked]
 
-def _made_before(hand: InHand, once: ActsOnce) -> str | Malformed | None:
+
+def _made_before(hand: InHand, once: ActsOnce | None) -> str | Malformed | None:
     try:
         return made_before(hand.connection, once, hand.moment)
     except Malformed as error:
@@ -124,12 +172,18 @@ def _made_before(hand: InHand, once: ActsOnce) -> str | Malformed | None:
 
 
 def _course(
-    shared: _Shared, wanted: LoanWanted, once: ActsOnce | None
+    shared: Applying, wanted: LoanWanted, once: ActsOnce | None
 ) -> Course[DecidedApplication]:
     desk = shared.desk
-    if once is not None and (earlier := (yield StepQuestion(shared.made_before, once))) is not None:
+    if (earlier := (yield StepQuestion(shared.made_before, once))) is not None:
         return DecidedApplication(earlier)
-    permission = permitted(desk, wanted.pseudonym)
+    if why := desk.unassessed():
+        raise AssessmentMissing(why)
+    permission: Permission = yield StepQuestion(shared.permissions, wanted.pseudonym)
+    if not permission.consents:
+        raise ConsentMissing(
+            "this person has not agreed to be scored for an application; nothing was read"
+        )
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
@@ -172,21 +226,20 @@ def _course(
     described = desk.sources.described
     made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
     record = partial(_record, desk, made, read, once)
-    application: str = yield StepQuestion(desk.transactions.write_together, record)
+    application = yield from _written(shared, blinding.application, record)
     return DecidedApplication(application, made if application == blinding.application else None)
 
 
-def permitted(desk: Desk, pseudonym: str) -> Permission:
-    """How the person stands to being scored now. Raises AssessmentMissing,
-    ConsentMissing, ConsentsUnavailable."""
-    if why := desk.unassessed():
-        raise AssessmentMissing(why)
-    permission = desk.permits.check(pseudonym, desk.sources.categories)
-    if not permission.consents:
-        raise ConsentMissing(
-            "this person has not agreed to be scored for an application; nothing was read"
-        )
-    return permission
+def _written(shared: Applying, application: str, record: Job) -> Course[str]:
+    """The application that was recorded, or that the same request had made. Whoever is told that
+    nothing was recorded may apply again: so if the database fails, it is asked."""
+    try:
+        found: str = yield StepQuestion(shared.desk.transactions.write_together, record)
+        return found
+    except (StorageFailed, SQLAlchemyError):
+        if not (yield StepQuestion(shared.recorded, application)):
+            raise
+        return application
 
 
 def _asked(desk: Desk, permission: Permission) -> dict[str, DataCategory]:
@@ -238,12 +291,15 @@ def rested_on(desk: Desk, made: StoredDecision, permission: Permission) -> dict[
 
 def _record(
     desk: Desk, made: StoredDecision, read: LoggedUse, once: ActsOnce | None, hand: InHand
-) -> str:
-    if once is not None:
-        earlier = made_before(hand.connection, once, hand.moment)
-        if earlier is not None:
-            return earlier
-    require_room(desk, hand, made)
+) -> str | Malformed | Conflict:
+    """What it refuses it says, and does not raise: nothing is written by then, and the others of
+    its transaction are not to be written anew for it."""
+    if once is not None and (earlier := _made_before(hand, once)) is not None:
+        return earlier
+    try:
+        require_room(desk, hand, made)
+    except Conflict as error:
+        return error
     asked, decision = made.case.application, made.decision
     key, wrapped = desk.at_rest.new(asked.id)
     hand.add(

@@ -2,7 +2,8 @@
 loans, and made again.
 
 For the lender's risk officer (``tahini desk monitor``, ``tahini desk replay``); no caller of the
-desk is told any of it.
+desk is told any of it. Figures are of those alone whose records are kept to be used: not of whoever
+was ordered to be erased and whose case only a law still has kept.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, select
 
 from crypto.errors import SealError
 from desk.accounts import account_of
 from desk.challenging import SilentDecision, said_by
 from desk.lending_rules import LendingRules
 from desk.office import Desk
-from desk.records import StoredDecision
+from desk.records import StoredDecision, usable_key
 from desk.rulebook import NotKept
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
@@ -64,7 +65,7 @@ def challengers(desk: Desk, definition: Definition, as_of: date) -> list[Challen
     """All that were ever tried here, as of the end of a day, the first first."""
     performance = _performance(desk, definition, as_of)
     counted: dict[tuple[str, str], _Counted] = defaultdict(_Counted)
-    for row in _rows(desk.transactions.database):
+    for row in _rows(desk.transactions.database, usable_key()):
         if desk.day(row.decided_at) > as_of:
             continue
         one = counted[row.policy_hash, row.challenger]
@@ -117,7 +118,7 @@ class KeptRules(Protocol):
 def replay_silent(database: DeskDatabase, at_rest: AtRest, kept: KeptRules) -> SilentReplayed:
     """What every challenger said, again, and compared to the bit; where it failed, it fails."""
     found = SilentReplayed()
-    for row in _rows(database):
+    for row in _rows(database, applications.c.wrapped_key):
         try:
             made, stored = _opened(at_rest, row)
         except SealError:
@@ -149,12 +150,12 @@ def _opened(at_rest: AtRest, row: Row[Any]) -> tuple[StoredDecision, SilentDecis
     return StoredDecision.opened(row, key), SilentDecision.opened(row.challenger, row.silent, key)
 
 
-def _statement() -> Select[Any]:
+def _statement(key: ColumnElement[bytes | None]) -> Select[Any]:
     return (
         select(
             decisions,
             applications.c.number.label("place"),
-            applications.c.wrapped_key,
+            key,
             silent_decisions.c.policy_hash.label("challenger"),
             silent_decisions.c.sealed.label("silent"),
             silent_decisions.c.outcome.label("silent_outcome"),
@@ -166,12 +167,16 @@ def _statement() -> Select[Any]:
     )
 
 
-def _rows(database: DeskDatabase) -> Iterator[Row[Any]]:
-    """In the order in which they came; an application has one."""
+def _rows(database: DeskDatabase, key: ColumnElement[bytes | None]) -> Iterator[Row[Any]]:
+    """In the order in which they came; an application has one.
+
+    Args:
+        key: ``wrapped_key`` of those that may be opened for what they are read for.
+    """
     last = 0
     while True:
         with database.read() as connection:
-            rows = connection.execute(_statement().where(applications.c.number > last)).all()
+            rows = connection.execute(_statement(key).where(applications.c.number > last)).all()
         if not rows:
             return
         yield from rows

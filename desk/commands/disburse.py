@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
+from crypto.documents import canonical_json
 from desk.accounts import (
     book,
     contract_bytes,
@@ -25,8 +26,11 @@ from desk.commands.accept import still_agreed
 from desk.commands.repay import BackReason, require_not_long_ago
 from desk.disclosing import disclosed, require_effect
 from desk.errors import AboveCap
+from desk.lapsing import lapsed_at, record_lapses, refusal
+from desk.lending_rules import RuleDocument
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, StoredDecision, held, move
+from desk.rulebook import write_rules
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember
 from desk.storage.tables import acceptances, loans
@@ -56,15 +60,21 @@ def disburse(
     """Returns the loan's id, and whether it was there before.
 
     Raises:
-        NotFound, NotLoggedYet, ConsentMissing, AboveCap, Conflict, Malformed: as they say; nothing
-            was booked, and nothing may be paid. ConsentsUnavailable: it cannot be told now.
+        NotFound, NotLoggedYet, OfferLapsed, ConsentMissing, AboveCap, Conflict, Malformed: as they
+            say; nothing was booked, and nothing may be paid. ConsentsUnavailable: it cannot be told
+            now.
     """
     with desk.reading() as hand:
         if (earlier := _paid(hand, application, payment, once)) is not None:
             return earlier, True
         found = held(hand.connection, application)
         require_effect(found)
-        following(found.status, ApplicationEvent.DISBURSE)
+        until = lapsed_at(hand.connection, found, hand.moment)
+        if until is None:
+            following(found.status, ApplicationEvent.DISBURSE)
+    if until is not None:
+        desk.write(record_lapses)
+        raise refusal(desk, until)
     still_agreed(desk, found)
 
     def record(hand: InHand) -> tuple[str, bool]:
@@ -103,6 +113,8 @@ def _paid(hand: InHand, application: str, payment: Payment, once: ActsOnce | Non
 def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) -> str:
     payment, by = paid
     require_effect(found)
+    if (until := lapsed_at(hand.connection, found, hand.moment)) is not None:
+        raise refusal(desk, until)
     move(hand, found, ApplicationEvent.DISBURSE)
     _check_accepted(desk, hand, found, payment)
     made = found.made(desk)
@@ -126,6 +138,8 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             f"on {payment.on} the law caps the cost of a loan at {cost.cap} a year "
             f"({cost.cap_source}); this one would cost {max(cost.compound, cost.simple)}"
         )
+    product = RuleDocument("product", canonical_json(agreed.product.payload()))
+    write_rules(hand, desk.at_rest, [product])
     hand.connection.execute(
         insert(loans).values(
             id=loan,
@@ -135,6 +149,7 @@ def _record(desk: Desk, hand: InHand, found: Held, paid: tuple[Payment, str]) ->
             payment=payment.id,
             principal=payment.amount,
             disbursed_on=payment.on,
+            product_hash=product.sha256,
             contract=contract_bytes(agreed.contract),
         )
     )

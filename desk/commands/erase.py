@@ -3,7 +3,8 @@
 What a case rested on, its score, its letter, its reviews and the statements about it go: the data
 key is destroyed, in every backup too, the name is replaced by nobody's, and what is still open of
 it ends. A loan is serviced by its contract (PIPL 13(1)(2); GDPR 6(1)(b)): contract and events stay,
-and so does the name that they are about. Where the law of the place has records of an application
+and so does the name that they are about, until the loan was settled for as long as such records are
+kept (``desk.commands.retain``). Where the law of the place has records of an application
 kept, they go on the day on which it has not any more (:func:`erase_due`), and are used for nothing.
 An order is about what was applied for before it: whoever comes back is somebody new.
 """
@@ -108,7 +109,7 @@ def erase_due(desk: Desk, hand: InHand) -> tuple[int, int]:
                 _end(hand, row)
                 continue
             forgotten += row.wrapped_key is not None
-            _forget(hand, row)
+            forget(hand, row, nameless=not _has_loan(hand, row.id))
         kept += waits
         # for a day, so that whoever was being decided about at that moment goes too
         if not waits and order.ordered_at < hand.moment - timedelta(days=1):
@@ -136,10 +137,22 @@ def _end(hand: InHand, row: Row[Any], **more: Any) -> None:
         )
 
 
-def _forget(hand: InHand, row: Row[Any]) -> None:
-    lent = hand.connection.execute(select(loans.c.id).where(loans.c.application == row.id)).all()
-    name = row.pseudonym if lent else NOBODY + secrets.token_urlsafe(32)
+def _has_loan(hand: InHand, application: str) -> bool:
+    query = select(loans.c.id).where(loans.c.application == application)
+    return hand.connection.scalar(query) is not None
+
+
+def forget(hand: InHand, row: Row[Any], nameless: bool) -> None:
+    """Destroy the key of an application and empty what was stated of it.
+
+    Args:
+        nameless: nobody's name stands under it, and under its loan, from now on.
+    """
+    name = NOBODY + secrets.token_urlsafe(32) if nameless else row.pseudonym
     _end(hand, row, wrapped_key=None, pseudonym=name)
+    if nameless:
+        mine = update(loans).where(loans.c.application == row.id)
+        hand.connection.execute(mine.values(pseudonym=name))
     about = outbox.c.application.in_(_names(hand.connection, row.id))
     undone = outbox.c.entry_index.is_(None), outbox.c.refused.is_(None)
     hand.connection.execute(update(outbox).where(about, *undone).values(refused="erased"))

@@ -1,20 +1,22 @@
 """Put off the end of a loan (展期): asked for before it falls due, agreed to by the lender, within
-what product and law of the day allow, and never above the cap over the whole life. The contractual
-clock runs on.
+what its own product and the law of the day allow, and never above the cap over the whole life. The
+contractual clock runs on.
+
+What it costs is what the product said when the loan was made, whatever the lender sells today.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
+from desk.accounts import held_loan
 from desk.commands.repay import Booking, happen
 from desk.errors import AboveCap
 from desk.office import Desk
-from desk.storage.tables import loans, offers
+from desk.rulebook import Rulebook
 from lending.account.balances import Account
 from lending.account.events import LoanEvent
 from lending.policy.pricing import Extending
-from protocol.errors import Conflict, NotFound
+from lending.terms.products import Product
+from protocol.errors import Conflict
 
 _WHY = {
     "status": "a loan that stands so is not extended",
@@ -33,9 +35,10 @@ def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
 
     Raises:
         NotFound, PreconditionFailed, Malformed: as of :func:`desk.commands.repay.happen`.
-        Conflict: it may not be extended; AboveCap: it would cost too much.
+        Conflict: it may not be extended; AboveCap: it would cost too much. NotKept: the product
+        that it was made under cannot be read.
     """
-    product = product_of(desk, loan)
+    product = contracted(desk, loan)
 
     def granted(account: Account) -> LoanEvent:
         earlier = next((one for one in account.events if one.id == asked.id), None)
@@ -51,14 +54,8 @@ def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
     return happen(desk, loan, asked.asked_on, granted, booking)
 
 
-def product_of(desk: Desk, loan: str) -> str:
-    """The name of a loan's product. Raises NotFound."""
+def contracted(desk: Desk, loan: str) -> Product:
+    """The product that a loan was made under. Raises NotFound, NotKept."""
     with desk.reading() as hand:
-        product = hand.connection.scalar(
-            select(offers.c.product)
-            .join(loans, loans.c.decision == offers.c.decision)
-            .where(loans.c.id == loan)
-        )
-    if product is None:
-        raise NotFound("there is no such loan")
-    return str(product)
+        row = held_loan(hand.connection, loan)
+    return Rulebook(desk.transactions.database, desk.at_rest).product(row.product_hash)

@@ -25,7 +25,7 @@ from desk.storage import tables
 from lending.account.records import record_of
 from protocol.errors import NotFound
 
-KEPT = ("acceptances", "verifications")
+KEPT = ("acceptances", "lapses", "verifications")
 NOT_THEIRS = {"sealed", "wrapped_key", "by", "asked_by"}
 """Sealed contents are opened; who of the staff did something is about somebody else."""
 

@@ -1,8 +1,8 @@
 """Another plan for what is outstanding, with a borrower in difficulty (重组).
 
-The whole life of the loan stays under the cap of the day; it is forborne and watched, and its
-contractual clock runs on. Who is not in difficulty is given more time by an extension, which
-product and law limit.
+The whole life of the loan stays under the cap of the day, with what the product that it was made
+under took at its start; it is forborne and watched, and its contractual clock runs on. Who is not
+in difficulty is given more time by an extension, which product and law limit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from desk.commands.extend import product_of
+from desk.commands.extend import contracted
 from desk.commands.repay import Booking, happen
 from desk.errors import AboveCap
 from desk.office import Desk
@@ -33,10 +33,11 @@ def restructure(desk: Desk, loan: str, plan: Plan, booking: Booking) -> bool:
 
     Raises:
         NotFound, PreconditionFailed, Malformed, Conflict: as of
-        :func:`desk.commands.repay.happen`. AboveCap: the whole life would cost too much.
+        :func:`desk.commands.repay.happen`. AboveCap: the whole life would cost too much. NotKept:
+        the product that it was made under cannot be read.
         AccountError: the plan does not add up, or the loan does not stand so.
     """
-    product = product_of(desk, loan)
+    product = contracted(desk, loan)
 
     def agreed(account: Account) -> LoanEvent:
         event = Restructured(

@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from crypto.errors import TahiniError
 from desk.disclosing import require_effect
 from desk.errors import ConsentMissing
+from desk.lapsing import lapsed_at
 from desk.office import Desk, InHand, new_id
 from desk.records import held
 from desk.sources import Inquiry
@@ -56,7 +57,7 @@ def verify(
             return earlier
         found = held(hand.connection, wanted.application, wanted.application)
         require_effect(found)
-        if found.status not in WANTED:
+        if found.status not in WANTED or lapsed_at(hand.connection, found, hand.moment):
             raise Conflict(
                 f"an application that is {found.status} waits for nobody's word; nobody was asked"
             )

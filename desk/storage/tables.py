@@ -73,7 +73,8 @@ rules = Table(
     Column("kept_at", DeskTime, nullable=False),
 )
 """Kept. What decisions were made by (``desk.rulebook``): model, policy, law, release, exploration;
-``content`` is what has the hash, that of an exploration key sealed."""
+and the products that loans were made under. ``content`` is what has the hash, that of an
+exploration key sealed."""
 
 applications = Table(
     "applications",
@@ -177,8 +178,19 @@ acceptances = Table(
     Column("decision", ID, ForeignKey("decisions.id"), nullable=False),
     Column("disclosure_sha256", SHA256, nullable=False),
     Column("accepted_at", DeskTime, nullable=False),
+    Column("pay_by", DeskTime, nullable=False),
 )
-"""Kept. What the borrower confirmed: the hash of the disclosure table that they were shown."""
+"""Kept. What the borrower confirmed: the hash of the disclosure table that they were shown.
+``pay_by``: until when it may be paid out."""
+
+lapses = Table(
+    "lapses",
+    METADATA,
+    Column("application", ID, ForeignKey("applications.id"), primary_key=True),
+    Column("lapsed_at", DeskTime, nullable=False),
+    Column("recorded_at", DeskTime, nullable=False),
+)
+"""Kept. Acceptances that were not paid out in time, and when that was found."""
 
 loans = Table(
     "loans",
@@ -191,10 +203,14 @@ loans = Table(
     Column("payment", String(64), nullable=False, unique=True),
     Column("principal", BigInteger, nullable=False),
     Column("disbursed_on", Date, nullable=False),
+    Column("product_hash", SHA256, ForeignKey("rules.sha256"), nullable=False),
     Column("contract", LargeBinary, nullable=False),
 )
-"""Kept. One for an application at most; ``payment`` is the lender's own id of the transfer, which
-pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows."""
+"""Kept, but for the name, which is nobody's once the loan was settled long enough ago.
+One for an application at most; ``payment`` is the lender's own id of the transfer, which
+pays one loan. ``contract``: canonical JSON of the terms, from which every due item follows;
+``product_hash``: the product that it was made under, which says what may follow and at what
+price."""
 
 account_events = Table(
     "account_events",
@@ -299,6 +315,18 @@ model_reviews = Table(
 )
 """Kept. That somebody had a model looked at (``desk.commands.monitor``), until which day, and
 whether it raised an alarm."""
+
+closings = Table(
+    "closings",
+    METADATA,
+    Column("month", String(7), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("closed_at", DeskTime, nullable=False),
+    Column("reason", String(400)),
+    Column("figures", String, nullable=False),
+)
+"""Kept. The figures of months that are over, canonical JSON; a month that is closed again has
+another version, with its reason. The highest is in force."""
 
 callers = Table(
     "callers",

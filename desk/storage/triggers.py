@@ -19,12 +19,13 @@ FIXED: tuple[Table, ...] = (
     tables.offers,
     tables.disclosures,
     tables.acceptances,
-    tables.loans,
+    tables.lapses,
     tables.account_events,
     tables.review_steps,
     tables.letters,
     tables.verifications,
     tables.model_reviews,
+    tables.closings,
 )
 """Rows are added, and never touched again."""
 FILLED: dict[Table, tuple[str, str]] = {
@@ -36,6 +37,10 @@ FILLED: dict[Table, tuple[str, str]] = {
             "(NEW.pseudonym = OLD.pseudonym OR (NEW.wrapped_key IS NULL AND "
             f"substr(NEW.pseudonym, 1, {len(tables.NOBODY)}) = '{tables.NOBODY}'))"
         ),
+    ),
+    tables.loans: (
+        "pseudonym",
+        f"substr(NEW.pseudonym, 1, {len(tables.NOBODY)}) = '{tables.NOBODY}'",
     ),
     tables.outbox: (
         "entry_index refused leaf proof token",

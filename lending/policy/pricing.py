@@ -45,12 +45,14 @@ _COMPONENTS: Mapping[Item, Component] = {
 @dataclass(frozen=True)
 class Agreed:
     """A loan as it is agreed when the money is there: its contract, what it costs a year against
-    the cap of that day, and what the lender charges beside the principal on the first day, fen.
-    What others charge on it is a part of the cost, but owed to them."""
+    the cap of that day, what the lender charges beside the principal on the first day, fen, and the
+    product that it is made under, which is kept with it. What others charge on the first day is a
+    part of the cost, but owed to them."""
 
     contract: LoanContract
     cost: Cost
     upfront: int
+    product: Product
 
 
 @dataclass(frozen=True)
@@ -148,16 +150,19 @@ class ProductPricing:
             day_count=product.day_count,
             order=order_of(product),
         )
-        return Agreed(contract, cost(product, made, self.laws), by_payee(made.upfront)[0])
+        upfront = by_payee(made.upfront)[0]
+        return Agreed(contract, cost(product, made, self.laws), upfront, product)
 
-    def extension(self, name: str, account: Account, asked: Extending) -> ExtensionAnswer:
-        """Whether the end of a loan of this product may be put off, and what its whole life costs
-        then; what is charged for it, and by whom, is the product's.
+    def extension(self, product: Product, account: Account, asked: Extending) -> ExtensionAnswer:
+        """Whether the end of a loan may be put off, and what its whole life costs then.
+
+        Args:
+            product: as it was when the loan was made: it says whether, for how long, what is
+                charged for it and by whom. The cap is that of the day on which it is asked for.
 
         Raises:
             LawSilent: the law of the day does not say what such a loan may cost.
         """
-        product = self.product(name)
         owed = account.outstanding.principal
         fee, others = by_payee(
             charge_of(one, account.contract.principal, owed, product.rounding)
@@ -178,15 +183,15 @@ class ProductPricing:
             [_paid_to_others(product, account.contract)],
         )
 
-    def restructuring(self, name: str, account: Account, event: Restructured) -> Cost:
-        """What the whole life of a loan of this product costs with another plan, if that is kept,
-        beside the cap of its day.
+    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
+        """What the whole life of a loan costs with another plan, if that is kept, beside the cap of
+        its day; ``product`` as it was when the loan was made.
 
         Raises:
             LawSilent: the law of the day does not say what such a loan may cost. AccountError: the
             loan cannot be given this plan.
         """
-        product, contract = self.product(name), account.contract
+        contract = account.contract
         lasts = (event.dues[-1].day - contract.starts).days
         limit = cap(event.day, product.jurisdiction, lasts, product.lender_kind, self.laws)
         return cost_after(

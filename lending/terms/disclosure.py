@@ -100,6 +100,11 @@ WORDS: dict[str, dict[ShownIn, str]] = {
         "en": "Charged if you are late, extend or repay early",
     },
     "none": {"zh": "无", "en": "nothing"},
+    "payout": {"zh": "放款时限", "en": "Paid out"},
+    "payout-days": {
+        "zh": "您确认后 {days} 日内放款；逾期未放款的，您的接受失效，您无需支付任何费用。",
+        "en": "within {days} days of your acceptance; if not, it lapses and you owe nothing.",
+    },
     "else": {"zh": "声明", "en": "And nothing else"},
     "nothing-else": {
         "zh": "除上述明示项目外，不再收取其他任何利息和费用。",
@@ -147,6 +152,8 @@ class DisclosureTable:
     cost: Cost
     contingent: tuple[ChargeLine, ...]
     legal_rate: LegalRate | None = None
+    payout_days: int = 14
+    """For how long after it is confirmed it may be paid out."""
 
     def payload(self) -> dict[str, Any]:
         """Whole numbers and texts only: what is signed and hashed."""
@@ -165,6 +172,7 @@ class DisclosureTable:
             **({} if self.legal_rate is None else self.legal_rate.payload()),
             "total": self.cost.total,
             "contingent": [_line(one) for one in self.contingent],
+            "payout_days": self.payout_days,
             "nothing_else": WORDS["nothing-else"],
         }
 
@@ -199,6 +207,7 @@ class DisclosureTable:
             yield said("contingent", label=one.label[language]), one.how[language]
         if not self.contingent:
             yield said("no-contingent"), said("none")
+        yield said("payout"), said("payout-days", days=self.payout_days)
         yield said("else"), said("nothing-else")
 
     def text(self, language: ShownIn) -> str:
@@ -281,6 +290,7 @@ def disclose(product: Product, loan: Schedule, laws: Laws = LAWS) -> DisclosureT
         cost=found,
         contingent=tuple(_of_fee(fee, None) for fee in product.contingent_fees),
         legal_rate=_legal_rate(product, loan),
+        payout_days=product.payout_days,
     )
 
 

@@ -125,6 +125,9 @@ class Product(_Part):
     grace_days: Annotated[int, Field(strict=True, ge=0, le=90)] = 0
     """No penalty is charged for so long; nothing else is put off by it."""
     extension: ExtensionRules | None = None
+    payout_days: Annotated[int, Field(strict=True, ge=1, le=90)] = 14
+    """For how many days, from the moment at which it is accepted, an offer may be paid out; then
+    the acceptance lapses. Two weeks: longer than the longest bank holidays."""
     allocation: tuple[Item, ...] = ("penalty", "fee", "interest", "principal")
     """What a payment is set against first."""
 

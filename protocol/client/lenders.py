@@ -4,13 +4,17 @@ node may."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from crypto.keys import SigningKey
 from protocol.campaigns import Approval, Rejection
+from protocol.client.base import items_of
 from protocol.client.institutions import InstitutionClient
 from protocol.client.nodes import NodeClient
+from protocol.cursors import cursor_of
 from protocol.enrolment import Enrolment
 from protocol.notices import Notice
+from protocol.revocations import Revocation
 from protocol.snapshots import MOST_PEOPLE
 
 
@@ -52,3 +56,18 @@ class LenderClient(NodeClient, InstitutionClient):
             f"/v1/campaigns/{rejection.campaign_sha256}/rejections",
             {"token": rejection.sign(key)},
         )
+
+    def revocations_after(self, number: int) -> list[Revocation]:
+        """Every revocation above a number, acknowledged or not, verified and in order. Of people
+        who were erased since there is none any more."""
+        found: list[Revocation] = []
+        cursor: str | None = cursor_of(number)
+        while cursor is not None:
+            answer = self._send("GET", f"/v1/revocations?cursor={cursor}")
+            page = self._checked(partial(items_of, answer))
+            found += [
+                self._checked(partial(Revocation.verify, token, self._registry_key))
+                for token in page
+            ]
+            cursor = answer.json().get("next") if page else None
+        return found

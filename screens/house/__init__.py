@@ -1,12 +1,14 @@
 """What every app of the screens has in common; imports nothing else of ours.
 
 - ``shell``: an app from its pages: templates, assets, errors as pages.
+- ``standalone``: a page that is one file, to save and to open without a network.
 - ``headers``: what every answer says to the browser about itself.
 - ``origin``: nothing is done on a form that another site sent.
 - ``sessions``: who is logged in, kept on the server.
 - ``staff``: who of an institution's own people is here.
 - ``staff_login``: the same at the institution's own issuer, and what takes two persons.
 - ``id_tokens``: who an ID token is about.
+- ``pace``: how often one visitor may ask.
 - ``services``: services over HTTP, by a person's own token.
 - ``door``: a person logs in, visits, logs out.
 - ``login``: the authorization code flow with PKCE.

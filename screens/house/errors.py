@@ -58,3 +58,17 @@ class ServiceAway(PageError):
 
     status = 503
     code = "service-away"
+
+
+class FreshLoginNeeded(PageError):
+    """The log-in is too old for what is asked."""
+
+    status = 403
+    code = "fresh-login-needed"
+
+
+class TooOften(PageError):
+    """More calls in one visit than people make."""
+
+    status = 429
+    code = "too-many-requests"

@@ -17,6 +17,7 @@ from screens.house.errors import PageError
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 64
+MAX_FORM_BYTES = 65_536
 ONCE_BYTES = 24
 
 
@@ -45,9 +46,12 @@ async def read_form(request: Request, schema: type[Sent]) -> Sent:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise PageError("malformed", 415)
+    if not _small(request):
+        raise PageError("too-large", 413)
+    body = await request.body()
     try:
         fields = parse_qsl(
-            (await request.body()).decode("ascii"),
+            body.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
@@ -58,3 +62,14 @@ async def read_form(request: Request, schema: type[Sent]) -> Sent:
         return schema.model_validate(dict(fields))
     except (ValueError, ValidationError) as error:
         raise PageError("malformed", 422) from error
+
+
+def _small(request: Request) -> bool:
+    """Whether it says how long it is, as every browser does, and is not long."""
+    length = request.headers.get("content-length", "")
+    return (
+        length.isascii()
+        and length.isdecimal()
+        and len(length) < 10
+        and int(length) <= MAX_FORM_BYTES
+    )

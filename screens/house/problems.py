@@ -20,6 +20,22 @@ SENTENCES: Mapping[str, str] = {
     "log-in-once-more": N_(
         "This is done in your institution's name. Log in once more and do it within two minutes."
     ),
+    "fresh-login-needed": N_(
+        "This needs a log-in that is not older than two minutes. Log in again."
+    ),
+    "another-person": N_("This form was opened by somebody else's visit. Nothing was changed."),
+    "key-refused": N_(
+        "The key of this device does not count here. Nothing was recorded; answer without it."
+    ),
+    "ticket-refused": N_(
+        "This invitation is not valid any more, or not for you. Ask your lender for a new one."
+    ),
+    "not-linked": N_(
+        "Your log-in is linked to no lender yet. Ask your lender for an invitation, and open it."
+    ),
+    "linked-already": N_("You are linked to this lender already."),
+    "too-many-keys": N_("You have as many keys as there can be. End one first."),
+    "nothing-kept": N_("Nothing is kept that you could go on with. Nothing was changed."),
     "foreign-form": N_("This form did not come from this page. Nothing was changed."),
     "login-failed": N_("The log-in did not succeed. Nothing was changed; try again."),
     "invalid-grant": N_("The log-in did not succeed. Nothing was changed; try again."),
@@ -48,6 +64,8 @@ SENTENCES: Mapping[str, str] = {
     "guardian-needed": N_("A guardian must answer this, and show by what right."),
     "must-be-in-writing": N_("This needs your answer in writing; ask your lender."),
     "not-enrolled-there": N_("You are not known there. Ask your lender."),
+    "no-such-filter": N_("That is nothing to look for. Nothing was changed."),
+    "cannot-open": N_("It could not be opened, and nothing of it was shown."),
     "session-over": N_("You are not logged in, or your visit has ended. Log in again."),
     "too-large": N_("What was sent is too long."),
     "not-witnessed": N_(
@@ -55,6 +73,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "issuer-unavailable": N_("The log-in service does not answer now. Try again later."),
     "clock-wrong": N_("The registry's clock is being repaired. Nothing was changed; try later."),
+    "home-damaged": N_("A file that this page needs is damaged. The doctor says which."),
     "lender-away": N_("The lender's service does not answer now. Nothing is lost; try again."),
     "not-a-customer": N_(
         "You are not known here as a customer. Ask the lender to link your log-in."

@@ -49,6 +49,7 @@ class PageSessions(Generic[Kept]):
     ends."""
 
     clock: Callable[[], datetime]
+    most: int = MAX_SESSIONS
     _open: dict[str, Session[Kept]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -56,7 +57,7 @@ class PageSessions(Generic[Kept]):
         """Keep something under a new number, which is returned: for the cookie and nobody else."""
         number, moment = secrets.token_urlsafe(32), self.clock()
         with self._lock:
-            if len(self._open) >= MAX_SESSIONS:
+            if len(self._open) >= self.most:
                 self._sweep(moment)
             self._open[_name_of(number)] = Session(kept, moment, ends_at)
         return number
@@ -82,7 +83,7 @@ class PageSessions(Generic[Kept]):
 
     def _sweep(self, moment: datetime) -> None:
         self._open = {name: one for name, one in self._open.items() if not one.over(moment)}
-        if len(self._open) >= MAX_SESSIONS:
+        if len(self._open) >= self.most:
             del self._open[min(self._open, key=lambda name: self._open[name].seen_at)]
 
 

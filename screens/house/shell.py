@@ -57,6 +57,12 @@ class Assets:
     paths: Mapping[str, str]
     """``house.css`` to ``/assets/house.1a2b3c4d5e6f.css``."""
     bodies: Mapping[str, bytes] = field(repr=False)
+    packed: Mapping[str, bytes] = field(init=False, repr=False)
+    """The same, compressed: once, and not at every request."""
+
+    def __post_init__(self) -> None:
+        packed = {path: gzip.compress(body, 9, mtime=0) for path, body in self.bodies.items()}
+        object.__setattr__(self, "packed", packed)
 
     @classmethod
     def of(cls, *folders: Path) -> Assets:
@@ -91,14 +97,18 @@ class Assets:
         """SHA-256 of what is served, by path: for a log, so that a change can be found."""
         return {path: hashlib.sha256(body).hexdigest() for path, body in self.bodies.items()}
 
+    def text(self, name: str) -> str:
+        """A file as it is served."""
+        return self.bodies[self.paths[name]].decode()
+
     async def serve(self, request: Request) -> Response:
-        body = self.bodies.get(request.url.path)
-        if body is None:
+        path = request.url.path
+        if path not in self.bodies:
             raise PageError("not-found", 404)
-        headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+        body, headers = self.bodies[path], {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
-            body, headers["Content-Encoding"] = gzip.compress(body, 9, mtime=0), "gzip"
-        kind = mimetypes.guess_type(request.url.path)[0] or "application/octet-stream"
+            body, headers["Content-Encoding"] = self.packed[path], "gzip"
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
         return Response(body, media_type=kind, headers=headers)
 
 
@@ -197,7 +207,10 @@ def shell(
 
     def told(request: Request, error: PageError) -> Response:
         shown = {"code": error.code, "parameters": error.parameters, "way": error.way}
-        return look.page(request, "problem.html", error.status, **shown)
+        answer = look.page(request, "problem.html", error.status, **shown)
+        if error.status == 429:
+            answer.headers["Retry-After"] = "60"
+        return answer
 
     async def refused(request: Request, error: Exception) -> Response:
         return told(request, error if isinstance(error, PageError) else PageError())

@@ -8,7 +8,13 @@ borrower's own token can.
 - ``registry``: the registry as a borrower's token sees it.
 - ``visit``: who is here: log-in, session, log-out.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.
-- ``proofs``: receipts, and who used my data.
+- ``signing``: answers that a key of the person's own has signed.
+- ``devices``: the keys of the person's devices.
+- ``rights``: what I ask of a lender, and what lenders say that I said.
+- ``asking``: requests in words.
+- ``lenders``: whom my log-in is linked to, and incidents.
+- ``pending``: what somebody sends when their visit has ended.
+- ``proofs``: receipts, the log's head, and who used my data.
 - ``leaving``: take everything with me; be forgotten.
 - ``forms``: what the pages' forms send.
 - ``shown``: the registry's answers in words.

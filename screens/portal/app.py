@@ -18,10 +18,14 @@ from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
 from screens.portal.consents import ConsentPages
+from screens.portal.devices import DevicePages
 from screens.portal.home import PortalHome
 from screens.portal.leaving import LeavingPages
+from screens.portal.lenders import LenderPages
+from screens.portal.pending import MAX_PENDING, PendingPages
 from screens.portal.proofs import ProofPages
 from screens.portal.registry import PortalRegistry
+from screens.portal.rights import RightsPages
 from screens.portal.visit import PortalDoor
 
 TIMEOUT_S = 20.0
@@ -66,10 +70,16 @@ def create_portal(
         PortalRegistry(to_registry),
         LogIn(to_issuers, f"{settings.origin}/callback"),
         settings.issuers,
+        to_issuers,
         PageSessions(clock),
         PageSessions(clock),
+        settings.per_minute,
     )
+    pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
+    kept = pending.keeping
     consents = ConsentPages(look, door, names)
+    rights, lenders = RightsPages(look, door, names), LenderPages(look, door, names)
+    devices = DevicePages(look, door, names, opened.consortium.log_origin)
     proofs = ProofPages(look, door, names, opened.document)
     leave = LeavingPages(look, door)
     get, post = ["GET"], ["POST"]
@@ -79,17 +89,34 @@ def create_portal(
         Route("/callback", door.arrive, methods=get),
         Route("/logout", door.out, methods=post),
         Route("/ask/{notice}/{version:int}", consents.ask, methods=get),
-        Route("/ask/{notice}/{version:int}", consents.answer, methods=post),
+        Route("/ask/{notice}/{version:int}", kept(consents.answer), methods=post),
         Route("/recorded/{notice}/{version:int}", consents.recorded, methods=get),
         Route("/consents/{record:hex}", consents.consent, methods=get),
-        Route("/consents/{record:hex}", consents.step, methods=post),
+        Route("/consents/{record:hex}", kept(consents.step), methods=post),
         Route("/withdraw/{record:hex}", consents.ask_withdrawal, methods=get),
-        Route("/withdraw/{record:hex}", consents.withdraw, methods=post),
+        Route("/withdraw/{record:hex}", kept(consents.withdraw), methods=post),
         Route("/withdraw-all", consents.ask_all, methods=get),
-        Route("/withdraw-all", consents.withdraw_all, methods=post),
+        Route("/withdraw-all", kept(consents.withdraw_all), methods=post),
+        Route("/again", pending.again, methods=get),
+        Route("/keys", devices.keys, methods=get),
+        Route("/keys", devices.add, methods=post),
+        Route("/keys/end", devices.end, methods=post),
+        Route("/requests", rights.requests, methods=get),
+        Route("/requests", kept(rights.send), methods=post),
+        Route("/requests/new", rights.ask, methods=get),
+        Route("/requests/{request:hex}", rights.one, methods=get),
+        Route("/requests/{request:hex}", kept(rights.close), methods=post),
+        Route("/requests/{request:hex}/receipts/{number:int}", rights.receipt, methods=get),
+        Route("/imports", rights.imports, methods=get),
+        Route("/lenders", lenders.lenders, methods=get),
+        Route("/lenders", lenders.end, methods=post),
+        Route("/link", lenders.invitation, methods=get),
+        Route("/link", kept(lenders.link), methods=post),
+        Route("/incidents", lenders.incidents, methods=get),
         Route("/receipts", proofs.receipts, methods=get),
         Route("/receipts/{decision:hex}", proofs.receipt, methods=get),
         Route("/receipts/{decision:hex}/file", proofs.file, methods=get),
+        Route("/log/head", proofs.head, methods=get),
         Route("/uses", proofs.uses, methods=get),
         Route("/export", leave.export, methods=get),
         Route("/export/my-consents.{format}", leave.file, methods=get),

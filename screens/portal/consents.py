@@ -5,6 +5,7 @@ After every act the page shows what the registry holds then, read again, never w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once
 from screens.house.shell import Look, go
-from screens.portal.forms import AnswersForm, ButtonForm, StepForm, WithdrawForm
+from screens.portal.forms import AnswersForm, OwnForm, StepForm, WithdrawForm
 from screens.portal.registry import Borrower, RegistryAnswer
 from screens.portal.shown import PartyNames, given, key_of, questions
+from screens.portal.signing import signed_answers, signing
 from screens.portal.visit import PortalDoor
 
 
@@ -35,9 +37,16 @@ class ConsentPages:
             return self.look.page(request, "welcome.html", issuers=self.door.issuers, back="/")
         borrower = self.door.borrower(request)
         language = self.look.language(request)
-        records = await borrower.whole("/v1/me/consents")
+        try:
+            records, notices, revoked, incidents = await asyncio.gather(
+                *(borrower.whole(f"/v1/me/{what}") for what in STARTS_WITH)
+            )
+        except PageError as error:
+            if error.code == "not-linked":
+                return go("/lenders")
+            raise
         asked = []
-        for notice in await borrower.whole("/v1/me/notices"):
+        for notice in notices:
             open_ = [one for one in questions(notice, language) if one.open]
             if open_:
                 asked.append({"notice": notice, "open": open_})
@@ -49,11 +58,8 @@ class ConsentPages:
             records=sorted(records, key=_order),
             names=self.names,
             some_given=any(given(record) for record in records),
-            waited_for=[
-                one
-                for one in await borrower.whole("/v1/me/revocations")
-                if one["acknowledged_by_entry"] is None
-            ],
+            waited_for=[one for one in revoked if one["acknowledged_by_entry"] is None],
+            incidents=[one for one in incidents if one["handled_at"] is None],
         )
 
     # --- one notice
@@ -81,21 +87,22 @@ class ConsentPages:
             names=self.names,
             once=new_once(),
             problem=problem,
+            signing=signing(await borrower.whole("/v1/me/keys"), self.door.visits.clock()),
         )
 
     async def answer(self, request: Request) -> Response:
         """``POST /ask/{notice}/{version}``: what was chosen is what is recorded, question by
-        question; what was not answered stays open."""
-        borrower = self.door.borrower(request)
-        form = await read_form(request, AnswersForm)
+        question; what was not answered stays open. What a key of the person's has signed is handed
+        on as it is."""
+        borrower, form = await self.door.sent(request, AnswersForm)
         notice = await _notice(request, borrower)
-        asked = {one.field for one in questions(notice, self.look.language(request))}
-        choices = form.choices
+        found = questions(notice, self.look.language(request))
+        asked, choices = {one.field for one in found}, form.choices
         if form.all is not None:
-            split = [field.partition(".") for field in sorted(asked)]
             choices = [
-                {"recipient": lender, "sensitivity": kind, "action": "refuse"}
-                for lender, _, kind in split
+                {"recipient": one.recipient, "sensitivity": one.sensitivity, "action": one.no}
+                for one in found
+                if one.state not in ENDED
             ]
         if {f"{one['recipient']}.{one['sensitivity']}" for one in choices} - asked:
             raise PageError("malformed", 422)
@@ -108,7 +115,11 @@ class ConsentPages:
             "notice_sha256": form.sha256,
             "choices": choices,
         }
-        await borrower.act("POST", "/v1/me/consents", form.once, statement)
+        if form.signed and form.all is None:
+            tokens = signed_answers(form.signed, statement, notice["purpose"])
+            await borrower.hand_in(tokens, form.once)
+        else:
+            await borrower.act("POST", "/v1/me/consents", form.once, statement)
         return go(f"/recorded/{notice['id']}/{notice['version']}")
 
     async def recorded(self, request: Request) -> Response:
@@ -134,15 +145,14 @@ class ConsentPages:
             tab="/",
             record=found.body,
             history=history,
-            seen=found.etag,
+            seen=await borrower.tag(),
             names=self.names,
             once=new_once(),
         )
 
     async def step(self, request: Request) -> Response:
-        """``POST /consents/{record}``: pause it, or go on with it."""
-        borrower = self.door.borrower(request)
-        form = await read_form(request, StepForm)
+        """``POST /consents/{record}``: pause it, or go on with it, if nothing changed since."""
+        borrower, form = await self.door.sent(request, StepForm)
         record = (await _record(request, borrower)).body
         served, about = record["served"], record["pii_processing"]
         if served is None:
@@ -160,7 +170,8 @@ class ConsentPages:
                 }
             ],
         }
-        await borrower.act("POST", "/v1/me/consents", form.once, statement)
+        seen = {"If-Match": form.seen}
+        await borrower.act("POST", "/v1/me/consents", form.once, statement, **seen)
         return go(f"/consents/{record['record_id']}")
 
     async def ask_withdrawal(self, request: Request) -> Response:
@@ -179,8 +190,7 @@ class ConsentPages:
 
     async def withdraw(self, request: Request) -> Response:
         """``POST /withdraw/{record}``: no reason is asked."""
-        borrower = self.door.borrower(request)
-        form = await read_form(request, WithdrawForm)
+        borrower, form = await self.door.sent(request, WithdrawForm)
         record = request.path_params["record"]
         await borrower.act(
             "POST",
@@ -205,8 +215,7 @@ class ConsentPages:
 
     async def withdraw_all(self, request: Request) -> Response:
         """``POST /withdraw-all``."""
-        borrower = self.door.borrower(request)
-        form = await read_form(request, ButtonForm)
+        borrower, form = await self.door.sent(request, OwnForm)
         await borrower.act(
             "POST",
             "/v1/me/withdrawals",
@@ -216,7 +225,11 @@ class ConsentPages:
         return go("/")
 
 
+STARTS_WITH = ("consents", "notices", "revocations", "incidents")
+"""What the first page asks of the registry, at once."""
 LIVE = frozenset({"given", "suspended"})
+ENDED = frozenset({"refused", "withdrawn"})
+"""What is a no already."""
 
 
 def _order(record: dict[str, Any]) -> tuple[bool, str, str, bool, str]:

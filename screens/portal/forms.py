@@ -7,32 +7,40 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
-from protocol.schema import Language, Sha256
+from protocol.rights import RequestKind
+from protocol.schema import Language, Sha256, Slug
 from screens.house.forms import PageForm
 
 MAX_CHOICES = 16
-Answer = Literal["give", "refuse"]
+MAX_SIGNED = 40_000
+ANSWERS = ("give", "refuse", "withdraw")
 
 
 class ButtonForm(PageForm):
     """A form with a button and nothing to fill in."""
 
 
-class WithdrawForm(PageForm):
+class OwnForm(PageForm):
+    """``whose``: whom the form was shown to. In the visit of somebody else it does nothing."""
+
+    whose: str = Field(pattern=r"^[A-Za-z0-9_-]{44}$")
+
+
+class WithdrawForm(OwnForm):
     """``seen``: the ETag of the record as it was shown."""
 
     seen: str = Field(max_length=100)
 
 
 class StepForm(WithdrawForm):
-    """Pause a consent, or go on with it."""
+    """Pause a consent, or go on with it; ``seen`` is the ETag of all consents here."""
 
     action: Literal["suspend", "resume"]
 
 
-class AnswersForm(PageForm):
+class AnswersForm(OwnForm):
     """Answers to one notice, as it was shown in one language. Each further field is a question,
-    ``recipient.sensitivity``, and says give or refuse."""
+    ``recipient.sensitivity``, and says give, refuse, or withdraw after a yes."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
@@ -40,6 +48,9 @@ class AnswersForm(PageForm):
     sha256: Sha256
     all: Literal["refuse"] | None = None
     """The button that refuses everything."""
+    signed: str = Field(default="", max_length=MAX_SIGNED)
+    """The same answers as documents that a key of the person's device has signed, one for each
+    lender, with spaces between; empty where there is no such key."""
 
     @model_validator(mode="after")
     def _questions(self) -> Self:
@@ -48,7 +59,7 @@ class AnswersForm(PageForm):
             raise ValueError("too many answers")
         for name, answer in extra.items():
             recipient, _, sensitivity = name.partition(".")
-            if sensitivity not in SENSITIVITIES or answer not in ("give", "refuse"):
+            if sensitivity not in SENSITIVITIES or answer not in ANSWERS:
                 raise ValueError("an answer to no question")
             if not recipient or len(recipient) > 63:
                 raise ValueError("an answer about nobody")
@@ -62,3 +73,38 @@ class AnswersForm(PageForm):
             | {"action": str(answer)}
             for name, answer in (self.model_extra or {}).items()
         ]
+
+
+class NewKeysForm(OwnForm):
+    """Statements that register a key of this device, one for each lender, with spaces between."""
+
+    statements: str = Field(min_length=1, max_length=MAX_SIGNED)
+
+
+class EndKeyForm(OwnForm):
+    """Which key ends."""
+
+    thumbprint: str = Field(pattern=r"^[A-Za-z0-9_-]{43}$")
+
+
+class RequestForm(OwnForm):
+    """What somebody asks of a lender, in a language that they read."""
+
+    recipient: Slug
+    kind: RequestKind
+    text: str = Field(default="", max_length=4000)
+    language: Language
+
+
+class LinkForm(PageForm):
+    """A lender's invitation. It comes from a page that shows nobody's data, so it is nobody's
+    form."""
+
+    whose: str = Field(default="", max_length=44)
+    ticket: str = Field(min_length=10, max_length=4096)
+
+
+class EndLinkForm(OwnForm):
+    """Which link ends."""
+
+    link: str = Field(pattern=r"^[A-Za-z0-9_-]{10,64}$")

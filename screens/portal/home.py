@@ -17,6 +17,7 @@ from ops.settings import HomeSettings
 from protocol.errors import BadSettings
 from protocol.parties import Consortium
 from screens.house.login import LoginIssuer
+from screens.house.pace import PER_MINUTE
 
 SETTINGS_FILE, CONSORTIUM_FILE, CA_FILE = "portal.json", "consortium.jws", "ca.crt"
 
@@ -34,6 +35,8 @@ class PortalSettings(HomeSettings):
     origin: str = Field(pattern=r"^https?://[^\s/?#]+$")
     """Where people reach the portal; never read off a request."""
     issuers: tuple[LoginIssuer, ...] = Field(min_length=1, max_length=20)
+    per_minute: int = Field(default=PER_MINUTE, ge=10, le=1_000_000)
+    """Pages and forms of one visit."""
     zone: str = "Asia/Shanghai"
     """Of the times that pages show."""
 

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once
 from screens.house.shell import Look
-from screens.portal.forms import ButtonForm
+from screens.portal.forms import OwnForm
 from screens.portal.visit import PortalDoor
 
 FORMATS = {"json": "application/json", "html": "text/html"}
@@ -43,14 +43,19 @@ class LeavingPages:
     async def ask_erasure(self, request: Request) -> Response:
         """``GET /erase``: what ends, what cannot be read ever again, what stays."""
         self.door.borrower(request)
-        return self.look.page(request, "erase.html", tab="/export", once=new_once())
+        fresh, again = self.door.is_fresh(request), self.door.again(request, "/erase", "fresh")
+        return self.look.page(
+            request, "erase.html", tab="/export", once=new_once(), fresh=fresh, again=again
+        )
 
     async def erase(self, request: Request) -> Response:
-        """``POST /erase``: and the visit is over."""
-        borrower = self.door.borrower(request)
-        form = await read_form(request, ButtonForm)
+        """``POST /erase``, in a log-in that has just been made: and the visit is over."""
+        borrower, form = await self.door.sent(request, OwnForm)
+        self.door.require_fresh(request)
         await borrower.act("DELETE", "/v1/me", form.once)
-        return self.door.closed(request, "/erased")
+        answer = self.door.closed(request, "/erased")
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
 
     async def erased(self, request: Request) -> Response:
         """``GET /erased``."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 
+from law.categories import SENSITIVITIES
+from screens.house.errors import PageError
 from screens.house.shell import Look
-from screens.portal.shown import USES, PartyNames
+from screens.house.standalone import Standalone
+from screens.portal.shown import STATES, USES, PartyNames, kind_of
 from screens.portal.visit import PortalDoor
+
+_SIZE = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,10 @@ class ProofPages:
     names: PartyNames
     consortium: str
     """The signed document that names every key, as the portal was set up with."""
+
+    @cached_property
+    def _alone(self) -> Standalone:
+        return Standalone.of(self.look.assets, ("verify.js", "receipt.js"), "house.css")
 
     async def receipts(self, request: Request) -> Response:
         """``GET /receipts``: my decisions, newest first."""
@@ -35,25 +47,38 @@ class ProofPages:
 
     async def receipt(self, request: Request) -> Response:
         """``GET /receipts/{decision}``: one of them, checked on the spot by the browser."""
-        decision = request.path_params["decision"]
-        found = await self.door.borrower(request).read(f"/v1/me/receipts/{decision}")
         return self.look.page(
-            request,
-            "receipt.html",
-            tab="/receipts",
-            decision=decision,
-            receipt=found.body,
-            consortium=self.consortium,
+            request, "receipt.html", tab="/receipts", **await self._receipt(request)
         )
 
     async def file(self, request: Request) -> Response:
-        """``GET /receipts/{decision}/file``: the signed document alone, to keep."""
+        """``GET /receipts/{decision}/file``: one file, to keep, that verifies itself without us."""
+        found = await self._receipt(request)
+        saved = self.look.page(request, "saved_receipt.html", alone=self._alone, **found)
+        name = f"receipt-{found['decision'][:12]}.html"
+        saved.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return saved
+
+    async def _receipt(self, request: Request) -> dict[str, Any]:
+        """One receipt, what it rests on, and the words for what it says."""
         decision = request.path_params["decision"]
         found = await self.door.borrower(request).read(f"/v1/me/receipts/{decision}")
-        name = f"receipt-{decision[:12]}.jws"
-        return PlainTextResponse(
-            found.body, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-        )
+        words = self.look.words(request)
+        labels: dict[str, str] = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
+        labels |= {state: words.say(said) for state, said in STATES.items()}
+        shown = {"decision": decision, "receipt": found.body, "consortium": self.consortium}
+        return shown | {"labels": labels}
+
+    async def head(self, request: Request) -> Response:
+        """``GET /log/head``: the log's newest head, and the proof between it and the ``since``
+        entries that the browser has seen. The browser believes neither: it verifies both."""
+        self.door.borrower(request)
+        since = request.query_params.get("since", "")
+        if not _SIZE.fullmatch(since):
+            raise PageError("malformed", 422)
+        checkpoint, proof = await self.door.registry.head(int(since))
+        told = {"checkpoint": checkpoint, "proof": proof, "consortium": self.consortium}
+        return JSONResponse(told)
 
     async def uses(self, request: Request) -> Response:
         """``GET /uses``: who may have used my data, newest first."""

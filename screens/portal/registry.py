@@ -43,6 +43,22 @@ class PortalRegistry:
         granted = (await self.ask("POST", "/v1/token", form=form)).body
         return str(granted["access_token"]), int(granted["expires_in"])
 
+    async def head(self, since: int) -> tuple[str, list[str] | None]:
+        """The log's newest checkpoint, and the proof that it is another state of the log of
+        ``since`` entries; None if the log has none."""
+        note = str((await self.ask("GET", "/checkpoint")).body)
+        lines = note.split("\n")
+        size = int(lines[1]) if len(lines) > 1 and lines[1].isdecimal() else 0
+        if since in (0, size):
+            return note, []
+        path = f"/v1/log/consistency?old={min(since, size)}&new={max(since, size)}"
+        try:
+            return note, list((await self.ask("GET", path)).body["proof"])
+        except PageError as error:
+            if error.status >= 500 or error.status == 429:
+                raise
+            return note, None
+
     def as_borrower(self, token: str) -> Borrower:
         return Borrower(self, {"Authorization": f"Bearer {token}"})
 
@@ -69,7 +85,7 @@ class PortalRegistry:
         """The same, read."""
         got = await self.send(method, path, **sent)
         kind = got.headers.get("content-type", "").partition(";")[0]
-        body = got.json() if kind.endswith("json") else got.text
+        body = got.json() if kind.endswith("json") and got.content else got.text
         return RegistryAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
 
 
@@ -81,7 +97,7 @@ def _refusal(got: httpx.Response) -> PageError:
         parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceAway() if got.status_code >= 500 else PageError()
-    if got.status_code == 401:
+    if got.status_code == 401 and code != "ticket-refused":
         return NotLoggedIn()
     return PageError(code, got.status_code, parameters)
 
@@ -120,6 +136,33 @@ class Borrower:
         before."""
         headers = {**self.headers, "Idempotency-Key": once, **more}
         return await self.registry.ask(method, path, json=json, headers=headers)
+
+    async def tag(self) -> str:
+        """The ETag of all their consents: of what they have seen before they change one."""
+        return (await self.read("/v1/me/consents?limit=1")).etag or ""
+
+    async def called(self) -> dict[str, str]:
+        """What the person is called at each lender that knows them."""
+        linked = (await self.read("/v1/me/links")).body["links"]
+        found = {str(one["lender"]): str(one["pseudonym"]) for one in linked}
+        for record in await self.whole("/v1/me/consents"):
+            lender = record["pii_processing"]["pii_controllers"][0]
+            found.setdefault(lender, record["pii_principal_id"])
+        return dict(sorted(found.items()))
+
+    async def lenders(self) -> list[str]:
+        return list(await self.called())
+
+    async def hand_in(self, tokens: list[str], once: str) -> None:
+        """Answers that a key of theirs has signed. A signed answer acts once, so one that was
+        recorded before is recorded. Raises PageError: the key does not count."""
+        try:
+            await self.act("POST", "/v1/decisions", once, {"tokens": tokens})
+        except NotLoggedIn as error:
+            raise PageError("key-refused", 409) from error
+        except PageError as error:
+            if error.code != "recorded-before":
+                raise
 
     async def notice(self, notice_id: str, version: int, language: str) -> RegistryAnswer:
         """The text of a notice as it is to be shown, and the language that it is in."""

@@ -89,6 +89,11 @@ class AskedQuestion:
     def field(self) -> str:
         return f"{self.recipient}.{self.sensitivity}"
 
+    @property
+    def no(self) -> str:
+        """What a no is here: after a yes it takes that back."""
+        return "withdraw" if self.state in ("given", "suspended") else "refuse"
+
 
 def questions(notice: Mapping[str, Any], language: str) -> list[AskedQuestion]:
     """Everything that a notice asks this person, as the registry tells it."""

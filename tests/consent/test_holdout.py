@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from support.house import InMemoryFleet
+from support.observed import entries
 
 from auditlog.audit import verify_log
 from clients.data.mapped import MappedSource
@@ -13,7 +15,7 @@ from clients.gate import Gate
 from clients.home import approve
 from crypto.documents import sign_document
 from crypto.errors import SignatureError
-from crypto.keys import SigningKey
+from crypto.keys import SigningKey, unb64
 from privacy.mechanism import Audience
 from protocol.campaigns import Approval, Campaign, ReleaseRequest, RosterCommitment
 from protocol.client.lenders import LenderClient
@@ -76,6 +78,14 @@ def test_an_approval_that_its_lender_did_not_sign_is_none(house, campaign):
         verified_approvals(forged, house.founded.consortium)
 
 
+def test_nobody_can_know_a_lender_s_lot_beforehand_its_own_operator_included(house):
+    """Drawn anew for every approval: neither from the campaign nor from the lender."""
+    house.propose(house.make_campaign(plan={"hold_out": 0.3}))
+    stated = [approve(house.node(lender), house.campaign_token).lot for lender in ("aspen", "aspen", "birch", "cedar")]
+    assert len(set(stated)) == len(stated)
+    assert all(len(unb64(lot)) == 32 for lot in stated)
+
+
 def test_lots_are_secret_until_the_last_lender_has_stated_its_own(house):
     house.propose(house.make_campaign(plan={"hold_out": 0.3}))
     seen = []
@@ -83,6 +93,9 @@ def test_lots_are_secret_until_the_last_lender_has_stated_its_own(house):
         node = house.node(lender)
         house.client(lender).approve(approve(node, house.campaign_token), node.key)
         seen.append((node.home / "approved" / f"{house.campaign.sha256}.approval.jws").read_text(encoding="utf-8"))
+    approved = [entry for entry in entries(house.registry) if entry["type"] == "campaign.approved"]
+    assert len(approved) == 2
+    assert not any(token in json.dumps(approved) for token in seen), "sealed in the log"
     for asker in (house.client("cedar"), house.coordinator().registry()):
         told = asker._send("GET", f"/v1/campaigns/{house.campaign.sha256}").text
         assert not any(token in told for token in seen)

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import text
-from support.identity import Site
+from support.identity import Site, bearer
 from support.observed import entries, statements
 from support.world import ASPENS, GENERAL, PORTAL, Person, trust, trusted_issuer
 
@@ -128,6 +128,16 @@ def test_logins_that_come_together_are_each_told_their_own_pseudonyms(any_site):
     own = [(first.pseudonym, second.pseudonym), (second.pseudonym,), (), (third.pseudonym,)]
     assert [together[speaker] for speaker in speakers] == own
     assert [access.links.subjects(*speaker) for speaker in speakers] == own
+
+
+@pytest.mark.parametrize(("ago", "reason"), [(600, "fresh-login-needed"), (0, None), (None, None)])
+def test_how_fresh_a_login_is_is_the_issuers_word_where_it_gives_it(site, ago, reason):
+    """A session that the issuer answers for without asking is as old as what it rests on."""
+    now = int(site.registry.clock().timestamp())
+    token = site.id_token("wei", auth_time=None if ago is None else now - ago)
+    headers = bearer(site.exchange(token))
+    answer = site.http.post("/v1/me/keys", json={"token": "a.b.c"}, headers=headers)
+    assert (answer.json().get("reason"), answer.is_success) == (reason, False)
 
 
 def test_nobody_sees_or_ends_anothers_links(site):

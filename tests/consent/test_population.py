@@ -95,6 +95,20 @@ def test_a_person_is_one_person_and_only_live_consents_count(market, monkeypatch
     assert ask(market).json()["people"] == 0
 
 
+def test_the_noise_of_an_answer_is_as_wide_as_what_is_charged_for_it_needs(market, monkeypatch):
+    """One person changes the count by one: the scale is 1 / epsilon, whoever is there."""
+    drawn = []
+
+    def draw(size: int, scale: float) -> list[int]:
+        drawn.append((size, scale))
+        return [3] * size
+
+    monkeypatch.setattr("consent.commands.count_population.discrete_laplace", draw)
+    market.consenting("aspen", 5)
+    assert ask(market).json() == {"people": 8, "epsilon": EPSILON}
+    assert drawn == [(1, pytest.approx(1 / EPSILON))]
+
+
 def test_the_noise_is_discrete_laplace_and_centred_on_the_truth(tmp_path):
     """P(noise <= k) for scale 1/epsilon, at many thresholds, each within exact binomial bounds."""
     tries, found = effort(1500, 200), []

@@ -114,8 +114,12 @@ def test_who_is_behind_gets_no_authorisation_until_it_has_caught_up(market):
     assert [(b["recipient"], b["newest"], b["acknowledged"], b["overdue_since"] is None) for b in behind] == [
         ("aspen", 1, 0, False), ("birch", 0, 0, True), ("cedar", 0, 0, True),
     ]  # fmt: skip
+    assert market.call("coordinator", "GET", "/v1/revocations/outstanding").status_code == 403
+    late = market.call("coordinator", "GET", "/v1/revocations/late").json()
+    assert late == {"items": ["aspen"], "next": None}, "neither how many nor since when"
     before = market.checkpoint()
     market.acknowledge("aspen", 1)
+    assert market.call("coordinator", "GET", "/v1/revocations/late").json()["items"] == []
     stale = market.authorise(campaign, checkpoint=before)
     assert (stale.status_code, "stale" in stale.text) == (403, True)
     assert market.authorise(campaign, checkpoint="a note of nobody's").status_code == 403

@@ -35,8 +35,10 @@ def test_noise_divided_by_ten_is_caught_by_its_size_and_by_the_canaries(monkeypa
 def test_a_share_that_nobody_took_over_is_caught(monkeypatch):
     monkeypatch.setattr(Mechanism, "honest", lambda self, contributors: 4)
     report = attack(dropped=2)
-    gram = next(check for check in report.noise if check.kind == "gram")
-    assert gram.too_small and gram.low < math.sqrt(0.5) < gram.high
+    # Of the histogram the schema fixes the size; how large second moments are is decided by the noise, and in a few
+    # dozen numbers a missing half does not always show.
+    histogram = next(check for check in report.noise if check.kind == "histogram")
+    assert histogram.too_small and histogram.low < math.sqrt(0.5) < histogram.high
 
 
 def test_a_clip_that_is_skipped_is_caught(monkeypatch):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.exc import DBAPIError
-from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, PlainRules, counter
+from support.challenged import CHALLENGER, SECRET_REASON, Challenged
+from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, counter
 from support.world import pseudonym
 
 from desk.commands.challenge import challengers, replay_silent
@@ -18,35 +18,7 @@ from desk.commands.retain import retain
 from desk.commands.status import standing
 from desk.storage import tables
 from lending.account.default import Definition
-from lending.cases import PrincipalReason
 from ops.metrics import EVERYTHING
-
-CHALLENGER = "d" * 64
-SECRET_REASON = "only-the-challenger-says-so"
-
-
-@dataclass
-class Challenged(PlainRules):
-    """A challenger that sees anybody with a late payment declined; it may fail."""
-
-    installed: bool = True
-    fails: Exception | None = None
-    less: int = 0
-
-    def challenger(self, product, policy, day):
-        assert policy == HASHES.policy
-        return CHALLENGER if self.installed else None
-
-    def silently(self, case, challenger):
-        assert challenger == CHALLENGER
-        if self.fails is not None:
-            raise self.fails
-        found = self.decide(case)
-        if case.facts["late"].value:
-            reason = PrincipalReason(SECRET_REASON, "rule")
-            return replace(found, outcome="decline", offer=None, reasons=(reason,))
-        offer = replace(found.offer, limit=found.offer.limit + 1000, rate_ppm_day=found.offer.rate_ppm_day - self.less)
-        return replace(found, offer=offer)
 
 
 def beside_again(desk):

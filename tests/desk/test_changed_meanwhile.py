@@ -25,9 +25,10 @@ from desk.rulebook import Rulebook
 from desk.sources import About, Reading, Sources
 from desk.verifying import Verification
 from law.categories import DataCategory
-from lending.law.rows import LAWS
+from lending.law.rows import LAWS, Laws
 from lending.policy.document import CreditPolicy, policy_from
 from lending.score.glossary import Glossary
+from lending.terms.products import Product
 
 
 @dataclass
@@ -278,3 +279,99 @@ def test_a_letter_tells_what_would_have_changed_it_by_the_model_that_decided(len
     for tongue in ("en", "zh"):
         one, other = (said[tongue].splitlines() for said in told)
         assert [line for line in one if line not in other] == [one[1], one[-1]], "but for its number and place"
+
+
+# --- the terms of a loan are those that it was made under
+
+
+def lent(lender: Counter) -> str:
+    application = lender.offered(product="daily-30", amount=300_000, purpose="shopping")
+    assert lender.accepts(application).status_code == 201
+    paid = lender.pays(application["id"], amount=300_000)
+    assert paid.status_code == 201, paid.text
+    return str(paid.json()["id"])
+
+
+def lends_on(lender: Counter, **changes: Any) -> None:
+    """The lender's products are others from now on."""
+    rules = rules_of(lender)
+    products = {name: Product.model_validate(one.payload() | changes) for name, one in rules.pricing.products.items()}
+    lender.desk.lending = replace(rules, pricing=replace(rules.pricing, products=products))
+    lender.desk.kept_rules.clear()
+
+
+def charges(value: int, when: str, payee: str) -> dict[str, Any]:
+    said = {"code": "dear", "en": "dear", "zh": "费用", "payee": payee}
+    return said | {"method": "of-principal", "value": value, "when": when}
+
+
+def extends(lender: Counter, loan: str, days: int = 30):
+    body = {"event": "x-1", "on": lender.today(), "days": days}
+    return lender.call("servicing", "POST", f"/v1/loans/{loan}/extensions", body)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fees": [charges(3_000, "extension", "lender")]},
+        {"fees": [charges(30_000, "start", "insurer")]},
+        {"extension": None},
+    ],
+    ids=["a dearer extension", "an insurer who is paid first", "no extension"],
+)
+def test_more_time_costs_what_the_product_said_when_the_loan_was_made(lender: Counter, changes: dict[str, Any]):
+    """Whatever the lender sells today, to others or to the same person."""
+    loan = lent(lender)
+    lender.clock.move(days=20)
+    lends_on(lender, **changes)
+    before = lender.call("reader", "GET", f"/v1/loans/{loan}").json()["owed"]["fees"]
+    put_off = extends(lender, loan)
+    assert put_off.status_code == 201, put_off.text
+    assert put_off.json()["owed"]["fees"] == before, "the contract has no fee for it"
+
+
+def test_a_product_without_extension_stays_so_for_its_loans(lender: Counter):
+    allowed = rules_of(lender).pricing.products["daily-30"].extension
+    assert allowed is not None
+    lends_on(lender, extension=None)
+    loan = lent(lender)
+    lender.clock.move(days=20)
+    lends_on(lender, extension=allowed.model_dump(mode="json"))
+    refused = extends(lender, loan, 1)
+    assert (refused.status_code, "so often" in refused.json()["detail"]) == (409, True)
+
+
+def test_another_plan_is_held_against_what_the_loan_has_cost_by_its_own_product(lender: Counter):
+    loan = lent(lender)
+    lender.clock.move(days=20)
+    lends_on(lender, fees=[charges(30_000, "start", "insurer")])
+    due = (lender.desk.day(lender.clock()) + timedelta(days=40)).isoformat()
+    plan = [{"due": due, "principal": 300_000, "interest": 5_000}]
+    body = {"event": "r-1", "on": lender.today(), "schedule": plan}
+    agreed = lender.call("servicing", "POST", f"/v1/loans/{loan}/restructurings", body)
+    assert agreed.status_code == 201, agreed.text
+
+
+def test_the_law_of_the_day_caps_an_extension_of_whatever_was_contracted(lender: Counter):
+    """The fee was agreed; since then the law allows less."""
+    lends_on(lender, fees=[charges(1_500, "extension", "lender")], rates={"least": 0, "most": 300})
+    loan = lent(lender)
+    lender.clock.move(days=20)
+    rules = rules_of(lender)
+    laws = rules.pricing.laws
+    rows = laws.rows["CN"]
+    less = [one.model_copy(update={"value": "0.05"}) if one.key == "cap.microloan" else one for one in rows]
+    laws = Laws({**laws.rows, "CN": tuple(less)})
+    lender.desk.lending = replace(rules, pricing=replace(rules.pricing, laws=laws))
+    refused = extends(lender, loan)
+    assert (refused.status_code, "law of the day" in refused.json()["detail"]) == (409, True)
+
+
+def test_a_loan_whose_product_was_altered_is_changed_by_nobody(lender: Counter):
+    loan = lent(lender)
+    with lender.desk.transactions.database.write() as connection:
+        for name in ("rules_kept", "rules_stand"):
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE rules SET content = x'7b7d' WHERE kind = 'product'")
+    refused = extends(lender, loan)
+    assert (refused.status_code, "no product" in refused.json()["detail"]) == (503, True)

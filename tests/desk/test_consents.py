@@ -219,6 +219,17 @@ def test_without_a_registry_nobody_is_allowed_and_nobody_refused(market, desk, m
     assert found.value.status == 503
 
 
+def test_a_registry_that_does_not_answer_is_waited_for_once(market, desk, monkeypatch):
+    """However many are asked about, or the last of them waits as often as there are others."""
+    asked: list[object] = []
+    unreachable(desk, monkeypatch)
+    sync = desk.consents._on_disk.sync
+    monkeypatch.setattr(desk.consents._on_disk, "sync", lambda *about: asked.append(about) or sync(*about))
+    market.clock.move(minutes=3)
+    found = desk.consents.check_together(["v1.a", "v1.b", "v1.c"], ASKED)
+    assert len(asked) == 1 and [type(one) for one in found] == [ConsentsUnavailable] * 3
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"purpose": TRAINING_PURPOSE}, {"recipients": ("birch",)}, {"categories": (REPAYMENT,)},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import func, select
-from support.counter import Counter
+from support.counter import Counter, apply_together
 from support.world import pseudonym
 
-from desk.commands.apply import LoanWanted, apply_together, await_log
+from desk.commands.apply import LoanWanted, await_log
 from desk.courses import StepQuestion, alone, side_by_side
 from desk.errors import ConsentMissing, RulesMissing, SourceFailed
 from desk.outbox import HandedInTogether, UseRefused

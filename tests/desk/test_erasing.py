@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
+from support.challenged import Challenged
 from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter
+from support.erasures import ordered
 from support.house import Ground
 from support.lending_house import lending_house
 from support.world import pseudonym, schema_of
 
+from desk.commands.challenge import challengers
 from desk.commands.erase import erase_ordered
 from desk.commands.export_book import export_book
 from desk.commands.monitor import monitor
@@ -27,18 +30,7 @@ from desk.home import erasure_orders
 from desk.storage import tables
 from lending.account.default import Definition
 from protocol.errors import BadSettings, NotFound
-from protocol.revocations import Revocation
-from protocol.uses import SCORING_PURPOSE
 from tahini import main
-
-
-def ordered(folder: Path, name: str, at: datetime, number: int = 1) -> Path:
-    """As ``clients.erasures`` writes it."""
-    said = {"recipient": "aspen", "number": number, "pii_principal_id": name, "purpose": SCORING_PURPOSE}
-    one = Revocation(**said, sensitivity="ordinary", event_type="erase", event_time=at, place=0, tombstone=pseudonym())
-    folder.mkdir(exist_ok=True)
-    (folder / str(number)).write_text(one.model_dump_json(), encoding="utf-8")
-    return folder / str(number)
 
 
 def everything(desk: Counter) -> dict[str, str]:
@@ -204,3 +196,17 @@ def test_an_order_that_comes_after_a_later_one_takes_nothing_of_it_back(desk: Co
     ordered(tmp_path / "orders", person, before, 9)
     assert erase_ordered(desk.desk, tmp_path / "orders").applications == 1
     assert kept(desk, person) == []
+
+
+def test_no_challenger_is_judged_by_what_a_law_still_has_kept(desk: Counter, tmp_path: Path):
+    desk.desk.lending = desk.rules = Challenged()
+    person = pseudonym()
+    for name in (person, pseudonym()):
+        assert desk.asks(GOOD, pseudonym=name).status_code == 201
+    desk.desk.wording = replace(desk.desk.wording, jurisdiction="US")
+    desk.clock.move(seconds=1)
+    ordered(tmp_path / "orders", person, desk.clock())
+    assert erase_ordered(desk.desk, tmp_path / "orders").kept == 1 and kept(desk, person) == [True]
+    [one] = challengers(desk.desk, Definition(120), desk.desk.now().date())
+    assert one.found is not None
+    assert (one.found.applications, one.forgotten) == (1, 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select
-from support.counter import Counter, pseudonym
+from support.counter import Counter, apply_together, pseudonym
 
 from desk import accounts
 from desk.accounts import explored_outstanding, explored_reserved
-from desk.commands.apply import LoanWanted, apply_together
+from desk.commands.apply import LoanWanted
 from desk.storage.tables import applications, settled_loans
 from protocol.errors import Conflict, StorageFailed
 

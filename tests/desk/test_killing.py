@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter as Tally
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +60,10 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_is_done_twice(kind, t
                 for role in ("origination", "servicing"):
                     desk.token_of(f"{role}.{life}")
                 tell("opened", life)
-                for number in range(10_000):
-                    one_loan(desk, f"{life}-{number}", tell)
+                with ThreadPoolExecutor(4) as threads:
+                    for number in range(10_000):
+                        some_at_once(desk, f"{life}-{number}", threads, tell)
+                        one_loan(desk, f"{life}-{number}", tell)
 
         heard = killer.life(live)
         assert "error" not in dict(heard), heard
@@ -81,6 +84,19 @@ def one_loan(desk: Counter, name: str, tell: Tell) -> None:
     tell("repaid", [f"in-{name}", paid["id"]])
 
 
+def some_at_once(desk: Counter, name: str, threads: ThreadPoolExecutor, tell: Tell) -> None:
+    """Applications that are decided side by side, a retry of one of them among them."""
+    people = {each: pseudonym() for each in "abc"}
+
+    def asks(each: str) -> tuple[str, str]:
+        key, who = f"{name}-{each}", f"origination.{name.partition('-')[0]}"
+        said = desk.asks(headers={"Idempotency_Key": key}, pseudonym=people[each], who=who)
+        return key, said.json()["id"]
+
+    for key, application in threads.map(asks, "abca"):
+        tell("decided", [key, application])
+
+
 def check(told: list, location, log: Path) -> None:
     with counter(location, make=False, log=LogInAFile(KEY, path=log)) as desk:
         with desk.desk.reading() as hand:
@@ -98,11 +114,13 @@ def check(told: list, location, log: Path) -> None:
         assert all(read[name] < stated[name].entry_index for name in names), "read, then scored"
         for column in ("application", "payment"):
             assert max(Tally(getattr(row, column) for row in rows["loans"]).values(), default=1) == 1
+        decided: dict[str, str] = {}
         events = {row.event_id: row.loan for row in rows["events"]}
         for kind, what in told:
             if kind == "decided":
                 name, application = what
                 assert application in names
+                assert decided.setdefault(name, application) == application, "one request, one application"
             elif kind in {"paid", "repaid"}:
                 event, loan = what
                 assert events[event] == loan, f"{event} was acknowledged"

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, PlainRules
+from support.erasures import ordered
 from support.world import pseudonym
 
+from desk.commands.book import book_standing
+from desk.commands.erase import erase_ordered
 from desk.commands.monitor import Watched, monitor
 from desk.commands.person import person_file
 from desk.commands.portfolio import portfolio
@@ -182,9 +185,18 @@ def test_a_person_is_told_everything_that_is_kept_of_them(desk: Counter):
 def test_every_table_about_people_is_told():
     """A new one has to be told too, or to stand here: what is about nobody, and the statements of the receipts."""
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
-    told |= {"silent_decisions", "settled_loans"}
+    told |= {"silent_decisions", "settled_loans", "lapses"}
     told |= {"review_steps", "letters", "verifications"}
-    elsewhere = {"desk_schema", "desk_clock", "idempotency", "callers", "rules", "erasures", "model_reviews"}
+    elsewhere = {
+        "desk_schema",
+        "desk_clock",
+        "idempotency",
+        "callers",
+        "rules",
+        "erasures",
+        "model_reviews",
+        "closings",
+    }
     assert set(tables.METADATA.tables) == told | elsewhere | {tables.outbox.name}
 
 
@@ -192,6 +204,38 @@ def kept(desk: Counter) -> int:
     with desk.desk.reading() as hand:
         keys = hand.connection.execute(select(tables.applications.c.wrapped_key)).all()
     return sum(key is not None for (key,) in keys)
+
+
+def nobody_is_named(desk: Counter, person: str) -> None:
+    """In no table, whatever else is kept of it."""
+    with pytest.raises(NotFound):
+        person_file(desk.desk, person)
+    with desk.desk.reading() as hand:
+        for name, table in tables.METADATA.tables.items():
+            assert person not in str(hand.connection.execute(select(table)).all()), name
+
+
+def test_a_settled_loan_is_nobodys_when_its_time_is_over_and_counts_on(either: Counter, tmp_path: Path):
+    """Also of whom the registry ordered to erase before: their loan kept its name for its contract."""
+    person = pseudonym()
+    first, second = (either.lent(f"pay-{at}", pseudonym=person)["id"] for at in range(2))
+    either.clock.move(seconds=1)
+    ordered(tmp_path / "orders", person, either.clock())
+    erase_ordered(either.desk, tmp_path / "orders")
+    for loan in (first, second):
+        either.clock.move(days=5)
+        rest = either.call("reader", "GET", f"/v1/loans/{loan}").json()["owed"]["total"]
+        body = {"event": f"in-{loan}", "amount": rest, "on": either.today(), "prepays": True}
+        assert either.call("servicing", "POST", f"/v1/loans/{loan}/repayments", body).status_code == 201
+    either.clock.move(days=27)
+    retain(either.desk, 30)
+    assert len(person_file(either.desk, person)["applications"]) == 1, "the other was settled five days later"
+    either.clock.move(days=5)
+    retain(either.desk, 30)
+    nobody_is_named(either, person)
+    day = either.desk.day(either.clock())
+    assert book_standing(either.desk, day).loans == 2
+    assert either.call("reader", "GET", f"/v1/loans/{first}").json()["status"] == "settled"
 
 
 def test_what_ended_is_forgotten_and_what_is_owed_or_waits_is_not(either: Counter):
@@ -206,7 +250,7 @@ def test_what_ended_is_forgotten_and_what_is_owed_or_waits_is_not(either: Counte
     either.repays(owed["id"], "in-1", rest["total"])
     either.clock.move(days=31)
     assert (retain(either.desk, 30).forgotten, kept(either)) == (1, 1)
-    assert person_file(either.desk, person)["applications"][0]["forgotten"] is True
+    nobody_is_named(either, person)
     again = Replaying(either.desk.transactions.database, either.desk.at_rest)
     assert sum(again.span(numbers).forgotten for numbers in again.spans) == 2
 
@@ -217,7 +261,7 @@ def test_one_person_who_asks_is_forgotten_and_nobody_else(desk: Counter):
     desk.asks(BAD, pseudonym=pseudonym())
     desk.clock.move(days=1)
     assert (retain(desk.desk, 0, person).forgotten, kept(desk)) == (1, 1)
-    assert person_file(desk.desk, person)["applications"][0]["forgotten"] is True
+    nobody_is_named(desk, person)
 
 
 def test_records_are_kept_as_long_as_the_law_of_the_place_has_it(desk: Counter):

@@ -186,6 +186,7 @@ def test_a_rotated_key_takes_the_place_of_the_old_one(site):
     with site.fleet("aspen") as client:
         public = public_key_to_bytes(site.key("aspen").public_key())
         assert client.ActivateNode(ActivateNodeRequest(public_key=public, heartbeat_interval=30)).node_id
+    assert site.link.connected() == {"aspen": True, "birch": False}
     stale = FleetHttpClient.from_server_address(
         f"127.0.0.1:{site.port}", False, site.authority.read_bytes(), [NodeAuthHttpInterceptor(old, old.public_key())]
     )

@@ -147,7 +147,7 @@ def test_an_extension_is_charged_by_whom_the_product_says():
     loan = contract((30, 100_000, 1_000, 0))
     loan = type(loan)(loan.id, loan.principal, TODAY, (ContractDue(TODAY + timedelta(days=30), 100_000, 900),), 300, 0)
     lent = state(loan, [Disbursed(id="out", day=TODAY, amount=100_000)], TODAY + timedelta(days=5))
-    found = here.extension("small", lent, Extending("x", TODAY + timedelta(days=20), 30))
+    found = here.extension(here.product("small"), lent, Extending("x", TODAY + timedelta(days=20), 30))
     assert isinstance(found.event, Extended)
     assert (found.event.amount, found.event.others) == (100, (("insurer", 50),))
     assert found.cost is not None and found.cost.total == 900 + 900 + 100 + 50, "the cost counts everybody"

@@ -54,15 +54,17 @@ def test_only_what_the_lender_charges_is_booked_beside_the_principal(payee: str,
 def test_what_others_were_paid_counts_when_a_loan_is_extended():
     here, asked = pricing_of(PREMIUM), Extending("x", TODAY + timedelta(days=20), 30)
     account = lent(agreed(here), day=20)
-    found = here.extension("small", account, asked)
+    found = here.extension(here.product("small"), account, asked)
     flows = [CashFlow(TODAY, 100_000, 0, 500), CashFlow(TODAY + timedelta(days=60), 0, 100_000, 1_800)]
     assert found.cost is not None
     assert (found.cost.compound, found.cost.simple) == (xirr(flows), simple_rate(flows))
     assert isinstance(found.event, Extended)
     dear = pricing_of({**PREMIUM, "value": 20_000})
-    assert dear.extension("small", account, asked).obstacles == ("above-cap",)
+    assert dear.extension(dear.product("small"), account, asked).obstacles == ("above-cap",)
     own = pricing_of({**PREMIUM, "value": 20_000, "payee": "lender"})
-    assert own.extension("small", account, asked).obstacles == (), "the account has what the lender charged"
+    assert own.extension(own.product("small"), account, asked).obstacles == (), (
+        "the account has what the lender charged"
+    )
 
 
 @settings(max_examples=effort(150), deadline=None)
@@ -83,7 +85,7 @@ def test_a_plan_that_is_kept_costs_what_was_said_and_the_clock_runs_on(day, prem
         left -= part
         dues.append(ContractDue(at, part, interest, fees))
     event = Restructured(id="r", day=account.day, amount=sum(one.principal for one in dues), dues=tuple(dues))
-    found = here.restructuring("small", account, event)
+    found = here.restructuring(here.product("small"), account, event)
     now = resume(account, [event], account.day)
     flows = [CashFlow(TODAY, 100_000, 0, premium), *(CashFlow(one.day, 0, 0, one.amount) for one in money)]
     for number, one in enumerate(dues):
@@ -101,7 +103,7 @@ def test_an_extension_is_not_judged_as_of_before_what_is_known():
     here = pricing_of()
     account = lent(agreed(here), Extended(id="x", day=TODAY + timedelta(days=20), days=30), day=20)
     with pytest.raises(AccountError, match="cannot go back"):
-        here.extension("small", account, Extending("y", TODAY + timedelta(days=19), 1))
+        here.extension(here.product("small"), account, Extending("y", TODAY + timedelta(days=19), 1))
 
 
 @given(st.integers(1, 200_000))

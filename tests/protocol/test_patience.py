@@ -12,6 +12,8 @@ from support.waiting import PATIENCE_S
 from crypto.keys import SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
+from ops.serving import KEEP_S
+from protocol.bounded import KEPT_S
 from protocol.errors import RegistryUnavailable
 from protocol.log_client import ASK_AGAIN_S, LogClient
 
@@ -106,3 +108,34 @@ def test_what_may_have_been_heard_is_asked_again_only_if_it_changes_nothing(clie
     with pytest.raises(RegistryUnavailable, match="nothing was acknowledged"):
         client_of(saying, PATIENCE_S)._send("POST", "/", {})
     assert saying.asked == ["POST"]
+
+
+def test_a_connection_is_given_up_when_it_rests_and_long_before_our_services_hang_up(monkeypatch):
+    """Both at the same second: whoever sends in it is hung up on, and an audit ends."""
+    assert KEPT_S <= KEEP_S / 5
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_answer_all, args=(listening, connections), daemon=True).start()
+        for kept_s, expected in ((3600.0, 1), (0.0, 4)):
+            monkeypatch.setattr("protocol.bounded.KEPT_S", kept_s)
+            with LogClient(f"http://127.0.0.1:{listening.getsockname()[1]}", POLICY) as client:
+                for _ in range(3):
+                    assert client._send("GET", "/").text == "{}"
+            assert len(connections) == expected
+
+
+def _answer_all(listening: socket.socket, connections: list[socket.socket]) -> None:
+    """Each connection for as long as its client keeps it."""
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(65536):
+                connection.sendall(ANSWER)
+
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        connections.append(connection)
+        threading.Thread(target=answer, args=(connection,), daemon=True).start()

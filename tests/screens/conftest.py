@@ -1,14 +1,18 @@
-"""One portal and one browser for the tests of a file."""
+"""One portal and one browser for the tests of a file, and people who visit it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 from support.front import Front, open_front
 from support.house import Ground
-from support.portal import Site, browser, open_portal
+from support.pages import Visitor
+from support.portal import Site, browser, open_portal, visiting
+
+from demo.borrowers import DemoBorrower
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +25,23 @@ def site(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def chromium() -> Iterator[Browser]:
     with browser() as opened:
         yield opened
+
+
+@pytest.fixture
+def visit(site: Site, chromium: Browser) -> Iterator[Callable[..., Any]]:
+    """Opens the portal for a person; nothing that a page did may have broken its own policy."""
+    opened: list[tuple[BrowserContext, Visitor]] = []
+
+    def begin(person: DemoBorrower, **options: Any) -> Visitor:
+        context = chromium.new_context(**{"viewport": {"width": 360, "height": 640}, "locale": "en-GB", **options})
+        visitor = Visitor(visiting(context, site, person))
+        opened.append((context, visitor))
+        return visitor
+
+    yield begin
+    for context, visitor in opened:
+        context.close()
+        assert not visitor.complaints
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,10 @@ def targets(site: Site) -> list[str]:
     unsafe = [one.path for one in site.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]  # type: ignore[attr-defined]
     assert len(unsafe) >= 6
     notice = site.house.notice
-    return [
-        path.replace("{notice}", notice.id).replace("{version:int}", "1").replace("{record:hex}", "0" * 32)
-        for path in unsafe
-    ]
+    parts = {"{notice}": notice.id, "{version:int}": "1", "{record:hex}": "0" * 32, "{request:hex}": "0" * 64}
+    for part, value in parts.items():
+        unsafe = [path.replace(part, value) for path in unsafe]
+    return unsafe
 
 
 def post(site: Site, path: str, headers: object, session: str) -> httpx.Response:

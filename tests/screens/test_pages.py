@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
+from support.pages import Seen
 from support.portal import Site
 
 from ops.logs import JsonLines
@@ -21,36 +21,6 @@ from screens.portal.visit import SESSION
 
 HTTP = httpx.Client(timeout=30, verify=False)  # without a context of its own for every call
 PORTAL_WORDS = FOLDER.parents[1] / "portal" / "words"
-VOID = {"meta", "link", "input", "br"}
-
-
-class Seen(HTMLParser):
-    """What stands in a page: its elements, and the text of what people read."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.labelled = 0
-        self.feed(page)
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "input" and "label" in self.open:
-            self.labelled += 1
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def get(site: Site, path: str, language: str, session: str | None = None) -> httpx.Response:
@@ -64,6 +34,16 @@ def session(site: Site) -> str:
     return site.cookie(site.person())
 
 
+def asked_of(site: Site, session: str) -> str:
+    """Where a request stands that was made just now."""
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
+    whose = get(site, "/erase", "en", session).text.partition('name="whose" value="')[2][:44]
+    form = {"once": "q" * 32, "whose": whose, "recipient": "aspen", "kind": "object", "language": "en"}
+    made = HTTP.post(f"{site.url}/requests", data=form | {"text": "Quite another matter."}, headers=headers)
+    assert made.status_code == 303, made.text
+    return made.headers["location"]
+
+
 @pytest.fixture(scope="module")
 def paths(site: Site, session: str) -> list[str]:
     """Every page there is for somebody who has answered."""
@@ -71,9 +51,11 @@ def paths(site: Site, session: str) -> list[str]:
     record = re.findall(r'"/consents/([0-9a-f]{32})"', start)[0]
     decision = re.findall(r'"/receipts/([0-9a-f]{64})"', get(site, "/receipts", "en", session).text)[0]
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
+    asked = asked_of(site, session)
     return [
         "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
-        "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/erased", "/there-is-no-such-page",
+        "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/requests", "/requests/new", asked,
+        "/imports", "/lenders", "/link", "/incidents", "/keys", "/erased", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
@@ -91,7 +73,8 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
         seen = Seen(answer.text)
         assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
         assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
-        assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+        controls = [one for one in seen.all("input") if one["type"] != "hidden"] + seen.all("textarea")
+        assert seen.labelled == len(controls), path
         for tag, attributes in seen.elements:
             assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
             assert "checked" not in attributes and "required" not in attributes, path
@@ -127,7 +110,7 @@ def test_nobody_is_named_where_it_is_kept_or_passed_on(site: Site, session: str,
 
 def test_who_is_not_logged_in_sees_nothing_and_is_told_what_to_do(site: Site, paths: list[str]) -> None:
     for path in paths[1:-2]:
-        if path != "/erased":
+        if path not in {"/erased", "/link"}:
             answer = get(site, path, "en")
             assert answer.status_code == 401 and "Log in again" in answer.text, path
 

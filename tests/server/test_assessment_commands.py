@@ -126,6 +126,6 @@ def test_a_lender_signs_nothing_under_an_assessment_that_expired(office, house, 
     house.propose(house.make_campaign())
     node = house.founded.node_home("aspen")
     ends = house.assessment.valid_until
-    monkeypatch.setattr("cli.campaign_review.now", lambda: ends)
+    monkeypatch.setattr("clients.approving.now", lambda: ends)
     said = office.tahini("campaign", "approve", house.campaign.sha256[:8], "--home", node, "--yes", code=1)
     assert "valid from" in said and "nothing was signed" in said

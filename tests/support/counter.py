@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from fastapi.testclient import TestClient
+from support.loans import once
 from support.world import Clock, pseudonym
 
 from crypto.documents import document_hash
@@ -24,13 +25,16 @@ from crypto.keys import SigningKey
 from desk.api.app import create_app
 from desk.assessed import OwnAssessment
 from desk.callers import CallerRole, DeskCaller, add_caller
-from desk.consents import ConsentLost, Permission
+from desk.commands.apply import Applying, DecidedApplication, LoanWanted
+from desk.consents import ConsentLost, ConsentsUnavailable, Permission
+from desk.courses import side_by_side
 from desk.lending_rules import RuleDocument, RuleKind, Versions
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.sealing import AtRest
 from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
+from desk.storage.idempotency import ActsOnce
 from desk.storage.tables import outbox
 from desk.trail import Trail
 from desk.wording import OWN, Wording
@@ -47,6 +51,7 @@ from lending.records import case_json
 from lending.score.glossary import Glossary
 from lending.terms.cost import CashFlow, cost_of
 from lending.terms.disclosure import DisclosureTable
+from lending.terms.products import Product
 from protocol.client.desks import UseAnswer
 from protocol.errors import RegistryUnavailable
 from protocol.snapshots import Reason
@@ -122,6 +127,17 @@ class StandInConsents:
             self.clock(),
             "0" * 64,
         )
+
+    def check_together(
+        self, people: Sequence[str], categories: Sequence[DataCategory]
+    ) -> list[Permission | ConsentsUnavailable]:
+        return [self._told(one, categories) for one in people]
+
+    def _told(self, pseudonym: str, categories: Sequence[DataCategory]) -> Permission | ConsentsUnavailable:
+        try:
+            return self.check(pseudonym, categories)
+        except ConsentsUnavailable as error:
+            return error
 
     def check_again(self, before: Permission) -> tuple[ConsentLost, ...]:
         after = self.check(before.pseudonym, list(before.granted))
@@ -205,9 +221,9 @@ class PlainRules:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
         dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200, order=self.order)
-        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0)
+        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0, once())
 
-    def restructuring(self, product: str, account: Account, event: Restructured) -> Cost:
+    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
         cap = Cap(self.cap, ())
         return cost_after(account, event, lambda flows: cost_of([CashFlow(*one) for one in flows], cap))
 
@@ -327,6 +343,14 @@ def counter(location: Path | str, make: bool = True, log: StandInLog | None = No
             yield found
     finally:
         desk.close()
+
+
+def apply_together(
+    desk: Desk, asked: Sequence[tuple[LoanWanted, ActsOnce | None]]
+) -> list[DecidedApplication | Exception]:
+    """Applications that come at one moment: what each came to, or what it raised."""
+    applying = Applying(desk)
+    return side_by_side(applying.course(wanted, once) for wanted, once in asked)
 
 
 def some_id() -> str:

@@ -16,8 +16,8 @@ from support.world import ASPENS, GENERAL, PORTAL, Person, World, founded, trust
 
 from consent.identity.devissuer import Authorize, issue_id_token
 from consent.identity.exchange import ASSERTION_TYPE, CLIENT_CREDENTIALS, JWT_BEARER, client_assertion
-from consent.identity.links import link_ticket
 from crypto.keys import SigningKey
+from protocol.tickets import link_ticket
 
 
 @dataclass

@@ -34,7 +34,6 @@ from support.world import (
 
 from consent.commands.commit_roster import commit_roster
 from consent.identity.callers import Caller
-from consent.identity.links import link_ticket
 from consent.identity.tokens import AccessTokens
 from consent.notice_text import with_particulars
 from crypto.keys import SigningKey
@@ -51,6 +50,7 @@ from protocol.notices import Notice
 from protocol.parties import Role
 from protocol.revocations import Acknowledgement
 from protocol.terms import TRAINING_PURPOSE
+from protocol.tickets import link_ticket
 from protocol.uses import SCORING_PURPOSE
 
 COUNTS = {"count_epsilon": 10.0}

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,11 +20,11 @@ from support.world import trust, trusted_issuer
 
 from consent.identity.devissuer import Authorize, create_issuer, issue_id_token
 from consent.identity.exchange import JWT_BEARER
-from consent.identity.links import link_ticket
 from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
 from ops.processes import free_port
 from protocol.schema import now
+from protocol.tickets import link_ticket
 from screens.house.login import LoginIssuer
 from screens.portal.app import create_portal
 from screens.portal.home import create_portal_home
@@ -42,6 +42,8 @@ class Site:
     app: object
     issuer: str
     issuer_key: SigningKey
+    later: timedelta = timedelta()
+    """How far the portal's clock, and nobody else's, is ahead."""
 
     def person(self, lender: str = "aspen", at: int = 0) -> DemoBorrower:
         return self.house.borrowers[lender][at]
@@ -94,10 +96,10 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
         }
         node = house.founded.node_home("aspen")
         create_portal_home(home, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
-        app = create_portal(home)
-
-        url = stack.enter_context(serve(app, port))
-        yield Site(house, url, app, issuer, key)
+        app = create_portal(home, clock=lambda: datetime.now(UTC) + site.later)
+        site = Site(house, f"http://127.0.0.1:{port}", app, issuer, key)
+        stack.enter_context(serve(app, port))
+        yield site
 
 
 def chromium() -> str:

@@ -25,7 +25,7 @@ const need = (holds, step) => {
 };
 
 /* Bytes. Base64 in its one canonical form only: an altered last character is altered text. */
-const bytes = (encoded, step, url = false) => {
+export const bytes = (encoded, step, url = false) => {
   const plain = url ? encoded.replaceAll("-", "+").replaceAll("_", "/") : encoded;
   const padded = url ? plain + "=".repeat(-plain.length & 3) : plain;
   need(url ? /^[\w-]*$/.test(encoded) : true, step);
@@ -50,7 +50,7 @@ export const sha256 = async (...parts) =>
   new Uint8Array(await subtle.digest("SHA-256", join(...parts)));
 
 /* RFC 8785: JSON.stringify is its form of strings and numbers, and UTF-16 order its order. */
-const canonical = (value) => {
+export const canonical = (value) => {
   if (Array.isArray(value)) return `[${value.map(canonical)}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   return `{${Object.keys(value).sort().map((k) => `${JSON.stringify(k)}:${canonical(value[k])}`)}}`;

@@ -4,6 +4,7 @@ import { CannotCheck, openConsortium, Refused, verifyReceipt } from "./verify.js
 
 const at = (id) => document.getElementById(id);
 const steps = [...at("steps").children];
+const labels = JSON.parse(at("facts").dataset.words);
 
 const told = (step) => {
   const line = steps.find((one) => one.dataset.step === step);
@@ -13,18 +14,34 @@ const conclude = (verdict) => {
   at("verdict").dataset.verdict = verdict;
   at("verdict").textContent = at("verdict").dataset[verdict];
 };
+/* "aspen/income": "given" in words; what has none is said as it stands. */
+const sentence = ([about, state], consortium) => {
+  const [recipient, kind] = about.split("/");
+  const party = consortium.parties.find((one) => one.id === recipient);
+  return `${party?.name ?? recipient} · ${labels[kind] ?? kind}: ${labels[state] ?? state}`;
+};
+const line = (words) => {
+  const one = document.createElement("div");
+  one.textContent = words;
+  return one;
+};
 
 try {
   const consortium = await openConsortium(at("consortium").value);
   told("consortium");
-  const found = await verifyReceipt(at("receipt").value, consortium, told);
-  at("index").textContent = String(found.index);
-  at("witnesses").textContent = found.head.witnesses.join(", ") || "–";
+  const { receipt, head, index } = await verifyReceipt(at("receipt").value, consortium, told);
+  const states = Object.entries(receipt.states);
+  at("said").append(...states.map((one) => line(sentence(one, consortium))));
+  const { lang, dataset } = document.documentElement;
+  const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
+  at("issued").textContent = new Date(receipt.issued_at).toLocaleString(lang, written);
+  at("index").textContent = String(index);
+  at("witnesses").textContent = head.witnesses.join(", ") || "–";
   at("fingerprint").textContent = consortium.fingerprint;
   at("facts").hidden = false;
   conclude("verified");
 } catch (error) {
-  const line = steps.find((one) => one.dataset.step === error.step);
-  if (line) line.append(" ✗");
+  const failed = steps.find((one) => one.dataset.step === error.step);
+  if (failed) failed.append(" ✗");
   conclude(error instanceof CannotCheck || !(error instanceof Refused) ? "cannot" : "refused");
 }

@@ -1,0 +1,134 @@
+"""One campaign: watch it, launch it, stop it, go on with it.
+
+After every act the page shows what is recorded then, read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from protocol.errors import ConsentError
+from screens.console.once import ActedOnce
+from screens.console.pictures import epsilon_picture
+from screens.console.shown import can
+from screens.console.sight import ConsoleSight, SeenCampaign
+from screens.house.errors import PageError, ServiceAway
+from screens.house.forms import PageForm, new_once, read_form
+from screens.house.shell import Look, go
+from screens.house.staff import StaffDoor
+from server import commands
+from server.errors import CampaignStopped, CoordinatorError
+
+BINDING = ("launch", "resume")
+"""What takes two persons where people log in: from then on budgets are spent. To stop takes one."""
+
+
+def _called(act: str, sha256: str) -> str:
+    return f"{act}:{sha256}"
+
+
+@dataclass(frozen=True)
+class CampaignPages:
+    """Pages about one campaign."""
+
+    look: Look
+    door: StaffDoor
+    sight: ConsoleSight
+    acted: ActedOnce = field(default_factory=ActedOnce)
+
+    def campaign(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}``."""
+        self.door.staff(request, "look")
+        return self._shown(request, "campaign.html")
+
+    def now(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/now``: the part of it that changes."""
+        self.door.staff(request, "look")
+        return self._shown(request, "campaign_now.html")
+
+    def _shown(self, request: Request, view: str) -> Response:
+        seen = self._seen(request)
+        asked = {act: self.door.waiting(_called(act, seen.sha256)) for act in BINDING}
+        return self.look.page(
+            request,
+            view,
+            tab="/",
+            seen=seen,
+            picture=epsilon_picture(seen, self.look.words(request)),
+            first=asked.get(str(can(seen.status))),
+        )
+
+    def _seen(self, request: Request) -> SeenCampaign:
+        return self.sight.campaign(request.path_params["sha256"])
+
+    # --- one act
+
+    def ask_launch(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/launch``: what it will do, and one button."""
+        return self._asked(request, "launch")
+
+    def ask_stop(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/stop``."""
+        return self._asked(request, "stop")
+
+    def ask_resume(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/resume``."""
+        return self._asked(request, "resume")
+
+    def _asked(self, request: Request, act: str) -> Response:
+        self.door.staff(request, "launch", fresh=act in BINDING)
+        seen = self._seen(request)
+        if can(seen.status) != act:
+            raise PageError("conflict", 409)
+        first = self.door.waiting(_called(act, seen.sha256))
+        shown: dict[str, Any] = {"seen": seen, "once": new_once(), "first": first}
+        return self.look.page(request, f"{act}.html", tab="/", **shown)
+
+    async def launch(self, request: Request) -> Response:
+        """``POST /campaigns/{sha256}/launch``."""
+        return await self._act(
+            request, "launch", lambda seen: commands.launch(self.sight.coordinator(), seen.folder)
+        )
+
+    async def stop(self, request: Request) -> Response:
+        """``POST /campaigns/{sha256}/stop``."""
+        return await self._act(request, "stop", lambda seen: commands.stop(seen.folder))
+
+    async def resume(self, request: Request) -> Response:
+        """``POST /campaigns/{sha256}/resume``."""
+
+        def on(seen: SeenCampaign) -> None:
+            coordinator = self.sight.coordinator()
+            answers = self.sight.answers(coordinator, seen.sha256)
+            commands.resume(coordinator, seen.folder, answers)
+
+        return await self._act(request, "resume", on)
+
+    async def _act(
+        self, request: Request, name: str, do: Callable[[SeenCampaign], object]
+    ) -> Response:
+        """Do it once, if those whom it takes have asked for it; else it waits for a second
+        person."""
+        staff = self.door.staff(request, "launch", fresh=name in BINDING)
+        form = await read_form(request, PageForm)
+
+        def act() -> str:
+            seen = self._seen(request)
+            self.sight.forget(seen.sha256)
+            if name in BINDING and not self.door.agreed(staff, _called(name, seen.sha256)):
+                return f"/campaigns/{seen.sha256}"
+            try:
+                do(seen)
+            except (CampaignStopped, CoordinatorError) as error:
+                raise PageError("conflict", 409) from error
+            except ConsentError as error:
+                raise ServiceAway from error
+            return f"/campaigns/{seen.sha256}"
+
+        return go(await run_in_threadpool(self.acted.act, form.once, act))

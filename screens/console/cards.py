@@ -1,0 +1,106 @@
+"""A released model's card: what it is, what it cost, how good it is; with pictures and files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from crypto.errors import CryptoError
+from protocol.cards import ModelCard
+from protocol.parties import Role
+from screens.console.pictures import auc_picture, evaluation_pictures
+from screens.console.sight import ConsoleSight, SeenCampaign
+from screens.house.charts import Chart
+from screens.house.errors import PageError
+from screens.house.shell import Look
+from screens.house.staff import StaffDoor
+from screens.house.words import PageWords
+from server.curves import EvaluationCurves, evaluation_curves
+from server.errors import CoordinatorError
+from server.folders import campaign_in
+from server.home import CARD_FILE, MODEL_FILE
+
+
+@dataclass(frozen=True)
+class CardPages:
+    """Pages about a released model."""
+
+    look: Look
+    door: StaffDoor
+    sight: ConsoleSight
+
+    def card(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/card``."""
+        self.door.staff(request, "look")
+        seen = self._released(request)
+        words = self.look.words(request)
+        token = (seen.folder / CARD_FILE).read_text(encoding="utf-8")
+        key = self.sight.coordinator().consortium.one(Role.COORDINATOR).key
+        try:
+            card, signed = ModelCard.verify(token, key), True
+        except CryptoError:
+            card, signed = ModelCard.claimed(token), False
+        model = (seen.folder / MODEL_FILE).read_bytes()
+        segments = (card.evaluation or {}).get("segments", [])
+        return self.look.page(
+            request,
+            "card.html",
+            tab="/",
+            seen=seen,
+            card=card,
+            signed=signed,
+            same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
+            segments=segments,
+            pictures=self._pictures(seen, segments, words),
+        )
+
+    def _pictures(
+        self, seen: SeenCampaign, segments: Sequence[Mapping[str, Any]], words: PageWords
+    ) -> list[Chart]:
+        """What can be drawn; nothing where the noise is as large as everybody who was held out."""
+        if not any(one["auc"] for one in segments):
+            return []
+        curves = _curves(seen)
+        drawn = [] if curves is None else evaluation_pictures(curves, words)
+        return [auc_picture(segments, words), *drawn]
+
+    def card_file(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/card/model-card.jws``."""
+        self.door.staff(request, "look")
+        return _file(self._released(request).folder / CARD_FILE, "application/jose")
+
+    def model_file(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/card/model.safetensors``."""
+        self.door.staff(request, "look")
+        return _file(self._released(request).folder / MODEL_FILE, "application/octet-stream")
+
+    def _released(self, request: Request) -> SeenCampaign:
+        seen = self.sight.campaign(request.path_params["sha256"])
+        if not (seen.folder / CARD_FILE).exists():
+            raise PageError("not-found", 404)
+        return seen
+
+
+def _file(path: Path, kind: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{path.name}"'}
+    return Response(path.read_bytes(), media_type=kind, headers=headers)
+
+
+def _curves(seen: SeenCampaign) -> EvaluationCurves | None:
+    """A released campaign's curves never change. Raises PageError."""
+    try:
+        return _computed(seen.folder)
+    except CoordinatorError as error:
+        raise PageError("home-damaged", 503) from error
+
+
+@lru_cache(maxsize=32)
+def _computed(folder: Path) -> EvaluationCurves | None:
+    return evaluation_curves(folder, campaign_in(folder))

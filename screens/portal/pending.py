@@ -1,0 +1,123 @@
+"""A visit that ends while somebody fills in a form: what they chose is kept, they log in again, see
+it, and send it with one tap.
+
+Kept in memory, ten minutes, for whoever the form was shown to and nobody else. It goes out under
+the same Idempotency-Key, so what was recorded after all is not recorded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from screens.house.errors import NotLoggedIn, PageError
+from screens.house.problems import N_
+from screens.house.sessions import COOKIE, PageSessions, cookie
+from screens.house.shell import Look
+from screens.house.words import PageWords
+from screens.portal.shown import STATES, PartyNames, kind_of
+from screens.portal.visit import PortalDoor
+
+PENDING = cookie("portal", "pending")
+KEPT_FOR = timedelta(minutes=10)
+MAX_PENDING = 2_000
+LINK = "/link"
+"""An invitation is for whoever hands it in: its page shows nobody's data."""
+Handler = Callable[[Request], Awaitable[Response]]
+ACTS: Mapping[str, str] = {
+    "ask": N_("Your answers"),
+    "consents": N_("Pause a consent, or go on with it"),
+    "withdraw": N_("Take back this consent"),
+    "withdraw-all": N_("Take back everything"),
+    "requests": N_("Your request"),
+    "link": N_("Link a lender"),
+}
+"""By the first part of a form's path."""
+CHOSEN: Mapping[str, str] = {
+    "give": N_("Yes, I agree"),
+    "refuse": N_("No, I do not agree"),
+    "withdraw": N_("No, I do not agree"),
+    "suspend": STATES["suspended"],
+    "resume": N_("Go on with it"),
+}
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A form that was sent too late. What stands in it is its sender's."""
+
+    path: str
+    fields: Mapping[str, str] = field(repr=False)
+
+    @property
+    def act(self) -> str:
+        return ACTS[self.path.split("/")[1]]
+
+
+@dataclass(frozen=True)
+class PendingPages:
+    """Pages about what was not sent in time."""
+
+    look: Look
+    door: PortalDoor
+    names: PartyNames
+    forms: PageSessions[Pending]
+
+    def keeping(self, act: Handler) -> Handler:
+        """A handler of a form that keeps what was sent where the visit has ended."""
+
+        async def kept(request: Request) -> Response:
+            try:
+                return await act(request)
+            except NotLoggedIn:
+                return await self._keep(request)
+
+        return kept
+
+    async def _keep(self, request: Request) -> Response:
+        fields = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+        if request.url.path != LINK and not self.door.is_ours(fields.get("whose", "")):
+            raise NotLoggedIn
+        number = self.forms.begin(Pending(request.url.path, fields), self.forms.clock() + KEPT_FOR)
+        # on by the page and not by a redirect: a policy that lets forms go to this origin only
+        # would stop the way to the issuer
+        way = self.door.again(request, "/again", "quiet")
+        answer = self.look.page(request, "ended.html", 401, onward=way)
+        answer.set_cookie(PENDING, number, **COOKIE)
+        return answer
+
+    async def again(self, request: Request) -> Response:
+        """``GET /again``: what was chosen, and the button that sends it."""
+        self.door.borrower(request)
+        pending = self.forms.find(request.cookies.get(PENDING))
+        if pending is None:
+            raise PageError("nothing-kept", 404)
+        mine = pending.fields.get("whose") == request.state.session.whose
+        if pending.path != LINK and not mine:
+            self.forms.end(request.cookies.get(PENDING))
+            raise PageError("another-person", 409)
+        return self.look.page(
+            request,
+            "again.html",
+            pending=pending,
+            chosen=self._chosen(pending, self.look.words(request)),
+        )
+
+    def _chosen(self, pending: Pending, words: PageWords) -> list[tuple[str, str]]:
+        """What stands in the form, in words."""
+        told: list[tuple[str, str]] = []
+        for name, value in pending.fields.items():
+            recipient, _, kind = name.partition(".")
+            if kind and value in CHOSEN:
+                about = f"{self.names.of_party(recipient)} · {kind_of(kind, words.language)}"
+                told.append((about, words.say(CHOSEN[value])))
+        if pending.fields.get("all"):
+            told.append((words.say(N_("Everything that is asked")), words.say(CHOSEN["refuse"])))
+        if pending.fields.get("text"):
+            told.append((words.say(N_("In your words")), pending.fields["text"]))
+        return told

@@ -1,0 +1,161 @@
+"""A receipt that was saved is one file that verifies itself: from a disk, without a network, and without us."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import random
+import re
+import string
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+from support.commands import tahini
+from support.effort import effort
+from support.portal import Site
+from support.waiting import until
+
+from crypto.keys import SigningKey
+from protocol.consents import Receipt
+from protocol.parties import Consortium
+from protocol.receipts import kept, verify_kept
+from screens.house.shell import Assets
+from screens.house.standalone import Standalone
+from screens.portal.visit import SESSION
+
+HELD = re.compile(r'(<data id="(receipt|consortium)" value=")([^"]+)')
+
+
+@pytest.fixture(scope="module")
+def saved(site: Site) -> str:
+    """The file that a person saves."""
+    cookie = {"Cookie": f"{SESSION}={site.cookie(site.person(at=4))}"}
+    with httpx.Client(base_url=site.url, headers=cookie, timeout=30) as http:
+        path = re.findall(r'"(/receipts/[0-9a-f]{64})"', http.get("/receipts").text)[0]
+        answer = http.get(f"{path}/file")
+    assert answer.headers["content-disposition"].endswith('.html"')
+    return answer.text
+
+
+@pytest.fixture(scope="module")
+def offline(chromium: Browser) -> Iterator[BrowserContext]:
+    context = chromium.new_context(viewport={"width": 360, "height": 640}, locale="en-GB")
+    context.set_offline(True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def opened(offline: BrowserContext, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
+    """Opens a text as a file from the disk; what it asked of a network is an error."""
+    pages: list[Page] = []
+    asked: list[str] = []
+
+    def begin(text: str) -> Page:
+        file = tmp_path / f"{len(pages)}.html"
+        file.write_text(text, encoding="utf-8")
+        page = offline.new_page()
+        page.on("request", lambda one: asked.append(one.url))
+        page.goto(file.as_uri())
+        pages.append(page)
+        return page
+
+    yield begin
+    for page in pages:
+        page.close()
+    assert not [url for url in asked if not url.startswith("file:")]
+
+
+def verdict(page: Page) -> str:
+    line = page.locator("#verdict")
+    until(lambda: line.get_attribute("data-verdict") != "unchecked", "the file had checked itself")
+    return str(line.get_attribute("data-verdict"))
+
+
+def held(text: str) -> dict[str, str]:
+    return {name: html.unescape(value) for _, name, value in HELD.findall(text)}
+
+
+def with_other(text: str, **other: str) -> str:
+    return HELD.sub(lambda match: match[1] + other.get(match[2], match[3]), text)
+
+
+def test_a_saved_receipt_verifies_from_the_disk_without_a_network(
+    site: Site, saved: str, opened: Callable[[str], Page]
+) -> None:
+    page = opened(saved)
+    assert verdict(page) == "verified"
+    assert page.locator("#steps").inner_text().count("✓") == 6
+    key = site.house.founded.registry_key.public
+    assert page.inner_text("#fingerprint") == fingerprint(key.raw)
+    assert "ordinary data: You said yes" in page.inner_text("#said")
+    assert len(saved.encode()) < 64_000
+
+
+def fingerprint(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def test_with_one_character_changed_it_is_refused(saved: str, opened: Callable[[str], Page]) -> None:
+    """All 183 are put to the same module in test_verify; these are files, opened."""
+    page = opened(saved)
+    verdict(page)
+    token, letters = held(saved)["receipt"], string.ascii_letters + string.digits + "-_"
+    seeded = random.Random(11)
+    places = seeded.sample([at for at, letter in enumerate(token) if letter != "."], effort(183, 8))
+    for at in places:
+        other = seeded.choice([one for one in letters if one != token[at]])
+        altered = opened(with_other(saved, receipt=token[:at] + other + token[at + 1 :]))
+        assert verdict(altered) == "refused", at
+        assert altered.locator("#facts").is_hidden(), "what does not verify is not told"
+    consortium = held(saved)["consortium"]
+    assert verdict(opened(with_other(saved, consortium=consortium[:-9] + "AAAAAAAAA"))) == "refused"
+
+
+def test_with_its_check_changed_it_says_nothing(saved: str, opened: Callable[[str], Page]) -> None:
+    """The file's policy knows its script by the hash: another one does not run."""
+    page = opened(saved.replace("throw new Refused(step);", "return;", 1))
+    page.wait_for_load_state("load")
+    assert page.get_attribute("#verdict", "data-verdict") == "unchecked" and page.locator("#facts").is_hidden()
+
+
+def test_another_registry_in_the_file_has_another_fingerprint(
+    site: Site, saved: str, opened: Callable[[str], Page]
+) -> None:
+    """Somebody makes all of it again with a key of their own: it verifies, and is found out by who compares."""
+    thief, own = SigningKey.generate(), site.house.founded.registry_key
+    parts = held(saved)
+    receipt = Receipt.verify(parts["receipt"], own.public).sign(thief)
+    document = Consortium.verify(parts["consortium"], own.public)
+    parties = tuple(
+        one.model_copy(update={"signing_key": thief.public.text}) if one.role == "registry" else one
+        for one in document.parties
+    )
+    forged = document.model_copy(update={"parties": parties}).sign(thief)
+    assert verdict(opened(with_other(saved, receipt=receipt))) == "refused"
+    page = opened(with_other(saved, receipt=receipt, consortium=forged))
+    assert verdict(page) == "verified"
+    assert page.inner_text("#fingerprint") == fingerprint(thief.public.raw) != fingerprint(own.public.raw)
+
+
+def test_a_tool_of_somebody_elses_reads_the_same_file(site: Site, saved: str, tmp_path: Path) -> None:
+    (token,) = kept(saved)
+    assert token == held(saved)["receipt"] and verify_kept(token, site.house.founded.consortium)
+    file, anchor = tmp_path / "receipt.html", site.house.founded.node_home("aspen") / "consortium.jws"
+    key = site.house.founded.registry_key.public.text
+    command = ["receipt", "verify", "--consortium", str(anchor), "--registry-key", key]
+    file.write_text(saved, encoding="utf-8")
+    said = tahini(*command, file)
+    assert said.exit_code == 0 and "Your answer is on record" in said.stdout, said.output
+    file.write_text("<!doctype html><p>nothing</p>", encoding="utf-8")
+    assert tahini(*command, file).exit_code == 1
+
+
+def test_a_module_that_would_end_its_element_is_not_put_into_a_page() -> None:
+    paths = {"one.js": "/one.js", "one.css": "/one.css"}
+    ends = Assets(paths, {"/one.js": b'const a = "</script>";', "/one.css": b""})
+    with pytest.raises(ValueError, match="cannot stand in a page"):
+        Standalone.of(ends, ["one.js"], "one.css")

@@ -1,0 +1,101 @@
+"""What is looked for on a page, as it is sent and in a browser, and somebody who taps on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
+from playwright.sync_api import Page
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+VOID = {"meta", "link", "input", "br"}
+
+
+class Seen(HTMLParser):
+    """What stands in a page: its elements, and the text of what people read."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.labelled = 0
+        self.feed(page)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in {"input", "textarea"} and "label" in self.open:
+            self.labelled += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@dataclass
+class Visitor:
+    """Somebody at a phone who counts what they tap."""
+
+    page: Page
+    taps: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _said(self, message: Any) -> None:
+        """What a browser complains of; but for its own line about a page with the status of a refusal."""
+        if message.type == "error" and "responded with a status of 4" not in message.text:
+            self.complaints.append(message.text)
+
+    def tap(self, name: str, within: str = "main") -> None:
+        found = self.page.locator(within).get_by_role("button", name=name, exact=True)
+        target = found if found.count() else self.page.locator(within).get_by_role("link", name=name, exact=True)
+        target.first.click()
+        self.taps += 1
+
+    def choose(self, question: str, answer: str) -> None:
+        self.page.get_by_role("group", name=question).get_by_label(answer).check()
+        self.taps += 1
+
+    def states(self) -> list[str]:
+        return [one.strip() for one in self.page.locator(".card .state").all_inner_texts()]
+
+
+def press_to(page: Page, name: str) -> None:
+    """Tab until it has the focus, which must be seen, then Enter."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "[document.activeElement.textContent.trim(), getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        if focused[0] == name:
+            assert focused[1] != "none"
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"{name} cannot be reached")
+
+
+def barriers(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds wrong with a page, and where."""
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("(tags) => axe.run({ runOnly: tags })", TAGS)
+    return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
+
+
+def fits(page: Page, width: int) -> bool:
+    """Whether nothing is wider than the screen, and whatever is tapped is as large as a finger."""
+    boxes = [one.bounding_box() for one in page.locator("button:visible, .button:visible").all()]
+    large = all(box and box["height"] >= 44 and box["width"] >= 44 for box in boxes)
+    return large and int(page.evaluate("document.documentElement.scrollWidth")) <= width
