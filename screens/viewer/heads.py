@@ -59,13 +59,12 @@ def quorum_of(policy: Policy) -> tuple[int, int] | None:
 
 def _seen(witness: Witness, outcome: Conclusion, policy: Policy) -> SeenWitness:
     text, _, signatures = outcome.note.rpartition("\n\n")
-    signed_at = None
     try:
         line = own_line(signatures, witness.key, text + "\n")
-        stamp = b64decode(line.split(" ")[2])[4:12]
-        signed_at = datetime.fromtimestamp(int.from_bytes(stamp, "big"), UTC)
+        stamp = int.from_bytes(b64decode(line.split(" ")[2])[4:12], "big")
+        signed_at = datetime.fromtimestamp(stamp, UTC)
     except CryptoError:
-        pass  # it has not signed this head, which is what is told
+        signed_at = None  # it has not signed this head
     stands = (
         "agrees"
         if witness.name in outcome.agree
