@@ -13,11 +13,11 @@ from support.portal import Site
 from support.visitors import answered, who
 from support.waiting import until
 
-from consent.identity.links import link_ticket
 from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
 from protocol.incidents import IncidentReport
 from protocol.schema import now
+from protocol.tickets import link_ticket
 from screens.portal.asking import KINDS, steps_of
 
 
