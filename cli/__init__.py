@@ -33,7 +33,7 @@ Lender
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
                    ``desk_monitor`` its model and loans watched; ``desk_upkeep`` people told,
                    what ended forgotten
-- ``office``       the pages of the lender's own staff: served
+- ``office``       the pages of the lender's own staff: served; ``counter`` those of its borrowers
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log
 - ``policy``       credit policies: checked, compared, tried, signed, to GoRules and back

@@ -23,7 +23,8 @@ and the auditor, each through the same doors that the real ones would use.
 - ``two_years``   two years of a desk over a calendar that the demo moves; ``branches`` the desk's
                   home, ``repaying`` what borrowers do with their loans
 - ``retraining``  a lender's node reads its own loans, and everybody trains again
-- ``pages``       the pages of such a consortium: the borrowers' portal, and its issuer
+- ``pages``       the pages of such a consortium, and the issuer at which borrowers log in;
+                  ``looking`` at those of what a demo left
 - ``deployment``  a consortium of processes that stay: ``tahini up``, once and again; ``outside``
                   how to verify its log
 - ``processes``   processes of this machine: started, found again, stopped

@@ -8,5 +8,6 @@ of what lenders sign.
 - ``viewer``: the auditor's: does the log verify, and what stands in it.
 - ``console``: the coordinator's: what runs, what it costs, who is missing; propose, launch, stop.
 - ``office``: the lender's own staff: what must be done today, and nothing else.
+- ``counter``: a borrower at a lender: apply, be told why, accept, repay.
 - ``portal``: the borrower's: what I am asked, what I gave, who used it, and taking it back.
 """
