@@ -20,11 +20,11 @@ from support.world import trust, trusted_issuer
 
 from consent.identity.devissuer import Authorize, create_issuer, issue_id_token
 from consent.identity.exchange import JWT_BEARER
-from consent.identity.links import link_ticket
 from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
 from ops.processes import free_port
 from protocol.schema import now
+from protocol.tickets import link_ticket
 from screens.counter.app import create_counter
 from screens.counter.home import create_counter_home
 from screens.house.login import LoginIssuer
