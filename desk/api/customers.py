@@ -124,11 +124,17 @@ async def post_mine(
 ) -> Response:
     """Apply, and be decided about; 202 while the decision is not in the log."""
     wanted = LoanWanted(pseudonym=me.pseudonym, **body.model_dump())
+    await run_in_threadpool(_heard, desk, me)
     made = await applied(request, desk, wanted, _once(command, me))
     with desk.reading() as hand:
         pending = held(hand.connection, made.application).entry_index is None
     mine = Own(desk, made.application, me)
     return await run_in_threadpool(mine.shown, 202 if pending else 201, made.made is None)
+
+
+def _heard(desk: Desk, me: DeskCustomer) -> None:
+    """Ask the registry, however young the copy is: they may have said yes a moment ago."""
+    desk.permits.check_again(desk.permits.check(me.pseudonym, desk.sources.categories))
 
 
 @router.get("/v1/me/applications", responses=refusals())
