@@ -50,6 +50,9 @@ class Together(Generic[Work, Done]):
         self._waiting = queue.Queue(self.most_waiting)
 
     def start(self) -> None:
+        """Raises RuntimeError: its threads run already."""
+        if self._running:
+            raise RuntimeError(f"{self.name} runs already")
         self._running = [
             threading.Thread(target=self._run, name=self.name, daemon=True)
             for _ in range(self.threads)

@@ -124,7 +124,7 @@ def open_front(ground: Ground, root: Path, **settings: Any) -> Iterator[Front]:
         stack.enter_context(serve(create_issuer(issuer, key), at))
         house = stack.enter_context(copy.opened(http=True))
         lending = stack.enter_context(lending_in(house, root, **settings))
-        desk_url = stack.enter_context(serve(lending.http.app))
+        desk_url = stack.enter_context(serve(lending.http.app, begun=True))
         home, port = root / "counter", free_port()
         said = {
             "lender": LENDER,

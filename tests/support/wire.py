@@ -105,9 +105,10 @@ def plain_server(answer: Callable[[str, bytes], tuple[int, bytes]]) -> Iterator[
 
 
 @contextmanager
-def serve(app: Any, port: int | None = None) -> Iterator[str]:
-    """An application's real HTTP face in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=port or free_port(), log_level="error"))
+def serve(app: Any, port: int | None = None, begun: bool = False) -> Iterator[str]:
+    """An application's real HTTP face in a thread; ``begun``: somebody else begins and ends it."""
+    how: Any = "off" if begun else "auto"
+    server = uvicorn.Server(uvicorn.Config(app, port=port or free_port(), log_level="error", lifespan=how))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
