@@ -12,8 +12,7 @@ lender's own machine alone.
 - ``consents``: how borrowers stand; revocations acknowledged.
 - ``customers``: a link ticket for one customer, shown once.
 - ``reviews``: the queue of cases, one case, a decision.
-- ``portfolio``: how model and loans do.
-- ``budget``: what campaigns cost borrowers.
+- ``portfolio``: how model and loans do; what campaigns cost borrowers.
 - ``pictures``: charts of these.
 - ``forms``: what its forms send; ``shown`` terms in words.
 """

@@ -11,9 +11,11 @@ from starlette.routing import Route
 from support.console import HTTP, SESSION, ConsoleSite, open_console
 from support.house import Ground, InMemoryFleet
 from support.pages import Seen
+from support.waiting import until
 
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.schema import now
 from screens.console.home import listening_of
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
@@ -178,6 +180,7 @@ def test_who_is_connected_is_what_the_service_saw_lately(site: ConsoleSite, sess
     assert page.count("Connected since") == 1 and page.count("Not connected since") == 1
     first = read_connections(site.home, site.house.clock())
     assert first is not None
+    until(lambda: now() > first.nodes["birch"].since, "a second has passed")  # times are whole seconds
     keep_connections(site.home, {"aspen": True, "birch": True})
     again = read_connections(site.home, site.house.clock())
     assert again is not None and again.nodes["aspen"] == first.nodes["aspen"]

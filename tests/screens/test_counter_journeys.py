@@ -161,7 +161,8 @@ def test_to_ask_for_a_person_takes_two_taps(front: Front, visit: Callable[..., V
     visitor.tap("Send")
     visitor.page.wait_for_url(f"**/applications/{made['id']}")
     assert visitor.taps == 2 and "A person looks at it" in visitor.page.inner_text("h1")
-    [review] = front.lending.call("reviewer.lin", "GET", "/v1/reviews?status=waiting").json()["items"]
+    waiting = front.lending.call("reviewer.lin", "GET", "/v1/reviews?status=waiting").json()["items"]
+    [review] = [one for one in waiting if one["application"] == made["id"]]
     case = front.lending.call("reviewer.lin", "POST", f"/v1/reviews/{review['id']}/taking").json()
     assert [one["view"] for one in case["person_says"]] == [f"[{reasons[0]['words']['en']}]"]
 

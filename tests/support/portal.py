@@ -92,6 +92,7 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
             "registry_url": house.url,
             "registry_key": house.founded.registry_key.public.text,
             "origin": f"http://127.0.0.1:{port}",
+            "per_minute": 1_000_000,  # one visit opens every page, as fast as it can
             "issuers": [LoginIssuer(issuer=issuer, client_id=PORTAL).model_dump()],
         }
         node = house.founded.node_home("aspen")
