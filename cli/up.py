@@ -90,7 +90,8 @@ def up(
     else:
         names = _found(workspace, told, view)
     lenders_there = sorted(path.name for path in (workspace / "lenders").iterdir())
-    for one in addresses(workspace):
+    customer = f"lin, once there is one: tahini borrower --workspace {workspace} --as lin notices"
+    for one in addresses(workspace, customer):
         console.print(f"  {one.pages:<22} {one.url}  ({one.opens})", highlight=False)
     console.print(
         f"\n{len(names)} processes run; their logs are in {workspace / 'logs'}. Next:\n"

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,12 +41,18 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PATIENCE_S, ASK_AGAIN_S = 20.0, 0.2
 
 
-def trust_issuer(root: Path, url: str, counters: Mapping[str, str] | None = None) -> None:
+def trust_issuer(
+    root: Path,
+    url: str,
+    counters: Mapping[str, str] | None = None,
+    named_at: Sequence[str] = (),
+) -> None:
     """Make the key of the workspace's development issuer, and have its registry, when it starts,
     believe it.
 
     Args:
         counters: lenders by the client of their own fronts.
+        named_at: lenders whose customers log in by their names there, without having been linked.
     """
     key = SigningKey.generate()
     save_signing_key(root / DEVELOPMENT_KEY, key)
@@ -56,6 +62,8 @@ def trust_issuer(root: Path, url: str, counters: Mapping[str, str] | None = None
         "jwks": public_jwks(key),
         "algorithms": ["Ed25519"],
         "counters": dict(counters or {}),
+        "subject_is_pseudonym": bool(named_at),
+        "lenders": list(named_at),
     }
     (root / "registry" / ISSUERS_FILE).write_text(
         json.dumps({"issuers": [issuer]}), encoding="utf-8"

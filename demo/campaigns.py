@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from clients.home import Node, approve
 from credit.planning import Training, plan_mechanism
+from crypto.keys import replace_file
 from demo.assessing import assess
 from demo.consortium import Founded
 from demo.errors import DemoError
@@ -21,6 +22,7 @@ from protocol.client.lenders import LenderClient
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 from server.assessments import assessed
+from server.folders import CAMPAIGN_FILE
 from server.home import Coordinator
 
 CAMPAIGN_HOURS = 6
@@ -80,6 +82,7 @@ def propose(
     token = campaign.sign(coordinator.key)
     with coordinator.registry() as registry:
         registry.propose(token)
+    replace_file(coordinator.folder(campaign.sha256) / CAMPAIGN_FILE, token.encode())
     active = False
     for lender in lenders:
         node = Node.open(founded.node_home(lender))

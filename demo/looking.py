@@ -9,12 +9,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
+
 import clients.home
+from clients.home import Node
 from demo.borrowing import trust_issuer
 from demo.errors import DemoError
 from demo.pages import COUNTER_CLIENT, LOOPBACK, STAFF_PAGES, Address, addresses, make_pages, pages
 from demo.processes import Process, running, wait_until_ready
 from demo.workspaces import DESK_FOLDER, PORTAL_FOLDER, Kept, held
+from desk.home import open_database
+from desk.storage.tables import applications
 from ops.processes import lasting_port
 from protocol.parties import Consortium
 
@@ -39,7 +44,23 @@ def looked_at(root: Path) -> Iterator[list[Address]]:
         for process in [*_services(root, str(node["registry_url"])), *pages(root)]:
             started = stack.enter_context(running(root, process))
             wait_until_ready(root, started)
-        yield addresses(root)
+        yield addresses(root, somebody(root))
+
+
+def somebody(root: Path) -> str:
+    """The name at their lender of somebody to look as: who applied, where anybody did."""
+    desk = root / DESK_FOLDER
+    if desk.exists():
+        database = open_database(desk)
+        try:
+            with database.read() as session:
+                name = session.scalar(select(applications.c.pseudonym).limit(1))
+        finally:
+            database.close()
+        if name is not None:
+            return str(name)
+    home = min(path for path in (root / "lenders").iterdir() if path.is_dir())
+    return min(Node.open(home).store.everybody())
 
 
 def _prepare(root: Path, registry_url: str) -> None:
@@ -48,7 +69,8 @@ def _prepare(root: Path, registry_url: str) -> None:
     has_desk = (root / DESK_FOLDER).exists()
     ports = {name: lasting_port() for name in [*names, *(["desk", "counter"] if has_desk else [])]}
     counters = {COUNTER_CLIENT: _lender_of(root)} if has_desk else {}
-    trust_issuer(root, f"http://{LOOPBACK}:{ports['issuer']}", counters)
+    lenders = sorted(path.name for path in (root / "lenders").iterdir() if path.is_dir())
+    trust_issuer(root, f"http://{LOOPBACK}:{ports['issuer']}", counters, lenders)
     make_pages(root, registry_url, ports)
 
 

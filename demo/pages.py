@@ -98,14 +98,14 @@ def pages(root: Path) -> Iterator[Process]:
         yield _served(counter, SERVE_FILE, "counter", "counter", "serve")
 
 
-def addresses(root: Path) -> list[Address]:
-    """Where everything is to be looked at."""
+def addresses(root: Path, person: str) -> list[Address]:
+    """Where everything is to be looked at; ``person``: as whom to log in, and how."""
     served = {process.name: f"http://{process.ready}" for process in pages(root)}
     if not served:
         return []
     office = _office(root)
     found = [
-        Address("borrowers' consents", served["portal"], "log in as lin, or any name"),
+        Address("borrowers' consents", served["portal"], f"log in as {person}"),
         Address(f"{office.name}'s staff", served["office"], f"code {staff_code(office)}"),
         Address("the coordinator", served["console"], f"code {staff_code(root / 'coordinator')}"),
         Address("the auditor", served["viewer"], f"code {staff_code(root / 'auditor')}"),

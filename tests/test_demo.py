@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -20,10 +21,12 @@ from support.world import loans
 from credit.models import CreditModel
 from crypto.keys import load_signing_key
 from demo.loans import default_loans
-from demo.workspaces import look
+from demo.looking import looked_at
+from demo.workspaces import look, runs_there
 from protocol.cards import ModelCard
 from protocol.client.base import load_consortium
 from protocol.client.borrowers import BorrowerClient
+from screens.house.forms import new_once
 from tahini import main
 
 QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -164,6 +167,23 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
         registry.wait(20)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entries"] == finished[2]["log"]["entries"]
+
+
+def test_what_a_demo_left_can_be_looked_at(finished):
+    root = finished[0] / "run"
+    with looked_at(root) as found:
+        assert {one.pages for one in found} >= {"borrowers' consents", "the coordinator", "the auditor"}
+        for one in found:
+            assert httpx.get(f"{one.url}/enter" if one.opens.startswith("code") else one.url).is_success, one
+        code = next(one for one in found if one.pages == "the coordinator")
+        with httpx.Client(base_url=code.url, headers={"Sec-Fetch-Site": "same-origin"}) as http:
+            form = {"once": new_once(), "code": code.opens.removeprefix("code "), "back": "/"}
+            entered = http.post("/enter", data=form)
+            assert entered.status_code == 303
+            kept = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
+            assert "Joint credit model" in http.get("/", headers=kept).text
+    assert look(root) is not None, "all of it is known to be ours"
+    assert not runs_there(root)
 
 
 @slow
