@@ -65,7 +65,7 @@ def init(
     )
 
 
-@app.command(epilog="Example: `tahini portal serve --home portal --port 8720`")
+@app.command(epilog="Example: `tahini portal serve --home portal --port 8725`")
 def serve(
     home: PortalHome,
     host: Host = None,

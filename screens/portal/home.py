@@ -49,7 +49,7 @@ class PortalListening(Listening):
     """Where the portal is."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="TAHINI_PORTAL_")
-    port: int = Field(default=8720, ge=1, le=65535)
+    port: int = Field(default=8725, ge=1, le=65535)
 
 
 class PortalHome:
