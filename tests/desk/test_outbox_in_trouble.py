@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from support.counter import Counter, StandInLog, counter
+from support.counter import Counter, StandInLog, apply_together, counter
 from support.waiting import until
 from support.world import pseudonym
 
 from crypto.keys import SigningKey
-from desk.commands.apply import DecidedApplication, LoanWanted, apply_together
+from desk.commands.apply import DecidedApplication, LoanWanted
 from protocol.errors import RegistryUnavailable
 from protocol.uses import UseStatement
 
