@@ -176,7 +176,7 @@ def test_a_state_is_not_served_while_the_log_takes_nothing(active, monkeypatch):
 def test_what_is_logged_is_the_hash_of_what_the_node_got(active):
     active.open_gate(lender="cedar")
     (sha256,) = audit(active).know.states
-    token = active.node("cedar").consents._held(active.campaign.purpose).token
+    token = active.node("cedar").consents.held(active.campaign.purpose).token
     assert hashlib.sha256(token.encode()).hexdigest() == sha256
 
 

@@ -136,6 +136,7 @@ def test_how_fresh_a_login_is_is_the_issuers_word_where_it_gives_it(site, ago, r
     now = int(site.registry.clock().timestamp())
     token = site.id_token("wei", auth_time=None if ago is None else now - ago)
     headers = bearer(site.exchange(token))
+    site.link(headers, site.people["birch"][0])
     answer = site.http.post("/v1/me/keys", json={"token": "a.b.c"}, headers=headers)
     assert (answer.json().get("reason"), answer.is_success) == (reason, False)
 

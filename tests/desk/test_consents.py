@@ -223,8 +223,8 @@ def test_a_registry_that_does_not_answer_is_waited_for_once(market, desk, monkey
     """However many are asked about, or the last of them waits as often as there are others."""
     asked: list[object] = []
     unreachable(desk, monkeypatch)
-    sync = desk.consents._on_disk.sync
-    monkeypatch.setattr(desk.consents._on_disk, "sync", lambda *about: asked.append(about) or sync(*about))
+    sync = Consents.sync
+    monkeypatch.setattr(Consents, "sync", lambda *about: asked.append(about) or sync(*about))
     market.clock.move(minutes=3)
     found = desk.consents.check_together(["v1.a", "v1.b", "v1.c"], ASKED)
     assert len(asked) == 1 and [type(one) for one in found] == [ConsentsUnavailable] * 3

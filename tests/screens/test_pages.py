@@ -147,12 +147,3 @@ def test_what_is_served_is_told_to_the_journal_by_its_hash(caplog: pytest.LogCap
         assert set(said) == set(look.assets.paths.values())
         for path, sha256 in said.items():
             assert hashlib.sha256(client.get(path).content).hexdigest() == sha256
-
-
-def test_a_visit_that_asks_without_end_is_told_to_wait(site: Site) -> None:
-    session = site.cookie(site.person(at=2))
-    assert get(site, "/", "en", session).is_success
-    visit = site.app.state.door.visits.find(session)  # type: ignore[attr-defined]
-    visit.pace.per_minute, visit.pace._left = 10, 0.0
-    answer = get(site, "/", "en", session)
-    assert answer.status_code == 429 and "too often" in answer.text and int(answer.headers["retry-after"]) >= 1
