@@ -59,7 +59,7 @@ class HttpService:
         """The same, read."""
         got = await self.send(method, path, **sent)
         kind = got.headers.get("content-type", "").partition(";")[0]
-        body = got.json() if kind.endswith("json") else got.text
+        body = got.json() if kind.endswith("json") and got.content else got.text
         return ServiceAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
 
 
@@ -71,7 +71,7 @@ def _refusal(got: httpx.Response, away: str) -> PageError:
         parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceAway(away) if got.status_code >= 500 else PageError()
-    if got.status_code == 401:
+    if got.status_code == 401 and code != "ticket-refused":
         return NotLoggedIn()
     return PageError(code, got.status_code, parameters)
 

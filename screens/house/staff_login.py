@@ -57,8 +57,9 @@ class StaffList(BaseModel):
 
     @model_validator(mode="after")
     def _two_of_a_kind(self) -> Self:
-        if len({one.subject for one in self.people}) != len(self.people):
-            raise ValueError("a subject stands twice among the people")
+        for called in ("subject", "name"):  # by its name one person is told from another
+            if len({getattr(one, called) for one in self.people}) != len(self.people):
+                raise ValueError(f"a {called} stands twice among the people")
         for role in BINDING:
             if sum(role in one.roles for one in self.people) == 1:
                 raise ValueError(f"{role!r} takes two persons; one alone has that role")

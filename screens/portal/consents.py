@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from screens.house.errors import PageError
 from screens.house.forms import new_once
+from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
 from screens.portal.forms import AnswersForm, OwnForm, StepForm, WithdrawForm
-from screens.portal.registry import Borrower, RegistryAnswer
+from screens.portal.registry import Borrower
 from screens.portal.shown import PartyNames, given, key_of, questions
 from screens.portal.signing import signed_answers, signing
 from screens.portal.visit import PortalDoor
@@ -248,5 +249,5 @@ async def _notice(request: Request, borrower: Borrower) -> dict[str, Any]:
     raise PageError("not-found", 404)
 
 
-async def _record(request: Request, borrower: Borrower) -> RegistryAnswer:
+async def _record(request: Request, borrower: Borrower) -> ServiceAnswer:
     return await borrower.read(f"/v1/me/consents/{request.path_params['record']}")

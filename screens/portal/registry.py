@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import httpx
-
-from screens.house.errors import NotLoggedIn, PageError, ServiceAway
-
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+from screens.house.errors import NotLoggedIn, PageError
+from screens.house.services import ConsentRegistry, PersonAtService, ServiceAnswer
 
 
 @dataclass(frozen=True)
-class RegistryAnswer:
-    """What the registry said."""
-
-    body: Any
-    etag: str | None = None
-    language: str | None = None
-
-
-@dataclass(frozen=True)
-class PortalRegistry:
-    """The consent registry over HTTP.
-
-    Raises, from every call:
-        ServiceAway: it does not answer. NotLoggedIn: the token has ended. PageError: it refuses,
-        by the code of its problem document.
-    """
-
-    http: httpx.AsyncClient
-
-    async def nonce(self) -> str:
-        """For one log-in."""
-        return str((await self.ask("POST", "/v1/challenges")).body["nonce"])
-
-    async def token(self, id_token: str) -> tuple[str, int]:
-        """An access token for an ID token, and for how many seconds."""
-        form = {"grant_type": JWT_BEARER, "assertion": id_token}
-        granted = (await self.ask("POST", "/v1/token", form=form)).body
-        return str(granted["access_token"]), int(granted["expires_in"])
+class PortalRegistry(ConsentRegistry):
+    """The consent registry, and its log."""
 
     async def head(self, since: int) -> tuple[str, list[str] | None]:
         """The log's newest checkpoint, and the proof that it is another state of the log of
@@ -60,82 +29,14 @@ class PortalRegistry:
             return note, None
 
     def as_borrower(self, token: str) -> Borrower:
-        return Borrower(self, {"Authorization": f"Bearer {token}"})
-
-    async def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """One request, and its answer if it was not refused."""
-        data = dict(form) if form else None
-        try:
-            got = await self.http.request(method, path, json=json, data=data, headers=headers)
-        except httpx.TransportError as error:
-            raise ServiceAway from error
-        if not got.is_success:
-            raise _refusal(got)
-        return got
-
-    async def ask(self, method: str, path: str, **sent: Any) -> RegistryAnswer:
-        """The same, read."""
-        got = await self.send(method, path, **sent)
-        kind = got.headers.get("content-type", "").partition(";")[0]
-        body = got.json() if kind.endswith("json") and got.content else got.text
-        return RegistryAnswer(body, got.headers.get("etag"), got.headers.get("content-language"))
-
-
-def _refusal(got: httpx.Response) -> PageError:
-    """What a problem document says, as an error of ours; its words are in English and stay here."""
-    try:
-        problem = got.json()
-        code = str(problem.get("reason") or problem["type"].rpartition(":")[2])
-        parameters = {str(name): str(one) for name, one in problem.get("parameters", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ServiceAway() if got.status_code >= 500 else PageError()
-    if got.status_code == 401 and code != "ticket-refused":
-        return NotLoggedIn()
-    return PageError(code, got.status_code, parameters)
+        return Borrower(self, token)
 
 
 @dataclass(frozen=True)
-class Borrower:
+class Borrower(PersonAtService):
     """One borrower at the registry."""
 
-    registry: PortalRegistry
-    headers: Mapping[str, str]
-
-    async def read(self, path: str, **headers: str) -> RegistryAnswer:
-        return await self.registry.ask("GET", path, headers={**self.headers, **headers})
-
-    async def whole(self, path: str) -> list[Any]:
-        """Every item of a list that comes in pages."""
-        items: list[Any] = []
-        cursor: str | None = None
-        while True:
-            after = "" if cursor is None else f"&cursor={cursor}"
-            body = (await self.read(f"{path}?limit=1000{after}")).body
-            items += body["items"]
-            cursor = body.get("next")
-            if not cursor:
-                return items
-
-    async def download(self, path: str, language: str) -> bytes:
-        """A file as it is, in a language."""
-        headers = {**self.headers, "Accept-Language": language}
-        return (await self.registry.send("GET", path, headers=headers)).content
-
-    async def act(
-        self, method: str, path: str, once: str, json: Any = None, **more: str
-    ) -> RegistryAnswer:
-        """Have something done, once: sent again under the same ``once`` it is answered as
-        before."""
-        headers = {**self.headers, "Idempotency-Key": once, **more}
-        return await self.registry.ask(method, path, json=json, headers=headers)
+    service: PortalRegistry
 
     async def tag(self) -> str:
         """The ETag of all their consents: of what they have seen before they change one."""
@@ -164,7 +65,6 @@ class Borrower:
             if error.code != "recorded-before":
                 raise
 
-    async def notice(self, notice_id: str, version: int, language: str) -> RegistryAnswer:
+    async def notice(self, notice_id: str, version: int, language: str) -> ServiceAnswer:
         """The text of a notice as it is to be shown, and the language that it is in."""
-        headers = {"Accept": "text/plain", "Accept-Language": language}
-        return await self.registry.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)
+        return await self.service.notice(notice_id, version, language)

@@ -158,7 +158,7 @@ class PortalDoor:
         identity = await identity_in(id_token, self.http, issuer, away.nonce, moment)
         if away.fresh and (identity.came_at is None or moment - identity.came_at > FRESH):
             raise LoginFailed
-        token, seconds = await self.registry.token(id_token)
+        token, seconds = await self.registry.access(id_token)
         self.visits.end(request.cookies.get(SESSION))
         whose = self._whose(issuer, identity)
         visit = Visit(token, whose, away.issuer, identity.came_at, Pace(self.per_minute))
