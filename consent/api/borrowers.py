@@ -40,7 +40,7 @@ from consent.commands.record_decisions import (
 from consent.commands.state_decisions import Answering, Statement
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
-from consent.identity.callers import Caller, CallingBorrower
+from consent.identity.callers import Caller, CallingBorrower, at_the_portal
 from consent.languages import accepted, chosen
 from consent.person_page import POLICY, person_page
 from law.vocabulary import LANGUAGES
@@ -312,6 +312,7 @@ def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Resp
     which it knows me if I am enrolled again (I must answer anew, and what I spent stays spent); for
     three years what I had signed, which only registry and auditor together can open, for a court.
     """
+    at_the_portal(caller)
     return sent(forget_subject.forget_once(registry, command.once(caller), caller.subjects))
 
 

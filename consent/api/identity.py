@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from consent.api.problems import NO_STORE
 from consent.api.shared import TheRegistry, problems
 from consent.identity.access import TheAccess, endpoints, only, public
-from consent.identity.callers import Caller, CallingBorrower, Login
+from consent.identity.callers import Caller, CallingBorrower, Login, at_the_portal
 from consent.identity.exchange import FORM, Granted, read_form
 from consent.identity.keys import KeyStatus, NewKey
 from consent.identity.limits import CallKind
@@ -70,8 +70,7 @@ def _login(caller: CallingBorrower) -> Login:
         raise NotAllowed(
             "links are for callers who logged in; this call is signed with a key of its own"
         )
-    if caller.counter_of is not None:
-        raise NotAllowed("links are made and ended at the portal, not at a lender's own front")
+    at_the_portal(caller)
     return caller.login
 
 

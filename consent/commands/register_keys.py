@@ -14,7 +14,7 @@ from pydantic import Field
 from sqlalchemy import select, update
 
 from auditlog.entries import entry_for_subject
-from consent.identity.callers import CallingBorrower
+from consent.identity.callers import CallingBorrower, at_the_portal
 from consent.registry import Registry
 from consent.storage.own_keys import OwnKeyRow
 from consent.storage.subjects import Subject, find_subjects
@@ -99,6 +99,7 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
         NotAuthenticated: not a fresh statement of this caller's, signed with the key that it names.
         Conflict: the key was registered before, or there are too many.
     """
+    at_the_portal(caller)
     moment = registry.clock()
     if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
         raise NotAllowed("log in again, and add the key within two minutes").because(

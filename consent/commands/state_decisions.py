@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -74,6 +75,10 @@ class Answering:
         _, notice = consents.transaction.notices.notice(asked.notice_id, asked.notice_version)
         names = {subject.lender: subject.pseudonym for subject in consents.subjects}
         lenders = {choice.recipient for choice in asked.choices}
+        known = Counter(subject.lender for subject in consents.subjects)
+        if any(known[lender] > 1 for lender in lenders):  # for which of them nobody could say
+            said = "the caller is more than one customer of a lender; end one of the links first"
+            raise Conflict(said).because("several-there")
         if lenders - set(names):
             said = "the statement speaks of a lender at which the caller is not enrolled"
             raise Conflict(said).because("not-enrolled-there")

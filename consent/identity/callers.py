@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from protocol.errors import NotAllowed
 from protocol.parties import Role
 
 
@@ -56,3 +57,10 @@ class CallingBorrower:
     evidence: str = ""
     logged_in_at: datetime | None = None
     counter_of: str | None = None
+
+
+def at_the_portal(caller: CallingBorrower) -> None:
+    """For what binds a person everywhere or for good: a lender's own front holds the token of
+    whoever logs in there. Raises NotAllowed: the caller logged in at such a front."""
+    if caller.counter_of is not None:
+        raise NotAllowed("this is done at the portal, not at a lender's own front")

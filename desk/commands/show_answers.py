@@ -39,12 +39,14 @@ class ReviewAnswers:
     """A review as it is recorded, with both answers.
 
     Args:
+        machine: None until the case is decided: where a second person has to agree, whoever
+            proposed or disagreed may yet be the one who decides.
         entry_index: of the decision in the log; None while it has none, or nothing is decided yet.
     """
 
     review: HeldReview
     said: tuple[SaidInReview, ...]
-    machine: Decision
+    machine: Decision | None
     entry_index: int | None
 
     @property
@@ -75,5 +77,7 @@ def answers(desk: Desk, review: str, staff: str) -> ReviewAnswers:
         SaidInReview(ReviewEvent(one.event), one.by, one.at, key.open(STEP, one.sealed))
         for one in own
     )
-    index = application.entry_index if found.status is ReviewStatus.DECIDED else None
-    return ReviewAnswers(found, said, StoredDecision.opened(first, key).decision, index)
+    if found.status is not ReviewStatus.DECIDED:  # whoever said something may decide it anew
+        return ReviewAnswers(found, said, None, None)
+    machine = StoredDecision.opened(first, key).decision
+    return ReviewAnswers(found, said, machine, application.entry_index)

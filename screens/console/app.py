@@ -47,7 +47,7 @@ def create_console(
         True if authority is None else ssl.create_default_context(cafile=str(authority))
     )
     to_issuer = httpx.AsyncClient(timeout=TIMEOUT_S, verify=verify)
-    door = open_staff_door(look, clock, to_issuer, home, listening.reached_at)
+    door = open_staff_door(look, clock, to_issuer, home, listening.reached_at, listening.listens_at)
 
     @asynccontextmanager
     async def around() -> AsyncIterator[None]:

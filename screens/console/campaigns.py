@@ -29,8 +29,9 @@ BINDING = ("launch", "resume")
 """What takes two persons where people log in: from then on budgets are spent. To stop takes one."""
 
 
-def _called(act: str, sha256: str) -> str:
-    return f"{act}:{sha256}"
+def _called(act: str, seen: SeenCampaign) -> str:
+    """What two persons agree on: an act upon a campaign as it stands, and not as it stood."""
+    return f"{act}:{seen.sha256}:{len(seen.events)}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class CampaignPages:
 
     def _shown(self, request: Request, view: str) -> Response:
         seen = self._seen(request)
-        asked = {act: self.door.waiting(_called(act, seen.sha256)) for act in BINDING}
+        asked = {act: self.door.waiting(_called(act, seen)) for act in BINDING}
         return self.look.page(
             request,
             view,
@@ -86,7 +87,7 @@ class CampaignPages:
         seen = self._seen(request)
         if can(seen.status) != act:
             raise PageError("conflict", 409)
-        first = self.door.waiting(_called(act, seen.sha256))
+        first = self.door.waiting(_called(act, seen))
         shown: dict[str, Any] = {"seen": seen, "once": new_once(), "first": first}
         return self.look.page(request, f"{act}.html", tab="/", **shown)
 
@@ -121,7 +122,7 @@ class CampaignPages:
         def act() -> str:
             seen = self._seen(request)
             self.sight.forget(seen.sha256)
-            if name in BINDING and not self.door.agreed(staff, _called(name, seen.sha256)):
+            if name in BINDING and not self.door.agreed(staff, _called(name, seen)):
                 return f"/campaigns/{seen.sha256}"
             try:
                 do(seen)

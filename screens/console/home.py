@@ -26,8 +26,11 @@ class ConsoleListening(Listening):
     @property
     def reached_at(self) -> str:
         """What people type."""
-        if self.origin is not None:
-            return self.origin
+        return self.origin or self.listens_at
+
+    @property
+    def listens_at(self) -> str:
+        """Where it really is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
 

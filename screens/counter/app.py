@@ -22,7 +22,7 @@ from screens.counter.owed import LoanPages
 from screens.counter.start import StartPage
 from screens.counter.visit import CounterDoor
 from screens.house.forms import new_once
-from screens.house.login import LogIn
+from screens.house.login import MAX_LEAVING, LogIn
 from screens.house.services import ConsentRegistry, HttpService
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
@@ -89,7 +89,7 @@ def create_counter(
         LogIn(to_issuers, f"{settings.origin}/callback"),
         settings.issuers,
         PageSessions(clock),
-        PageSessions(clock),
+        PageSessions(clock, MAX_LEAVING),
         HttpService(to_desk, "lender-away"),
     )
     app = shell(look, settings.origin, _routes(look, door, opened), around)

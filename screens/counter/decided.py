@@ -15,7 +15,7 @@ from starlette.responses import Response
 from screens.counter.forms import AcceptForm, PersonForm, SeenForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import is_number, new_once, read_form
 from screens.house.services import PersonAtService, ServiceAnswer
 from screens.house.shell import Look, go
 
@@ -115,9 +115,10 @@ class DecisionPages:
         """``POST …/review``: a person is asked; what was said goes to them, word for word."""
         desk, own, path = await self._own(request)
         form = await read_form(request, PersonForm)
-        language = self.look.language(request)
         wrong = _reason(own.body, form.about)
-        parts = [] if wrong is None else [f"[{wrong['words'][language]}]"]
+        # what it rests on, which the reviewer sees anyway; never what the machine made of it
+        facts = [] if wrong is None else [str(one["name"]) for one in wrong["rests_on"]]
+        parts = [f"[{', '.join(facts)}]"] if facts else []
         view = "\n".join([*parts, form.view.strip()]).strip()
         body = {"view": view} if view else {}
         await desk.act("POST", f"{path}/contest", form.once, body)
@@ -154,7 +155,7 @@ class DecisionPages:
 def _reason(asked: dict[str, Any], about: str) -> dict[str, Any] | None:
     """The reason of that number, if there is one."""
     reasons = (asked.get("decision") or {}).get("reasons", [])
-    if not about.isdecimal() or int(about) >= len(reasons):
+    if not is_number(about) or int(about) >= len(reasons):
         return None
     found: dict[str, Any] = reasons[int(about)]
     return found

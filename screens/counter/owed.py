@@ -11,7 +11,7 @@ from starlette.responses import Response
 from screens.counter.forms import ExtendForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import is_number, new_once, read_form
 from screens.house.shell import Look, go
 
 
@@ -36,7 +36,7 @@ class LoanPages:
         loan = await self._loan(request)
         asked, found, seen = request.query_params.get("days"), None, ""
         if asked is not None:
-            if not asked.isdecimal() or int(asked) not in loan["extensions"]:
+            if not is_number(asked) or int(asked) not in loan["extensions"]:
                 raise PageError("not-found", 404)
             path = f"/v1/me/loans/{loan['id']}/extension?days={int(asked)}"
             answer = await self.door.at_desk(request).read(path)

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from screens.house.errors import LoginFailed, NotLoggedIn, PageError
-from screens.house.forms import PageForm, read_form
+from screens.house.forms import PageForm, is_number, read_form
 from screens.house.login import Leaving, LogIn, LoginIssuer, own_path
 from screens.house.services import ConsentRegistry
 from screens.house.sessions import COOKIE, PageSessions, cookie
@@ -58,7 +58,7 @@ class LoginDoor(Generic[Visiting]):
         """``GET /login``: off to an issuer. A link and no form: a policy that lets forms go to this
         origin only would stop the way on."""
         number = request.query_params.get("issuer", "0")
-        if not number.isdecimal() or int(number) >= len(self.issuers):
+        if not is_number(number) or int(number) >= len(self.issuers):
             raise PageError("not-found", 404)
         nonce = await self.registry.nonce()
         back_to = own_path(request.query_params.get("back", "/"))

@@ -43,6 +43,15 @@ async def read_form(request: Request, schema: type[Sent]) -> Sent:
     Raises:
         PageError: not a form, or not this one.
     """
+    fields = await read_fields(request)
+    try:
+        return schema.model_validate(fields)
+    except ValidationError as error:
+        raise PageError("malformed", 422) from error
+
+
+async def read_fields(request: Request) -> dict[str, str]:
+    """The fields of a form, whichever it is. Raises PageError: not a form, or too large."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise PageError("malformed", 415)
@@ -57,19 +66,19 @@ async def read_form(request: Request, schema: type[Sent]) -> Sent:
             errors="strict",
             max_num_fields=MAX_FIELDS,
         )
-        if len(dict(fields)) != len(fields):
-            raise PageError("malformed", 422)
-        return schema.model_validate(dict(fields))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise PageError("malformed", 422) from error
+    if len(dict(fields)) != len(fields):
+        raise PageError("malformed", 422)
+    return dict(fields)
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number of at most nine digits, as pages of ours write them."""
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _small(request: Request) -> bool:
     """Whether it says how long it is, as every browser does, and is not long."""
     length = request.headers.get("content-length", "")
-    return (
-        length.isascii()
-        and length.isdecimal()
-        and len(length) < 10
-        and int(length) <= MAX_FORM_BYTES
-    )
+    return is_number(length) and int(length) <= MAX_FORM_BYTES

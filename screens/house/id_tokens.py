@@ -40,15 +40,24 @@ async def identity_in(
         keys = KeySet.import_key_set(await _keys(http, issuer))
         claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
         _expected(issuer, nonce, now).validate(claims)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+        came_at = _came_at(claims.get("auth_time"), now)
+    except (JoseError, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
         raise LoginFailed from error
     audience = claims["aud"]
     if isinstance(audience, list) and len(audience) > 1 and claims.get("azp") != issuer.client_id:
         raise LoginFailed
-    subject, at = claims["sub"], claims.get("auth_time")
-    if not isinstance(subject, str) or not isinstance(at, int | None):
+    if not isinstance(claims["sub"], str):
         raise LoginFailed
-    return Identity(subject, None if at is None else datetime.fromtimestamp(at, UTC))
+    return Identity(claims["sub"], came_at)
+
+
+def _came_at(said: object, now: datetime) -> datetime | None:
+    """When they showed who they are. Raises ValueError: no time, or one that is to come."""
+    if said is None:
+        return None
+    if not isinstance(said, int) or said > now.timestamp() + LEEWAY_S:
+        raise ValueError("auth_time")
+    return datetime.fromtimestamp(said, UTC)
 
 
 def _expected(issuer: LoginIssuer, nonce: str, now: datetime) -> jwt.JWTClaimsRegistry:

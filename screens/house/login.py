@@ -24,6 +24,9 @@ from screens.house.errors import LoginFailed, ServiceAway
 
 BACK_WITHIN = timedelta(minutes=10)
 MAX_ANSWER_BYTES = 65_536
+MAX_PATH = 2_000
+MAX_LEAVING = 5_000
+"""Who may be on the way to issuers at a time; the one who has been longest is forgotten."""
 
 
 class LoginIssuer(BaseModel):
@@ -137,6 +140,11 @@ class LogIn:
 
 def own_path(path: str) -> str:
     """``path`` if it is one of this origin's, else the start: never a way to another site."""
-    parts = urlsplit(path)
+    if len(path) > MAX_PATH:
+        return "/"
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return "/"
     own = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc
     return path if own and path.isprintable() else "/"

@@ -63,6 +63,9 @@ SENTENCES: Mapping[str, str] = {
     "acted-before": N_("This was recorded before. Nothing was done twice."),
     "guardian-needed": N_("A guardian must answer this, and show by what right."),
     "must-be-in-writing": N_("This needs your answer in writing; ask your lender."),
+    "several-there": N_(
+        "Your log-in speaks for several customers of this lender. End one of the links first."
+    ),
     "not-enrolled-there": N_("You are not known there. Ask your lender."),
     "no-such-filter": N_("That is nothing to look for. Nothing was changed."),
     "cannot-open": N_("It could not be opened, and nothing of it was shown."),

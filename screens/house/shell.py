@@ -46,7 +46,20 @@ class Hex(Convertor[str]):
         return value
 
 
+class Number(Convertor[int]):
+    """A number in a path, of at most nine digits: ``{version:number}``."""
+
+    regex = "[0-9]{1,9}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
 register_url_convertor("hex", Hex())
+register_url_convertor("number", Number())
 
 
 @dataclass(frozen=True)

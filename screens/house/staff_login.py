@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from screens.house.errors import LoginFailed, PageError
 from screens.house.id_tokens import Identity, identity_in
-from screens.house.login import BACK_WITHIN, Leaving, LogIn, LoginIssuer, own_path
+from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn, LoginIssuer, own_path
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look, go
 from screens.house.staff import CodeDoor, Staff, StaffDoor, on_loopback, staff_code
@@ -111,7 +111,7 @@ class IssuerDoor(StaffDoor):
         super().__init__(look, clock)
         self._http, self._known = http, staff
         self._login = LogIn(http, f"{origin}/callback")
-        self._away: PageSessions[_Away] = PageSessions(clock)
+        self._away: PageSessions[_Away] = PageSessions(clock, MAX_LEAVING)
         self._asked: dict[str, _Asked] = {}
         self._lock = threading.Lock()
 
@@ -163,7 +163,9 @@ class IssuerDoor(StaffDoor):
             if asked is not None and asked.name != staff.name:
                 del self._asked[what]
                 return True
-            self._asked[what] = _Asked(staff.name, self.clock() + SECOND_WITHIN)
+            now = self.clock()
+            self._asked = {name: one for name, one in self._asked.items() if now < one.until}
+            self._asked[what] = _Asked(staff.name, now + SECOND_WITHIN)
             return False
 
     def waiting(self, what: str) -> str | None:
@@ -182,9 +184,10 @@ def open_staff_door(
     http: httpx.AsyncClient,
     home: Path,
     origin: str,
+    listens_at: str | None = None,
 ) -> StaffDoor:
     """The door that fits: the issuer's where ``staff.json`` is in the home, the code's where only
-    this machine reaches ``origin``.
+    this machine reaches ``origin`` and, if that is another, ``listens_at``.
 
     Raises:
         ValueError: neither; or the list cannot be read.
@@ -192,7 +195,7 @@ def open_staff_door(
     listed = home / STAFF_FILE
     if listed.exists():
         return IssuerDoor(look, clock, http, origin, StaffList.read(listed))
-    if on_loopback(origin):
+    if on_loopback(origin) and on_loopback(listens_at or origin):
         return CodeDoor(look, clock, staff_code(home))
     raise ValueError(
         f"{origin} is reached from elsewhere: name the issuer and the people in {listed}, or serve "

@@ -124,7 +124,7 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
         ("GET", "/campaigns", campaigns.listed),
         ("GET", one, campaigns.review),
         ("GET", f"{one}/code", campaigns.code),
-        ("GET", f"{one}/code/{{number:int}}", campaigns.file),
+        ("GET", f"{one}/code/{{number:number}}", campaigns.file),
         ("GET", f"{one}/yes", campaigns.ask_yes),
         ("POST", f"{one}/yes", campaigns.say_yes),
         ("GET", f"{one}/no", campaigns.ask_no),

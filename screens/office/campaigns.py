@@ -143,6 +143,7 @@ class CampaignPages:
         staff = self.office.door.staff(request, APPROVE, fresh=True)
         await read_form(request, OfficeButton)
         sha256 = request.path_params["sha256"]
+        await run_in_threadpool(self._offer, request)
         if not self.office.door.agreed(staff, _yes_to(sha256)):
             return go(f"/campaigns/{sha256}")
         operator = self.office.staff_id(staff)

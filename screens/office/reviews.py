@@ -201,10 +201,8 @@ class ReviewPages:
         staff, desk = self.office.door.staff(request, REVIEW), self.office.at_desk()
         found = answers(desk, request.path_params["review"], staff.name)
         language = self.office.look.language(request)
-        reasons = [
-            desk.wording.sentence(one, "zh" if language == "zh" else "en")
-            for one in found.machine.reasons
-        ]
+        told = () if found.machine is None else found.machine.reasons
+        reasons = [desk.wording.sentence(one, "zh" if language == "zh" else "en") for one in told]
         return self._page(request, "answers.html", found=found, reasons=reasons)
 
     def _page(self, request: Request, view: str, status: int = 200, **shown: Any) -> Response:

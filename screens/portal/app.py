@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from screens.house.forms import new_once
-from screens.house.login import LogIn
+from screens.house.login import MAX_LEAVING, LogIn
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
@@ -72,7 +72,7 @@ def create_portal(
         settings.issuers,
         to_issuers,
         PageSessions(clock),
-        PageSessions(clock),
+        PageSessions(clock, MAX_LEAVING),
         settings.per_minute,
     )
     pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
@@ -88,9 +88,9 @@ def create_portal(
         Route("/login", door.leave, methods=get),
         Route("/callback", door.arrive, methods=get),
         Route("/logout", door.out, methods=post),
-        Route("/ask/{notice}/{version:int}", consents.ask, methods=get),
-        Route("/ask/{notice}/{version:int}", kept(consents.answer), methods=post),
-        Route("/recorded/{notice}/{version:int}", consents.recorded, methods=get),
+        Route("/ask/{notice}/{version:number}", consents.ask, methods=get),
+        Route("/ask/{notice}/{version:number}", kept(consents.answer), methods=post),
+        Route("/recorded/{notice}/{version:number}", consents.recorded, methods=get),
         Route("/consents/{record:hex}", consents.consent, methods=get),
         Route("/consents/{record:hex}", kept(consents.step), methods=post),
         Route("/withdraw/{record:hex}", consents.ask_withdrawal, methods=get),
@@ -106,7 +106,7 @@ def create_portal(
         Route("/requests/new", rights.ask, methods=get),
         Route("/requests/{request:hex}", rights.one, methods=get),
         Route("/requests/{request:hex}", kept(rights.close), methods=post),
-        Route("/requests/{request:hex}/receipts/{number:int}", rights.receipt, methods=get),
+        Route("/requests/{request:hex}/receipts/{number:number}", rights.receipt, methods=get),
         Route("/imports", rights.imports, methods=get),
         Route("/lenders", lenders.lenders, methods=get),
         Route("/lenders", lenders.end, methods=post),
@@ -125,5 +125,5 @@ def create_portal(
         Route("/erased", leave.erased, methods=get),
     ]
     app = shell(look, settings.origin, routes, around)
-    app.state.door, app.state.look = door, look
+    app.state.door, app.state.look, app.state.pending = door, look, pending
     return app

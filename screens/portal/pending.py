@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.house.errors import NotLoggedIn, PageError
+from screens.house.forms import read_fields, read_form
 from screens.house.problems import N_
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look
 from screens.house.words import PageWords
+from screens.portal.forms import LinkForm
 from screens.portal.shown import STATES, PartyNames, kind_of
 from screens.portal.visit import PortalDoor
 
@@ -80,9 +81,12 @@ class PendingPages:
         return kept
 
     async def _keep(self, request: Request) -> Response:
-        fields = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
-        if request.url.path != LINK and not self.door.is_ours(fields.get("whose", "")):
-            raise NotLoggedIn
+        if request.url.path == LINK:  # anybody's: of it no more is kept than an invitation has
+            fields = {**(await read_form(request, LinkForm)).model_dump()}
+        else:
+            fields = await read_fields(request)
+            if not self.door.is_ours(fields.get("whose", "")):
+                raise NotLoggedIn
         number = self.forms.begin(Pending(request.url.path, fields), self.forms.clock() + KEPT_FOR)
         # on by the page and not by a redirect: a policy that lets forms go to this origin only
         # would stop the way to the issuer

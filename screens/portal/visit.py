@@ -21,7 +21,7 @@ from screens.house.errors import (
     PageError,
     TooOften,
 )
-from screens.house.forms import read_form
+from screens.house.forms import is_number, read_form
 from screens.house.id_tokens import Identity, identity_in
 from screens.house.login import BACK_WITHIN, Leaving, LogIn, LoginIssuer, own_path
 from screens.house.pace import Pace
@@ -132,7 +132,7 @@ class PortalDoor:
         who it is; ``how=fresh``: asked anew."""
         query = request.query_params
         number, how = query.get("issuer", "0"), query.get("how", "")
-        if not number.isdecimal() or int(number) >= len(self.issuers):
+        if not is_number(number) or int(number) >= len(self.issuers):
             raise PageError("not-found", 404)
         nonce = await self.registry.nonce()
         back_to = own_path(query.get("back", "/"))
@@ -172,7 +172,7 @@ class PortalDoor:
     def again(self, request: Request, back: str, how: str) -> str:
         """The way to the issuer where this browser logged in last, and back to a page."""
         visit, kept = self.visit(request), request.cookies.get(ISSUER, "0")
-        number = int(kept) if kept.isdecimal() and int(kept) < len(self.issuers) else 0
+        number = int(kept) if is_number(kept) and int(kept) < len(self.issuers) else 0
         number = number if visit is None else visit.issuer
         return f"/login?{urlencode({'issuer': number, 'how': how, 'back': back})}"
 

@@ -90,3 +90,14 @@ def test_settings_that_make_no_sense_are_refused(site: Site, tmp_path: Path, cha
     trust(tmp_path, trusted_issuer(GENERAL, SigningKey.generate(), **changes))
     with pytest.raises(IdentityMisconfigured, match=says):
         load_issuers(tmp_path, site.registry.consortium)
+
+
+def test_what_binds_for_good_is_not_done_with_what_a_counter_holds(fronts: Site):
+    """The lender's own front has the token of whoever logs in there."""
+    linked(fronts)
+    headers = log_in(fronts, AT_ASPENS)
+    for answer in (
+        fronts.http.delete("/v1/me", headers=headers),
+        fronts.http.post("/v1/me/keys", json={"token": "a.b.c"}, headers=headers),
+    ):
+        assert answer.status_code == 403 and "at the portal" in answer.json()["detail"], answer.text

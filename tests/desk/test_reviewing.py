@@ -12,6 +12,7 @@ from support.counter import BAD, HASHES, MIDDLING, Counter, StandInSource, count
 from support.world import pseudonym
 
 from desk.commands.retain import retain
+from desk.commands.show_answers import answers
 from desk.commands.status import standing
 from desk.errors import RulesMissing
 from desk.lending_rules import RuleDocument, Versions
@@ -171,6 +172,8 @@ def test_a_second_person_may_disagree(tmp_path: Path):
         takes(desk, review, "reviewer.wu")
         back = desk.call("reviewer.wu", "POST", f"/v1/reviews/{review}/second", {"agrees": False})
         assert back.json()["status"] == "waiting"
+        for anyone in ("reviewer.li", "reviewer.wu"):
+            assert answers(desk.desk, review, anyone).machine is None, "either may yet decide it"
         assert takes(desk, review, "reviewer.wu").json()["proposed"][0]["reasons"] == REASONS
 
 

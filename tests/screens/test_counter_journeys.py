@@ -164,7 +164,9 @@ def test_to_ask_for_a_person_takes_two_taps(front: Front, visit: Callable[..., V
     waiting = front.lending.call("reviewer.lin", "GET", "/v1/reviews?status=waiting").json()["items"]
     [review] = [one for one in waiting if one["application"] == made["id"]]
     case = front.lending.call("reviewer.lin", "POST", f"/v1/reviews/{review['id']}/taking").json()
-    assert [one["view"] for one in case["person_says"]] == [f"[{reasons[0]['words']['en']}]"]
+    assert [one["view"] for one in case["person_says"]] == [
+        f"[{', '.join(one['name'] for one in reasons[0]['rests_on'])}]"
+    ]
 
 
 def test_to_take_back_takes_two_taps(front: Front, visit: Callable[..., Visitor]) -> None:

@@ -114,3 +114,9 @@ def test_a_session_ends_when_it_is_idle_old_or_over():
 
 def test_errors_are_pages_with_a_code():
     assert (PageError().status, PageError("conflict", 409).code) == (400, "conflict")
+
+
+def test_a_way_back_is_short_and_a_path():
+    assert own_path("/" + "a" * 1_999) != "/"
+    for path in ("/" + "a" * 2_000, "//[", "/\x00", "https://["):
+        assert own_path(path) == "/"

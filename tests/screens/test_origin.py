@@ -27,7 +27,7 @@ def targets(site: Site) -> list[str]:
     unsafe = [one.path for one in site.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]  # type: ignore[attr-defined]
     assert len(unsafe) >= 6
     notice = site.house.notice
-    parts = {"{notice}": notice.id, "{version:int}": "1", "{record:hex}": "0" * 32, "{request:hex}": "0" * 64}
+    parts = {"{notice}": notice.id, "{version:number}": "1", "{record:hex}": "0" * 32, "{request:hex}": "0" * 64}
     for part, value in parts.items():
         unsafe = [path.replace(part, value) for path in unsafe]
     return unsafe
@@ -54,3 +54,25 @@ def test_a_form_of_our_own_is_read(site: Site, own: str) -> None:
     headers = {own: "same-origin" if own == "Sec-Fetch-Site" else site.url}
     assert post(site, "/logout", headers, session).status_code == 303
     assert HTTP.get(f"{site.url}/uses", headers={"Cookie": f"{SESSION}={session}"}).status_code == 401
+
+
+def test_nothing_large_is_kept_for_nobody(site: Site) -> None:
+    """What a form keeps for whoever logs in again is a form, and no longer than one."""
+    kept = site.app.state.pending.forms  # type: ignore[attr-defined]
+    before = len(kept._open)
+    own = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
+    sent = [
+        (b"x" * 200_000, {**own, "Content-Type": "text/plain"}, 415),
+        (b"once=" + new_once().encode() + b"&ticket=" + b"x" * 200_000, own, 413),
+        (b"&".join(b"a%d=1" % one for one in range(1000)), own, 422),
+        (b"once=" + new_once().encode() + b"&ticket=" + b"x" * 5_000, own, 422),
+    ]
+    for body, headers, status in sent:
+        assert HTTP.post(f"{site.url}/link", content=body, headers=headers).status_code == status
+    assert len(kept._open) == before
+
+
+def test_numbers_and_paths_that_nobody_writes_are_not_there(site: Site) -> None:
+    for path in (f"/login?issuer={'9' * 5000}", f"/ask/joint-credit-model/{'9' * 5000}", "//evil.example/x"):
+        answer = HTTP.get(f"{site.url}{path}", headers={"Cookie": f"__Host-portal-issuer={'9' * 5000}"})
+        assert answer.status_code == 404 and 'href="//evil' not in answer.text, path

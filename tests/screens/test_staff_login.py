@@ -111,7 +111,8 @@ def test_who_is_on_the_list_comes_in_and_may_what_it_says(site: Site) -> None:
     [
         ({"sub": "nobody"}, 403), ({"sub": None}, 400), ({"aud": "other"}, 400), ({"iss": "https://evil.example"}, 400),
         ({"nonce": "another"}, 400), ({"nonce": None}, 400), ({"exp": 1}, 400), ({"exp": None}, 400),
-        ({"aud": ["office", "other"]}, 400), ({"auth_time": "now"}, 400),
+        ({"aud": ["office", "other"]}, 400), ({"auth_time": "now"}, 400), ({"auth_time": 10**18}, 400),
+        ({"auth_time": 4_000_000_000}, 400),
     ],
 )  # fmt: skip
 def test_what_is_not_said_of_them_here_and_now_lets_nobody_in(site: Site, claims: dict[str, Any], status: int) -> None:
@@ -191,6 +192,7 @@ def test_pages_that_others_reach_are_not_opened_by_a_code(tmp_path: Path) -> Non
     http = httpx.AsyncClient()
     with pytest.raises(ValueError, match="name the issuer and the people"):
         open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, ORIGIN)
-    assert isinstance(
-        open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, "http://127.0.0.1:8722"), CodeDoor
-    )
+    here = "http://127.0.0.1:8722"
+    with pytest.raises(ValueError, match="name the issuer and the people"):
+        open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, here, "http://0.0.0.0:8722")
+    assert isinstance(open_staff_door(look, lambda: datetime.now(UTC), http, tmp_path, here), CodeDoor)

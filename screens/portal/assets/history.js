@@ -50,8 +50,9 @@ try {
   old = await kept("head");
   const now = await extended(old, await told(old?.size ?? 0));
   if (now.size > 0) await keepNewer("head", now);
-  conclude("verified");
-  if (old) {
+  const older = Boolean(old) && now.size < old.size;
+  conclude(older ? "unchecked" : "verified"); /* an earlier state of it hides what came since */
+  if (old && !older) {
     at("since").textContent = day(old.at);
     at("extends").hidden = false;
   }
