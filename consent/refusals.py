@@ -34,6 +34,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "older-than-notice": ("notice", "version"),
     "recorded-before": (),
     "session-over": (),
+    "several-there": (),
     "ticket-expired": (),
     "ticket-refused": (),
     "too-many-keys": ("most",),

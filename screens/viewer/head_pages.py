@@ -49,7 +49,7 @@ class HeadPages:
             "head.html",
             tab="/",
             once=new_once(),
-            run=progress_of(known.running, words) if known.running else None,
+            run=progress_of(run, words) if (run := known.running) else None,
             outcome=outcome,
             steps=_steps(outcome),
             seen=seen,

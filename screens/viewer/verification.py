@@ -103,12 +103,13 @@ class Verifications:
     def begin(self) -> Run:
         """The verification under way, begun now if there is none."""
         with self._lock:
-            if self.running is None:
-                self.running = Run(self.clock(), None)
+            run = self.running
+            if run is None:
+                self.running = run = Run(self.clock(), None)
                 threading.Thread(
-                    target=self._run, args=(self.running,), name="verification", daemon=True
+                    target=self._run, args=(run,), name="verification", daemon=True
                 ).start()
-            return self.running
+            return run
 
     def _run(self, run: Run) -> None:
         try:

@@ -163,7 +163,7 @@ def test_a_lender_lists_its_own_commitments_and_nobody_else_s(withdrawn):
 def test_a_lender_that_left_somebody_in_has_no_proof_that_they_were_out(active):
     """It used a person who had withdrawn, and now shows whatever else it has: other releases, other people, other
     lenders, a roster without them. Nothing verifies."""
-    person, other = used(active)[:2]
+    person, *others = used(active)
     active.open_gate(0)
     active.open_gate(1)
     active.open_gate(0, "birch")
@@ -192,8 +192,10 @@ def test_a_lender_that_left_somebody_in_has_no_proof_that_they_were_out(active):
     refuse(active, forged(active, truth[0], release=1), "not the roster commitment")
     refuse(active, forged(active, truth[0], attempt=2), "not the roster commitment")
     refuse(active, forged(active, truth[0], campaign_sha256="0" * 64), "not the roster commitment")
-    # somebody else's yes or no, as mine
-    refuse(active, forged(active, truth[0], pii_principal_id=other.pseudonym), "does not lead")
+    # somebody else's yes or no, as mine; of who has the same cell it would say the truth
+    others_in_0 = {one.pseudonym: RosterProof.claimed(proofs(active, one.pseudonym)[0]) for one in others[:8]}
+    other = next(name for name, proof in others_in_0.items() if proof.members != in_0.members)
+    refuse(active, forged(active, truth[0], pii_principal_id=other), "does not lead")
 
 
 def test_a_release_that_was_committed_to_without_a_person_cannot_name_them_later(withdrawn):

@@ -61,9 +61,7 @@ def test_an_entry_is_proved_by_the_browser(watch: Watch, visit: Callable[..., Vi
     visitor = visit()
     visitor.page.goto(f"{watch.url}/entries/5")
     assert browser_says(visitor.page) == "Verified here, by your browser"
-    with visitor.page.expect_download() as saved:
-        visitor.tap("Keep the proof")
-    assert saved.value.suggested_filename == "entry-5.tlog-proof"
+    assert visitor.saves("Keep the proof").suggested_filename == "entry-5.tlog-proof"
     visitor.page.goto(f"{watch.url}/entries")
     visitor.page.get_by_label("Type").select_option("campaign.proposed")
     visitor.tap("Show")

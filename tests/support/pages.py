@@ -7,10 +7,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
-from playwright.sync_api import Page
+from playwright.sync_api import Download, Locator, Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 VOID = {"meta", "link", "input", "br"}
+LEADS_ELSEWHERE = """(one) => one.tagName === "A"
+    ? !one.download && !one.getAttribute("href").startsWith("#")
+    : one.type === "submit" && one.form !== null"""
 
 
 class Seen(HTMLParser):
@@ -60,10 +63,27 @@ class Visitor:
             self.complaints.append(message.text)
 
     def tap(self, name: str, within: str = "main") -> None:
-        found = self.page.locator(within).get_by_role("button", name=name, exact=True)
-        target = found if found.count() else self.page.locator(within).get_by_role("link", name=name, exact=True)
-        target.first.click()
+        """A button of this name, or a link. What leads to another page has led there when this returns: the next tap
+        is one on that page."""
+        target = self._target(name, within)
+        if target.evaluate(LEADS_ELSEWHERE):
+            with self.page.expect_navigation(wait_until="domcontentloaded"):
+                target.click()
+        else:
+            target.click()
         self.taps += 1
+
+    def saves(self, name: str) -> Download:
+        """What a tap saves as a file."""
+        with self.page.expect_download() as saved:
+            self._target(name, "main").click()
+        self.taps += 1
+        return saved.value
+
+    def _target(self, name: str, within: str) -> Locator:
+        inside = self.page.locator(within)
+        button, link = (inside.get_by_role(role, name=name, exact=True) for role in ("button", "link"))  # type: ignore[arg-type]
+        return button.or_(link).first
 
     def choose(self, question: str, answer: str) -> None:
         self.page.get_by_role("group", name=question).get_by_label(answer).check()

@@ -48,8 +48,7 @@ class Watch:
 
     def verify(self) -> str:
         """The head's page after a verification that has ended."""
-        run = self.verifications.begin()
-        assert run.done.wait(60)
+        assert self.verifications.begin().done.wait(60)
         return self.get("/").text
 
     @property
