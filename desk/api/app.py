@@ -23,6 +23,7 @@ from desk.api import (
     offered,
     principles,
     reviews,
+    settling,
 )
 from desk.callers import KnownCallers
 from desk.commands.apply import Applying, DecidedApplication
@@ -53,7 +54,8 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    for part in (applications, loans, amendments, reviews, principles, customers, offered):
+    parts = (applications, loans, settling, amendments, reviews, principles, customers, offered)
+    for part in parts:
         app.router.routes.extend(part.router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
