@@ -113,16 +113,11 @@ def early_settlement(
     flows = (*life(account, plain.event(ASKED, plain.to_pay)), *others)
     kept = life(account, FeeCharged(id=ASKED, day=account.day))
     agreed = sum(one.agreed for one in charges)
-    most = _affordable(flows, account.day, _lawful(agreed, limits), limits)
+    lawful = agreed if limits.most is None else min(agreed, limits.most)
+    most = _affordable(flows, account.day, lawful, limits)
     found = replace(plain, charges=_limited(charges, most))
     saved = _beyond(kept) - _beyond(life(account, found.event(ASKED, found.to_pay)))
     return replace(found, saved=saved, cost=_cost(flows, account.day, most, limits))
-
-
-def _lawful(agreed: int, limits: EarlyLimits) -> int:
-    if limits.cost_of is None:
-        return 0
-    return agreed if limits.most is None else min(agreed, limits.most)
 
 
 def _affordable(flows: Sequence[LifeFlow], day: date, most: int, limits: EarlyLimits) -> int:
