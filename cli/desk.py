@@ -296,9 +296,9 @@ def replay(
         typer.echo(
             f"beside them {silent.same} of challengers come out the same, "
             f"{len(silent.differs)} differ; {silent.not_kept} are of versions that are not kept, "
-            f"{silent.forgotten} forgotten"
+            f"{silent.unreadable} cannot be read, {silent.forgotten} forgotten"
         )
-    if not found.sound or silent.differs or silent.not_kept:
+    if not found.sound or not silent.sound:
         raise typer.Exit(1)
 
 
