@@ -116,6 +116,7 @@ def create_portal(
         Route("/receipts", proofs.receipts, methods=get),
         Route("/receipts/{decision:hex}", proofs.receipt, methods=get),
         Route("/receipts/{decision:hex}/file", proofs.file, methods=get),
+        Route("/verify", proofs.verify, methods=get),
         Route("/log/head", proofs.head, methods=get),
         Route("/uses", proofs.uses, methods=get),
         Route("/export", leave.export, methods=get),

@@ -55,7 +55,7 @@ def paths(site: Site, session: str) -> list[str]:
     return [
         "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
         "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/requests", "/requests/new", asked,
-        "/imports", "/lenders", "/link", "/incidents", "/keys", "/erased", "/there-is-no-such-page",
+        "/imports", "/lenders", "/link", "/incidents", "/keys", "/verify", "/erased", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
