@@ -101,6 +101,7 @@ def create_portal(
         Route("/keys", devices.keys, methods=get),
         Route("/keys", devices.add, methods=post),
         Route("/keys/end", devices.end, methods=post),
+        Route("/keys/only", devices.only, methods=post),
         Route("/requests", rights.requests, methods=get),
         Route("/requests", kept(rights.send), methods=post),
         Route("/requests/new", rights.ask, methods=get),
