@@ -190,7 +190,7 @@ class OnlyKeys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipient: Slug = Field(examples=["aspen"])
-    only_keys: bool
+    only_keys: bool = Field(examples=[True])
 
 
 def list_only_keys(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
