@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import credit.contributions
-import credit.tasks
 import privacy.sums
 from credit.binning import Binning
 from credit.boosting import candidates
