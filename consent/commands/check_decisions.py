@@ -231,9 +231,11 @@ def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice)
         ).because("no-rules-for-children", notice=notice.id)
 
 
-def refuse_unsigned(decision: ConsentDecision) -> None:
-    """For who wants only keys of their own to say yes; raises Conflict. A no is always heard."""
-    if any(one.action in _YES for one in decision.choices):
+def refuse_unsigned(stated: Stated, only_keys: bool) -> None:
+    """Raises Conflict for a yes in a login, of who wants only keys of their own to say yes. A no is
+    always heard."""
+    unsigned = only_keys and stated.token is None
+    if unsigned and any(one.action in _YES for one in stated.decision.choices):
         raise Conflict("only a key of the borrower's says yes here").because("key-needed")
 
 

@@ -211,8 +211,7 @@ class DecisionBatch:
         return draft.recorded
 
     def save(self) -> None:
-        """Write the consents, their events and revocations, which decisions acted, and the log
-        entries."""
+        """Write consents, events, revocations, which decisions acted, and the log entries."""
         if not self._entries:
             return
         session = self._transaction.session
@@ -221,8 +220,6 @@ class DecisionBatch:
         write_decisions(session, list(self._decisions.values()))
         write_children(session, self._children)
         self._transaction.log(*self._entries)
-
-    # --- steps of add
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
@@ -288,8 +285,7 @@ class DecisionBatch:
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_answer(decision, notice, in_a_login=stated.token is None)
-        if stated.token is None and subject.id in self._signed_only:
-            refuse_unsigned(decision)
+        refuse_unsigned(stated, only_keys=subject.id in self._signed_only)
         states: dict[str, str] = {}
         young = self._young(draft, subject.id, decision)
         for choice in decision.choices:
