@@ -11,7 +11,7 @@ from starlette.responses import Response
 from screens.counter.forms import ExtendForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
-from screens.house.forms import is_number, new_once, read_form
+from screens.house.forms import is_number, new_once
 from screens.house.shell import Look, go
 
 
@@ -48,7 +48,7 @@ class LoanPages:
     async def extend(self, request: Request) -> Response:
         """``POST /loans/{loan}/extend``."""
         desk, loan = self.door.at_desk(request), request.path_params["loan"]
-        form = await read_form(request, ExtendForm)
+        form = await self.door.form(request, ExtendForm)
         path = f"/v1/me/loans/{loan}/extensions"
         sent = {"If-Match": form.seen}
         await desk.act("POST", path, form.once, {"days": form.days}, **sent)

@@ -48,7 +48,7 @@ class DevicePages:
     async def add(self, request: Request) -> Response:
         """``POST /keys``: each statement is signed with the key that it registers."""
         borrower, form = await self.door.sent(request, NewKeysForm)
-        self.door.require_fresh(request)
+        self.door.require_fresh(request, "/keys")
         tokens = form.statements.split()
         if not 0 < len(tokens) <= MAX_LENDERS:
             raise PageError("malformed", 422)

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext
-from support.counter_pages import Visitor
 from support.front import Front, at_counter, everything
+from support.pages import Visitor
 from support.waiting import until
 
 from demo.borrowers import DemoBorrower

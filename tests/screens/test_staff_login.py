@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey
+from joserfc.jwk import ECKey, OctKey
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from support.issuers import SayingIssuer
 
 from screens.house.forms import new_once
 from screens.house.shell import HOUSE, Look, shell
@@ -31,41 +31,9 @@ PEOPLE = {
 }
 
 
-class Issuer:
-    """An issuer that says of somebody what it is told to say."""
-
-    def __init__(self) -> None:
-        self.key = ECKey.generate_key("P-256", {"kid": "k"})
-        self.asked: dict[str, str] = {}
-        self.header: dict[str, str] = {"alg": "ES256", "kid": "k"}
-        self.signer: Any = self.key
-        self.claims: dict[str, Any] = {}
-        self.now = datetime.now(UTC)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        match request.url.path:
-            case "/.well-known/openid-configuration":
-                endpoints = {
-                    "authorization_endpoint": f"{ISSUER}/a", "token_endpoint": f"{ISSUER}/t", "jwks_uri": f"{ISSUER}/k"
-                }  # fmt: skip
-                return httpx.Response(200, json={"issuer": ISSUER, **endpoints})
-            case "/k":
-                return httpx.Response(200, json=KeySet([self.key]).as_dict(private=False))
-            case _:
-                at = int(self.now.timestamp())
-                said = {
-                    "iss": ISSUER, "aud": "office", "sub": "wang", "nonce": self.asked["nonce"], "iat": at,
-                    "exp": at + 60, "auth_time": at,
-                }  # fmt: skip
-                claims = {name: one for name, one in (said | self.claims).items() if one is not None}
-                algorithms = [self.header["alg"]]
-                token = jwt.encode(self.header, claims, self.signer, algorithms=algorithms)
-                return httpx.Response(200, json={"id_token": token})
-
-
 class Site:
     def __init__(self, tmp_path: Path) -> None:
-        self.issuer = Issuer()
+        self.issuer = SayingIssuer(ISSUER, "office", "wang")
         listed = {
             "issuer": {"issuer": ISSUER, "client_id": "office"},
             "people": [{"subject": one, "name": one.title(), "roles": roles} for one, roles in PEOPLE.items()],
