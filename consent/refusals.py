@@ -24,6 +24,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "key-used-otherwise": (),
     "kind-not-asked": ("notice", "sensitivity"),
     "linked-already": (),
+    "linked-to-another": (),
     "must-be-in-writing": ("notice",),
     "no-rules-for-children": ("notice",),
     "no-text-in-language": ("languages", "notice"),

@@ -14,7 +14,7 @@ from pydantic import Field
 from sqlalchemy import select, update
 
 from auditlog.entries import entry_for_subject
-from consent.identity.callers import CallingBorrower, at_the_portal
+from consent.identity.callers import CallingBorrower, at_the_portal, require_fresh_login
 from consent.registry import Registry
 from consent.storage.own_keys import OwnKeyRow
 from consent.storage.subjects import Subject, find_subjects
@@ -23,13 +23,12 @@ from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
-from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from protocol.errors import Conflict, NotAuthenticated, NotFound
 from protocol.schema import Document, Instant, KeyText, Pseudonym
 
 MAX_LIVE = 8
 MAX_AGE = timedelta(minutes=5)
 SKEW = timedelta(seconds=30)
-FRESH = timedelta(minutes=2)
 """How old a login may be to add a key: whoever finds a device unlocked does not become its owner
 for good."""
 
@@ -101,10 +100,7 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
     """
     at_the_portal(caller)
     moment = registry.clock()
-    if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
-        raise NotAllowed("log in again, and add the key within two minutes").because(
-            "fresh-login-needed", seconds=int(FRESH.total_seconds())
-        )
+    require_fresh_login(caller, moment)
     stated = _verified(registry, token, moment)
     with writing(registry) as transaction:
         session = transaction.session

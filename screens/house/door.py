@@ -6,7 +6,8 @@ import hmac
 import secrets
 from abc import abstractmethod
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -122,11 +123,18 @@ class LoginDoor(Generic[Visiting]):
         came_at = None if visit is None else visit.came_at
         return came_at is not None and self.visits.clock() - came_at <= FRESH
 
-    def require_fresh(self, request: Request, back: str) -> None:
-        """Raises FreshLoginNeeded: whoever finds a device unlocked does nothing for good. It names
-        the way to the issuer and ``back``."""
+    @contextmanager
+    def fresh(self, request: Request, back: str) -> Iterator[None]:
+        """What is done in here needs a log-in that has just been made: whoever finds a device
+        unlocked does nothing for good. Raises FreshLoginNeeded: this app or the service knows of
+        none; it names the way to the issuer and ``back``."""
+        needed = FreshLoginNeeded(way=self.again(request, back, "fresh"))
         if not self.is_fresh(request):
-            raise FreshLoginNeeded(way=self.again(request, back, "fresh"))
+            raise needed
+        try:
+            yield
+        except PageError as error:
+            raise needed if error.code == needed.code else error from error
 
     # --- whose a form is
 

@@ -1,4 +1,4 @@
-"""LoginIssuers of log-ins over HTTP. What one says of itself (OpenID Connect Discovery 1.0) is asked
+"""Issuers of log-ins over HTTP. What one says of itself (OpenID Connect Discovery 1.0) is asked
 once in ten minutes, not at every log-in: whoever only knocks costs an issuer nothing."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Discovered(BaseModel):
 
 
 class LoginIssuers:
-    """LoginIssuers, as they answer.
+    """Issuers, as they answer.
 
     Raises, from every call:
         ServiceAway: it does not answer. LoginFailed: not as an issuer does.

@@ -70,8 +70,9 @@ def create_portal(
         PageSessions(clock, MAX_LEAVING),
         AddressPaces(clock, settings.ways_in_per_minute),
         settings.per_minute,
+        kept=PageSessions(clock, MAX_PENDING),
     )
-    pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
+    pending = PendingPages(look, door, names)
     kept = pending.keeping
     consents = ConsentPages(look, door, names)
     rights, lenders = RightsPages(look, door, names), LenderPages(look, door, names)
@@ -119,5 +120,5 @@ def create_portal(
         Route("/erased", leave.erased, methods=get),
     ]
     app = shell(look, settings.origin, routes, around)
-    app.state.door, app.state.look, app.state.pending = door, look, pending
+    app.state.door, app.state.look = door, look
     return app

@@ -48,13 +48,13 @@ class DevicePages:
     async def add(self, request: Request) -> Response:
         """``POST /keys``: each statement is signed with the key that it registers."""
         borrower, form = await self.door.sent(request, NewKeysForm)
-        self.door.require_fresh(request, "/keys")
         tokens = form.statements.split()
         if not 0 < len(tokens) <= MAX_LENDERS:
             raise PageError("malformed", 422)
-        for number, token in enumerate(tokens):
-            once = f"{form.once}-{number}"
-            await borrower.act("POST", "/v1/me/keys", once, {"token": token})
+        with self.door.fresh(request, "/keys"):
+            for number, token in enumerate(tokens):
+                once = f"{form.once}-{number}"
+                await borrower.act("POST", "/v1/me/keys", once, {"token": token})
         return go("/keys")
 
     async def end(self, request: Request) -> Response:
