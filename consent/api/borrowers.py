@@ -41,12 +41,12 @@ from consent.commands.state_decisions import Answering, Statement
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower, at_the_portal, require_fresh_login
-from consent.languages import accepted, chosen
 from consent.person_page import POLICY, person_page
 from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
 from protocol.cursors import cursor_of, position
 from protocol.errors import NotWitnessed
+from protocol.languages import accepted, chosen
 from protocol.records import ConsentRecord
 
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]

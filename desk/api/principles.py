@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Header
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -11,6 +11,7 @@ from desk.api.shared import TheDesk, refusals
 from desk.commands.publish import published
 from desk.principles import in_words
 from desk.wording import TONGUES, Tongue
+from protocol.languages import chosen
 
 router = APIRouter(tags=["principles"])
 KEPT_S = 300
@@ -30,7 +31,7 @@ def get_principles(
     """The principles, the purpose and the main mechanism of the scoring here: what is in force,
     what it reads, what it never reads, who decides, and what somebody can do about it. As
     ``text/plain``, in words; in English or Chinese."""
-    tongue = _wanted(accept_language)
+    tongue = cast("Tongue", chosen(accept_language, TONGUES))
     found = published(desk, tongue)
     told = {
         "Vary": "Accept, Accept-Language",
@@ -40,19 +41,3 @@ def get_principles(
     if accept.partition(";")[0].strip().lower() == "text/plain":
         return PlainTextResponse(in_words(found, tongue), headers=told)
     return JSONResponse(found, headers=told)
-
-
-def _wanted(header: str) -> Tongue:
-    """The language of ours that an ``Accept-Language`` wants most (RFC 9110 section 12.5.4);
-    English where it wants neither. What cannot be read as a quality is not wanted."""
-    best: tuple[float, Tongue] = 0.0, "en"
-    for part in header.split(","):
-        name, _, parameters = part.partition(";")
-        try:
-            quality = float(parameters.strip().lower().removeprefix("q=").strip() or "1")
-        except ValueError:
-            continue
-        for tongue in TONGUES:
-            if name.strip().lower().partition("-")[0] == tongue and quality > best[0]:
-                best = quality, tongue
-    return best[1]

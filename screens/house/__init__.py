@@ -1,4 +1,5 @@
-"""What every app of the screens has in common; imports nothing else of ours.
+"""What every app of the screens has in common; imports nothing else of ours but
+the one reader of ``Accept-Language``.
 
 - ``shell``: an app from its pages: templates, assets, errors as pages.
 - ``standalone``: a page that is one file, to save and to open without a network.

@@ -35,6 +35,8 @@ from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
 from screens.house.shell import Look, go
 
 CODE_FILE = "staff-code"
+OPERATOR = "operator"
+"""What whoever has the code is called."""
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits that nobody mistakes for one another."""
 GROUPS, GROUP = 4, 4
@@ -171,7 +173,7 @@ class CodeDoor(StaffDoor):
     keys as well, so one is enough."""
 
     def __init__(
-        self, look: Look, clock: Callable[[], datetime], code: str, name: str = "operator"
+        self, look: Look, clock: Callable[[], datetime], code: str, name: str = OPERATOR
     ) -> None:
         """
         Args:

@@ -27,13 +27,15 @@ from screens.house.issuers import LoginIssuer, LoginIssuers
 from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look, go
-from screens.house.staff import CodeDoor, Staff, StaffDoor, on_loopback, staff_code
+from screens.house.staff import OPERATOR, CodeDoor, Staff, StaffDoor, on_loopback, staff_code
 
 STAFF_FILE = "staff.json"
 FRESH = timedelta(minutes=2)
 ASK_AGAIN = {"prompt": "login", "max_age": "0"}
 SECOND_WITHIN = timedelta(hours=24)
 """How long the first of two persons is waited for with."""
+RESERVED = frozenset({OPERATOR, "customer", "machine", "person"})
+"""Who else stands in records as the one who did something; ``+`` stands between two people."""
 BINDING = ("approve", "launch")
 """Roles whose acts take two persons."""
 
@@ -55,6 +57,13 @@ class StaffList(BaseModel):
 
     issuer: LoginIssuer
     people: tuple[StaffMember, ...] = Field(min_length=1, max_length=1_000)
+
+    @model_validator(mode="after")
+    def _names_of_people(self) -> Self:
+        for one in self.people:
+            if one.name.strip().casefold() in RESERVED or "+" in one.name:
+                raise ValueError(f"{one.name!r} is nobody's name: in records it means another")
+        return self
 
     @model_validator(mode="after")
     def _two_of_a_kind(self) -> Self:

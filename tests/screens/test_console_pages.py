@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -15,13 +16,14 @@ from support.waiting import until
 
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.errors import RegistryUnavailable
 from protocol.schema import now
 from screens.console.home import listening_of
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
 from screens.house.words import FOLDER, TAGS, catalogue
 from server.connections import CONNECTIONS_FILE, STALE, keep_connections, read_connections
-from server.desired_state import Stage, read_state, run_requested, write_state
+from server.desired_state import Stage, read_state, request_run, run_requested, write_state
 from server.home import CARD_FILE
 from server.proposing import MAX_STEPS
 
@@ -213,6 +215,41 @@ def test_only_what_can_be_done_is_done_and_what_is_recorded_is_shown(
     assert site.post(f"/campaigns/{campaigns['rejected'].sha256}/launch", session).status_code == 409
     assert not run_requested(site.folder(campaigns["rejected"]))
     assert site.post(f"/campaigns/{campaigns['released'].sha256}/resume", session).status_code == 409
+
+
+def test_a_stop_waits_for_nothing_slow(
+    site: ConsoleSite, session: str, campaigns: dict[str, Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch that the registry keeps waiting, and every thread that serves pages waiting with it."""
+    hangs, here, went_on = threading.Event(), threading.Semaphore(0), []
+    ready, runs = (site.folder(campaigns[one]) for one in ("ready", "stopped"))
+    request_run(runs, True)
+    write_state(runs, Stage.RUNNING)
+
+    def slow(*_: object) -> None:
+        here.release()
+        went_on.append(hangs.wait(60))
+        raise RegistryUnavailable("away")
+
+    def launch() -> None:
+        site.post(f"/campaigns/{ready.name}/launch", session)
+
+    monkeypatch.setattr("screens.console.sight.lenders_answers", slow)
+    waiting = [threading.Thread(target=launch) for _ in range(45)]
+    try:
+        for one in waiting:
+            one.start()
+        for _ in range(40):
+            assert here.acquire(timeout=60)
+        asked = site.get(f"/campaigns/{runs.name}/stop", session=session)
+        assert asked.status_code == 200 and "Stop" in asked.text
+        assert site.post(f"/campaigns/{runs.name}/stop", session).status_code == 303
+        assert not run_requested(runs) and not went_on, "it is recorded while they still wait"
+    finally:
+        hangs.set()
+        for one in waiting:
+            one.join()
+        write_state(runs, Stage.STOPPED, "the test is over")
 
 
 def test_a_campaign_that_lacks_a_yes_is_not_launched(site: ConsoleSite, session: str) -> None:

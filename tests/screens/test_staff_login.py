@@ -137,7 +137,7 @@ def test_what_binds_the_institution_takes_two(site: Site) -> None:
 
 def test_a_list_that_leaves_one_alone_or_names_somebody_twice_is_refused(tmp_path: Path) -> None:
     def read(*people: tuple[str, list[str]]) -> StaffList:
-        listed = [{"subject": one, "name": one[:1], "roles": roles} for one, roles in people]
+        listed = [{"subject": one, "name": one.rstrip("123"), "roles": roles} for one, roles in people]
         path = tmp_path / STAFF_FILE
         path.write_text(
             json.dumps({"issuer": {"issuer": ISSUER, "client_id": "o"}, "people": listed}), encoding="utf-8"
@@ -149,6 +149,9 @@ def test_a_list_that_leaves_one_alone_or_names_somebody_twice_is_refused(tmp_pat
         ([("a", ["approve"]), ("b", ["look"])], "takes two persons"),
         ([("a", ["look"]), ("a", ["look"])], "subject stands twice"),
         ([("a1", ["look"]), ("a2", ["look"])], "name stands twice"),
+        ([("operator", ["look"])], "is nobody's name"),
+        ([(" Machine ", ["look"])], "is nobody's name"),
+        ([("wang+chen", ["look"])], "is nobody's name"),
         ([], "people"),
     ):
         with pytest.raises(ValueError, match=sentence):
