@@ -70,4 +70,7 @@ class PersonForm(OwnForm):
 
 
 class ExtendForm(SeenForm):
+    """How much more time; ``priced``: the hash of what it costs, as it was shown."""
+
     days: int = Field(ge=1, le=3660)
+    priced: Sha256
