@@ -207,7 +207,8 @@ def test_more_time_is_granted_at_the_price_that_was_shown_and_at_no_other(
     page = visitor.page
     page.goto(f"{front.url}/loans/{loan}/extend?days=30")
     before = httpx.get(f"{mine}/extension?days=30", headers=headers).json()
-    paid = {"payment": "paid-meanwhile", "amount": 10_000, "on": front.lending.desk.now().date().isoformat()}
+    today = front.lending.desk.now().date().isoformat()
+    paid = {"event": "paid-meanwhile", "amount": 50_000, "on": today, "prepays": True}
     assert front.lending.call("servicing", "POST", f"/v1/loans/{loan}/repayments", paid).is_success
     after = httpx.get(f"{mine}/extension?days=30", headers=headers).json()
     assert before != after
