@@ -32,6 +32,7 @@ from consent.commands.check_decisions import (
     claimed_subject,
     is_young,
     refuse_alone,
+    refuse_unsigned,
     verified,
 )
 from consent.commands.erase_history import DECISION_USED
@@ -52,7 +53,7 @@ from consent.storage.consents import (
     young_of,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
-from consent.storage.own_keys import live_keys, signing_key
+from consent.storage.own_keys import live_keys, signed_only, signing_key
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
 from consent.storage.tables import DecisionRow
 from consent.transaction import Transaction, reading, writing
@@ -178,6 +179,7 @@ class DecisionBatch:
         )
         self._stored = set(self._presents)
         self._keys = live_keys(transaction.session, ids)
+        self._signed_only = signed_only(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -286,6 +288,8 @@ class DecisionBatch:
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_answer(decision, notice, in_a_login=stated.token is None)
+        if stated.token is None and subject.id in self._signed_only:
+            refuse_unsigned(decision)
         states: dict[str, str] = {}
         young = self._young(draft, subject.id, decision)
         for choice in decision.choices:

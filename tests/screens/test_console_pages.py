@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.testclient import TestClient
 from support.console import HTTP, SESSION, ConsoleSite, open_console
 from support.house import Ground, InMemoryFleet
 from support.pages import Seen
@@ -18,12 +20,18 @@ from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.errors import RegistryUnavailable
 from protocol.schema import now
+from screens.console.campaigns import CampaignPages
 from screens.console.home import listening_of
+from screens.console.sight import ConsoleSight
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
+from screens.house.issuers import LoginIssuer
+from screens.house.shell import shell
+from screens.house.staff import Staff
+from screens.house.staff_login import IssuerDoor, StaffList, StaffMember
 from screens.house.words import FOLDER, TAGS, catalogue
 from server.connections import CONNECTIONS_FILE, STALE, keep_connections, read_connections
-from server.desired_state import Stage, read_state, request_run, run_requested, write_state
+from server.desired_state import Stage, read_state, record_event, request_run, run_requested, write_state
 from server.home import CARD_FILE
 from server.proposing import MAX_STEPS
 
@@ -250,6 +258,36 @@ def test_a_stop_waits_for_nothing_slow(
         for one in waiting:
             one.join()
         write_state(runs, Stage.STOPPED, "the test is over")
+
+
+class TwoPersons(IssuerDoor):
+    """A door at which whoever says so is let in: two of them make one act."""
+
+    def staff(self, request: Request, role: str | None = None, fresh: bool = False) -> Staff:
+        return Staff(request.headers["x-who"], None, self.clock())
+
+
+def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleSite) -> None:
+    look, origin = site.app.state.look, "https://console.example"  # type: ignore[attr-defined]
+    people = [StaffMember(subject=one, name=one, roles=frozenset({"launch"})) for one in ("wang", "chen")]
+    listed = StaffList(issuer=LoginIssuer(issuer="https://login.example", client_id="c"), people=tuple(people))
+    door = TwoPersons(look, now, httpx.AsyncClient(), origin, listed)
+    pages = CampaignPages(look, door, ConsoleSight(site.home, now))
+    route = Route("/campaigns/{sha256:hex}/launch", pages.launch, methods=["POST"])
+    client = TestClient(shell(look, origin, [route]), base_url=origin, follow_redirects=False)
+    campaign = site.proposed(id="agreed", title="Agreed")
+    folder = site.folder(campaign)
+
+    def launches(who: str) -> bool:
+        headers = {"X-Who": who, "Sec-Fetch-Site": "same-origin"}
+        sent = client.post(f"/campaigns/{campaign.sha256}/launch", data={"once": new_once()}, headers=headers)
+        assert sent.status_code == 303, sent.text
+        return run_requested(folder)
+
+    assert not launches("wang") and not launches("wang"), "one alone is one, however often"
+    record_event(folder, {"event": "lost", "lenders": ["birch"], "release": 1})
+    assert not launches("chen"), "what wang had asked for stood otherwise"
+    assert launches("wang")
 
 
 def test_a_campaign_that_lacks_a_yes_is_not_launched(site: ConsoleSite, session: str) -> None:
