@@ -43,7 +43,8 @@ from crypto.keys import SigningKey, save_signing_key
 from ops.processes import free_port
 from protocol.client.lenders import LenderClient
 from protocol.terms import TRAINING_PURPOSE
-from screens.portal.home import create_portal_home
+from screens.homes import create_public_home
+from screens.portal.home import PortalSettings
 from screens.portal.visit import SESSION
 
 LENDERS = 2
@@ -149,9 +150,10 @@ def at_work(folder: Path, consents: int, seed: int) -> Iterator[Borrowers]:
             "registry_key": anchor,
             "origin": origin,
             "issuers": [{"issuer": issuer, "client_id": "portal"}],
-            "per_minute": 1_000_000,  # one visit asks as fast as it is answered
+            "per_minute": 1_000_000,
+            "ways_in_per_minute": 1_000_000,  # one visit asks as fast as it is answered
         }
-        create_portal_home(folder / "portal", settings, document, None)
+        create_public_home(folder / "portal", PortalSettings, settings, document, None)
         command = ("tahini", "portal", "serve", "--home", str(folder / "portal"))
         stack.enter_context(running(command, folder / "portal.log", "/", ports[1]))
         yield Borrowers(people, origin, issuer)

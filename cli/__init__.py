@@ -50,7 +50,7 @@ Registry operator, naming service
 - ``registry``     the consent registry: founded, served, loaded; ``registry_amend`` signed anew;
                    ``registry_retention`` what is deleted in time
 - ``notice``       what borrowers are asked: checked, published
-- ``portal``       the borrower's pages: made, served
+- ``portal``       the borrower's pages: made, served; ``public_pages`` the same for a counter
 - ``issuer``       an OIDC issuer for development
 - ``names``        the naming service
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.shared import AsJson, Certificate, CounterHome, Host, NewHome, Noun, Port, PrivateKey, say
+from cli.public_pages import (
+    Authority,
+    ConsortiumFile,
+    IssuerUrls,
+    Origin,
+    RegistryKey,
+    RegistryUrl,
+    Zone,
+    make,
+    serve_pages,
+)
+from cli.shared import AsJson, Certificate, CounterHome, Host, NewHome, Noun, Port, PrivateKey
 
 app = Noun("A lender's own front for its borrowers: apply, be told why, accept, repay.")
 
@@ -22,15 +32,11 @@ def init(
     home: NewHome,
     lender: Annotated[str, typer.Option(help="Whose front it is: the lender's id.")],
     desk: Annotated[str, typer.Option(help="The lender's desk: tahini desk serve.")],
-    registry: Annotated[str, typer.Option(help="The registry's URL.")],
-    consortium: Annotated[
-        Path, typer.Option(help="The pinned consortium document.", exists=True, dir_okay=False)
-    ],
-    registry_key: Annotated[str, typer.Option(help="The registry's public key.")],
-    origin: Annotated[str, typer.Option(help="Where people reach it: https://… without a path.")],
-    issuer: Annotated[
-        list[str], typer.Option(help="An OIDC issuer to log in at; several are fine.")
-    ],
+    registry: RegistryUrl,
+    consortium: ConsortiumFile,
+    registry_key: RegistryKey,
+    origin: Origin,
+    issuer: IssuerUrls,
     client_id: Annotated[
         str,
         typer.Option(
@@ -38,40 +44,23 @@ def init(
             "counters in issuers.json."
         ),
     ] = "counter",
-    authority: Annotated[
-        Path | None,
-        typer.Option(
-            help="PEM file of the authority of the certificates of registry and desk, if it is not "
-            "one of the system's.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    zone: Annotated[str, typer.Option(help="Time zone of the times that pages show.")] = (
-        "Asia/Shanghai"
-    ),
+    authority: Authority = None,
+    zone: Zone = "Asia/Shanghai",
     as_json: AsJson = False,
 ) -> None:
     """Make a counter's home. Register its address, ORIGIN/callback, at every issuer."""
-    from screens.counter.home import create_counter_home
+    from screens.counter.home import CounterSettings
 
-    said: dict[str, Any] = {
+    said = {
         "lender": lender,
         "desk_url": desk,
         "registry_url": registry,
         "registry_key": registry_key,
         "origin": origin,
-        "issuers": [{"issuer": one, "client_id": client_id} for one in issuer],
         "zone": zone,
     }
-    create_counter_home(home, said, consortium.read_text(encoding="utf-8"), authority)
-    say(
-        {"home": str(home), "redirect_uri": f"{origin}/callback"}
-        if as_json
-        else f"{home} made; register {origin}/callback at the issuer and {client_id} among the "
-        f"registry's counters, then: tahini counter serve --home {home}",
-        as_json,
-    )
+    then = f" and {client_id} among the registry's counters, then: tahini counter serve"
+    make(home, CounterSettings, said, issuer, client_id, consortium, authority, then, as_json)
 
 
 @app.command(epilog="Example: `tahini counter serve --home counter --port 8721`")
@@ -84,10 +73,7 @@ def serve(
 ) -> None:
     """Serve the pages until interrupted. Each visit lives in this process: one process a
     counter."""
-    from ops.serving import run
     from screens.counter.app import create_counter
     from screens.counter.home import CounterListening
 
-    flags = {"host": host, "port": port, "certificate": certificate, "certificate_key": key}
-    listening = CounterListening.read(home / "serve.json", **flags)
-    run(create_counter(home), listening)
+    serve_pages(home, create_counter, CounterListening, host, port, certificate, key)

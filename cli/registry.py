@@ -344,8 +344,8 @@ def load(
     _home_or_url(home, url, consortium, registry_key, key)
     if channel not in get_args(Channel):
         raise typer.BadParameter(f"a channel is one of {', '.join(get_args(Channel))}")
-    from consent.languages import lookup
     from consent.load import Answered, Loader, Progress, count_rows
+    from protocol.languages import lookup
 
     asked = (notice, notice_version)
     way = (

@@ -4,8 +4,7 @@ log they stand in.
 - ``registry``     what a registry consists of; ``home`` opens one from its folder, ``provisioning``
                    makes one for a log
 - ``transaction``  a session with its moment and its notices: what commands read, write and log in
-- ``notices``      the published notices and the scopes they opened; ``languages`` which of their
-                   texts somebody reads
+- ``notices``      the published notices and the scopes they opened
 - ``notice_rules`` what a notice must say, by article; ``notice_text`` its terms in words;
                    ``notice_changes`` what a later version adds; ``claims`` what nobody may
                    claim (all pure)

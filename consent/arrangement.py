@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from consent.languages import lookup
 from consent.notice_text import CAPACITIES, GETS
 from law.deadlines import DEFAULT_JURISDICTION, deadlines
 from law.vocabulary import LANGUAGES, words
+from protocol.languages import lookup
 from protocol.legal import Contact, LegalIdentity, LegalTerms
 from protocol.notices import RIGHTS, Notice, Right
 from protocol.parties import Consortium, Party

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from consent.languages import lookup
+from protocol.languages import lookup
 
 LANGUAGES = ("en", "zh")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -58,7 +58,7 @@ def person_page(found: Mapping[str, Any], ranges: Sequence[str]) -> tuple[str, s
 
     Args:
         found: ``consent.commands.export_consents.export_all``. ranges: languages that the person
-            reads, the most wanted first (``consent.languages.accepted``).
+            reads, the most wanted first (``protocol.languages.accepted``).
     """
     language = lookup(ranges, LANGUAGES) or "en"
     at = LANGUAGES.index(language)

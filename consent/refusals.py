@@ -25,6 +25,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "key-used-otherwise": (),
     "kind-not-asked": ("notice", "sensitivity"),
     "linked-already": (),
+    "linked-to-another": (),
     "must-be-in-writing": ("notice",),
     "no-key-there": (),
     "no-rules-for-children": ("notice",),

@@ -20,12 +20,11 @@ from demo.workspaces import COUNTER_FOLDER, DESK_FOLDER, DEVELOPMENT_KEY, PORTAL
 from fleet.tls import CA_CERT
 from ops.settings import SERVE_FILE
 from screens.console.home import SETTINGS_FILE as CONSOLE_FILE
-from screens.counter.home import SETTINGS_FILE as COUNTER_FILE
-from screens.counter.home import create_counter_home
+from screens.counter.home import CounterSettings
+from screens.homes import create_public_home
 from screens.house.staff import staff_code
 from screens.office.home import SETTINGS_FILE as OFFICE_FILE
-from screens.portal.home import SETTINGS_FILE as PORTAL_FILE
-from screens.portal.home import create_portal_home
+from screens.portal.home import PortalSettings
 from screens.viewer.home import LISTENING_FILE as VIEWER_FILE
 
 LOOPBACK = "127.0.0.1"
@@ -53,9 +52,8 @@ def make_pages(root: Path, registry_url: str, ports: Mapping[str, int]) -> None:
     said, document, authority = _pinned(root, registry_url)
     portal = f"http://{LOOPBACK}:{ports['portal']}"
     issuers = [{"issuer": issuer_of(root), "client_id": CLIENT_ID}]
-    create_portal_home(
-        root / PORTAL_FOLDER, {**said, "origin": portal, "issuers": issuers}, document, authority
-    )
+    told = {**said, "origin": portal, "issuers": issuers}
+    create_public_home(root / PORTAL_FOLDER, PortalSettings, told, document, authority)
     _listen(root / PORTAL_FOLDER / SERVE_FILE, ports["portal"])
     _listen(root / "coordinator" / CONSOLE_FILE, ports["console"])
     _listen(root / "auditor" / VIEWER_FILE, ports["viewer"])
@@ -69,13 +67,13 @@ def make_pages(root: Path, registry_url: str, ports: Mapping[str, int]) -> None:
             "origin": f"http://{LOOPBACK}:{ports['counter']}",
             "issuers": issuers,
         }
-        create_counter_home(root / COUNTER_FOLDER, counter, document, authority)
+        create_public_home(root / COUNTER_FOLDER, CounterSettings, counter, document, authority)
         _listen(root / COUNTER_FOLDER / SERVE_FILE, ports["counter"])
 
 
 def pages(root: Path) -> Iterator[Process]:
     """What serves them, in workspaces that have any."""
-    if not (root / PORTAL_FOLDER / PORTAL_FILE).exists():
+    if not (root / PORTAL_FOLDER / PortalSettings.file).exists():
         return
     issuer = urlsplit(issuer_of(root))
     key = ("--key", str(root / DEVELOPMENT_KEY))
@@ -92,7 +90,9 @@ def pages(root: Path) -> Iterator[Process]:
     yield _served(root / "auditor", VIEWER_FILE, "viewer", "audit", "view", *trust)
     counter = root / COUNTER_FOLDER
     if counter.exists():
-        at = urlsplit(json.loads((counter / COUNTER_FILE).read_text(encoding="utf-8"))["desk_url"])
+        at = urlsplit(
+            json.loads((counter / CounterSettings.file).read_text(encoding="utf-8"))["desk_url"]
+        )
         command = ("desk", "serve", "--home", str(desk), "--port", str(at.port))
         yield Process("desk", command, f"{at.geturl()}/healthz")
         yield _served(counter, SERVE_FILE, "counter", "counter", "serve")

@@ -30,5 +30,6 @@
 - ``heads``        the newest head of the log that was accepted, in a file
 - ``gossip``       the same head of the log for everybody
 - ``tracing``      one campaign, one trace
+- ``languages``    which of several texts somebody reads: ``Accept-Language`` (pure)
 - ``errors``       what is refused, each with its HTTP status and code
 """

@@ -40,13 +40,13 @@ from consent.commands.record_decisions import (
 from consent.commands.state_decisions import Answering, Statement
 from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
-from consent.identity.callers import Caller, CallingBorrower, at_the_portal
-from consent.languages import accepted, chosen
+from consent.identity.callers import Caller, CallingBorrower, at_the_portal, require_fresh_login
 from consent.person_page import POLICY, person_page
 from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
 from protocol.cursors import cursor_of, position
 from protocol.errors import NotWitnessed
+from protocol.languages import accepted, chosen
 from protocol.records import ConsentRecord
 
 Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -326,8 +326,12 @@ def forget_me(registry: TheRegistry, caller: Person, command: Commanded) -> Resp
     What stays: a place on the roll that means nobody; hashes under a key of the registry's, by
     which it knows me if I am enrolled again (I must answer anew, and what I spent stays spent); for
     three years what I had signed, which only registry and auditor together can open, for a court.
+
+    It needs a login of the last two minutes, or a request that is signed with a key of mine.
     """
     at_the_portal(caller)
+    if caller.login is not None:
+        require_fresh_login(caller, registry.clock())
     return sent(forget_subject.forget_once(registry, command.once(caller), caller.subjects))
 
 

@@ -10,7 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from consent.api.problems import NO_STORE
 from consent.api.shared import TheRegistry, problems
 from consent.identity.access import TheAccess, endpoints, only, public
-from consent.identity.callers import Caller, CallingBorrower, Login, at_the_portal
+from consent.identity.callers import (
+    Caller,
+    CallingBorrower,
+    Login,
+    at_the_portal,
+    require_fresh_login,
+)
 from consent.identity.exchange import FORM, Granted, read_form
 from consent.identity.keys import KeyStatus, NewKey
 from consent.identity.limits import CallKind
@@ -146,9 +152,12 @@ def at_counter(caller: Annotated[CallingBorrower, only(Caller.SUBJECT)]) -> AtCo
 
 
 @router.post("/v1/me/links", status_code=201, responses=problems(404, 409))
-def add_link(access: TheAccess, body: TicketUpload, caller: Subject) -> Link:
-    """Hand in a lender's ticket."""
-    return access.links.link(_login(caller), body.ticket)
+def add_link(access: TheAccess, registry: TheRegistry, body: TicketUpload, caller: Subject) -> Link:
+    """Hand in a lender's ticket, in a login of the last two minutes. A login speaks for one
+    customer of each lender."""
+    login = _login(caller)
+    require_fresh_login(caller, registry.clock())
+    return access.links.link(login, body.ticket, caller.subjects)
 
 
 @router.delete("/v1/me/links/{link_id}", status_code=204, responses=problems(404))

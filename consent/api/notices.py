@@ -20,8 +20,8 @@ from consent.api.shared import (
 )
 from consent.commands import publish_notice
 from consent.identity import access
-from consent.languages import chosen
 from law.vocabulary import LANGUAGES
+from protocol.languages import chosen
 from protocol.notices import Notice
 from protocol.parties import Party, Role
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from consent.languages import lookup
 from consent.notices import Notices
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
@@ -26,6 +25,7 @@ from protocol.consents import (
     Presentation,
 )
 from protocol.errors import Conflict, NotAuthenticated
+from protocol.languages import lookup
 from protocol.notices import Notice
 
 MAX_AGE = timedelta(days=7)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, update
 
 from auditlog.entries import entry_for_subject
-from consent.identity.callers import CallingBorrower, at_the_portal
+from consent.identity.callers import CallingBorrower, at_the_portal, require_fresh_login
 from consent.registry import Registry
 from consent.storage.own_keys import OwnKeyRow, SignedOnlyRow
 from consent.storage.subjects import Subject, find_subjects
@@ -24,15 +24,12 @@ from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
-from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
+from protocol.errors import Conflict, NotAuthenticated, NotFound
 from protocol.schema import Document, Instant, KeyText, Pseudonym, Slug
 
 MAX_LIVE = 8
 MAX_AGE = timedelta(minutes=5)
 SKEW = timedelta(seconds=30)
-FRESH = timedelta(minutes=2)
-"""How old a login may be to add a key: whoever finds a device unlocked does not become its owner
-for good."""
 
 
 class BorrowerKey(Document):
@@ -101,7 +98,8 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
         Conflict: the key was registered before, or there are too many.
     """
     moment = registry.clock()
-    _fresh(caller, moment)
+    at_the_portal(caller)
+    require_fresh_login(caller, moment)
     stated = _verified(registry, token, moment)
     with writing(registry) as transaction:
         session = transaction.session
@@ -127,15 +125,6 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
         session.add(row)
         session.flush()
         return _told(row) | {"pii_principal_id": subject.pseudonym, "recipient": subject.lender}
-
-
-def _fresh(caller: CallingBorrower, moment: datetime) -> None:
-    """Raises NotAllowed: the login is older than two minutes, or the call was not made in one."""
-    at_the_portal(caller)
-    if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
-        raise NotAllowed("log in again, and do it within two minutes").because(
-            "fresh-login-needed", seconds=int(FRESH.total_seconds())
-        )
 
 
 def _verified(registry: Registry, token: str, moment: datetime) -> BorrowerKey:
@@ -224,7 +213,7 @@ def demand_keys(registry: Registry, caller: CallingBorrower, wanted: OnlyKeys) -
     """
     at_the_portal(caller)
     if not wanted.only_keys:
-        _fresh(caller, registry.clock())
+        require_fresh_login(caller, registry.clock())
     with writing(registry) as transaction:
         subjects = find_subjects(transaction, list(caller.subjects)).values()
         mine = [one for one in subjects if one.lender == wanted.recipient]

@@ -14,13 +14,13 @@ from typing import ClassVar, Literal
 
 from consent.commands.borrowers_consents import BorrowersConsents
 from consent.commands.check_decisions import Stated
-from consent.languages import lookup
 from consent.storage.consents import ConsentKey
 from consent.storage.subjects import Subject
 from law.categories import Sensitivity
 from protocol.changes import CurrentConsent
 from protocol.consents import Action, Choice, ConsentDecision
 from protocol.errors import NotFound, PreconditionFailed
+from protocol.languages import lookup
 from protocol.notices import Notice
 from protocol.records import RecordKey, consent_record, record_id
 from protocol.states import TRANSITIONS, Event

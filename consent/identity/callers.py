@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from protocol.errors import NotAllowed
 from protocol.parties import Role
+
+FRESH = timedelta(minutes=2)
+"""How old a log-in may be for what needs a new one."""
 
 
 class Caller(StrEnum):
@@ -47,9 +50,9 @@ class CallingBorrower:
 
     ``subjects``: the pseudonyms that this caller may speak for. ``login``: None where the request
     is signed with the borrower's own key. ``evidence``: SHA-256 of the ID token that the login
-    began with, hex; empty without a login. ``logged_in_at``: when they showed
-    their issuer who they are; where it does not say, when that login got its access token.
-    ``counter_of``: the lender at whose own front the login was; this caller is its customer only.
+    began with, hex; empty without a login. ``logged_in_at``: when they showed their issuer who they
+    are; None where it does not say. ``counter_of``: the lender at whose own front the login was;
+    this caller is its customer only.
     """
 
     subjects: tuple[str, ...]
@@ -57,6 +60,19 @@ class CallingBorrower:
     evidence: str = ""
     logged_in_at: datetime | None = None
     counter_of: str | None = None
+
+
+def require_fresh_login(caller: CallingBorrower, moment: datetime) -> None:
+    """For what cannot be undone or lets somebody in. An issuer that answers for a session of its
+    own without asking says when it last asked; one that does not say so is not believed to have.
+
+    Raises NotAllowed: the caller showed who they are more than :data:`FRESH` ago, or nobody says
+    when.
+    """
+    if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
+        raise NotAllowed("log in again, and do this within two minutes").because(
+            "fresh-login-needed", seconds=int(FRESH.total_seconds())
+        )
 
 
 def at_the_portal(caller: CallingBorrower) -> None:

@@ -71,6 +71,7 @@ def issue_id_token(key: SigningKey, issuer: str, asked: Authorize, **changes: An
         "iat": moment,
         "exp": moment + LIFETIME_S,
         "jti": secrets.token_urlsafe(16),
+        "auth_time": moment,
     }
     claims = {name: value for name, value in (claims | changes).items() if value is not None}
     header = {"alg": "Ed25519", "typ": "JWT", "kid": key.public.thumbprint}

@@ -201,13 +201,16 @@ class Links:
 
     # --- changing
 
-    def link(self, login: Login, ticket_token: str) -> Link:
+    def link(self, login: Login, ticket_token: str, speaks_for: Sequence[str] = ()) -> Link:
         """Let this login speak for the pseudonym in a lender's ticket.
+
+        Args:
+            speaks_for: the pseudonyms that it speaks for already, by whatever right.
 
         Raises:
             NotAuthenticated: not a live ticket of a lender for a customer of its own, or used
                 before. NotAllowed: the issuer does not speak for this lender. Conflict: linked
-                already, or too many.
+                already, to another customer of this lender, or too many.
         """
         issuer = self._issuer(login)
         with writing(self._registry) as transaction:
@@ -230,6 +233,7 @@ class Links:
             )
             if subject is None:
                 raise NotAuthenticated(_NO_TICKET).because(_REFUSED)
+            self._one_of_a_lender(session, login, speaks_for, ticket.lender, subject)
             link = Link(
                 id=secrets.token_urlsafe(16),
                 pseudonym=ticket.pseudonym,
@@ -246,6 +250,29 @@ class Links:
             self._log(transaction, "login.linked", ticket.pseudonym, about)
         self._forget(login)
         return link
+
+    def _one_of_a_lender(
+        self,
+        session: Session,
+        login: Login,
+        speaks_for: Sequence[str],
+        lender: str,
+        subject: int,
+    ) -> None:
+        """Raises Conflict: the login is another customer of this lender. For two of them it could
+        not say for which it answers, and somebody's invitation could make a stranger's answers
+        theirs."""
+        linked = select(LoginLinkRow.subject_id).where(
+            LoginLinkRow.issuer == login.issuer, LoginLinkRow.subject_hash == login.subject_hash
+        )
+        others = select(SubjectRow.id).where(
+            SubjectRow.lender == lender,
+            SubjectRow.id != subject,
+            SubjectRow.id.in_(linked) | SubjectRow.pseudonym.in_(speaks_for),
+        )
+        if session.scalar(others.limit(1)) is not None:
+            said = "this login is linked to another customer of this lender; end that link first"
+            raise Conflict(said).because("linked-to-another")
 
     def _insert(self, session: Session, login: Login, subject: int, link: Link) -> None:
         mine = (LoginLinkRow.issuer == login.issuer) & (

@@ -61,11 +61,11 @@ class AccessToken(Document):
         return self.model_dump(mode="json", exclude_none=True)
 
     @property
-    def logged_in_at(self) -> datetime:
-        """When the person showed who they are; when they got this token, if their issuer does not
-        say."""
-        at = self.iat if self.auth_time is None else min(self.iat, self.auth_time)
-        return datetime.fromtimestamp(at, UTC)
+    def logged_in_at(self) -> datetime | None:
+        """When the person showed who they are, if their issuer says so."""
+        if self.auth_time is None:
+            return None
+        return datetime.fromtimestamp(min(self.iat, self.auth_time), UTC)
 
     @property
     def login(self) -> Login | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,7 @@ from screens.house.staff import StaffDoor
 from server import commands
 from server.errors import CampaignStopped, CoordinatorError
 
+STOPPING = 4
 BINDING = ("launch", "resume")
 """What takes two persons where people log in: from then on budgets are spent. To stop takes one."""
 
@@ -42,6 +44,8 @@ class CampaignPages:
     door: StaffDoor
     sight: ConsoleSight
     acted: ActedOnce = field(default_factory=ActedOnce)
+    stops: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STOPPING))
+    """Threads that do nothing but stop: however many pages wait for a registry, these do not."""
 
     def campaign(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}``."""
@@ -74,9 +78,9 @@ class CampaignPages:
         """``GET /campaigns/{sha256}/launch``: what it will do, and one button."""
         return self._asked(request, "launch")
 
-    def ask_stop(self, request: Request) -> Response:
-        """``GET /campaigns/{sha256}/stop``."""
-        return self._asked(request, "stop")
+    async def ask_stop(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/stop``: nobody is asked anything for it."""
+        return await to_thread.run_sync(self._asked, request, "stop", limiter=self.stops)
 
     def ask_resume(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/resume``."""
@@ -84,7 +88,7 @@ class CampaignPages:
 
     def _asked(self, request: Request, act: str) -> Response:
         self.door.staff(request, "launch", fresh=act in BINDING)
-        seen = self._seen(request)
+        seen = self.sight.campaign(request.path_params["sha256"], ask=act != "stop")
         if can(seen.status) != act:
             raise PageError("conflict", 409)
         first = self.door.waiting(_called(act, seen))
@@ -98,8 +102,16 @@ class CampaignPages:
         )
 
     async def stop(self, request: Request) -> Response:
-        """``POST /campaigns/{sha256}/stop``."""
-        return await self._act(request, "stop", lambda seen: commands.stop(seen.folder))
+        """``POST /campaigns/{sha256}/stop``: at once, whatever else goes on here."""
+        self.door.staff(request, "launch")
+        form, sha256 = await read_form(request, PageForm), request.path_params["sha256"]
+
+        def act() -> str:
+            commands.stop(self.sight.folder(sha256))
+            self.sight.forget(sha256)
+            return f"/campaigns/{sha256}"
+
+        return go(await to_thread.run_sync(self.acted.act, form.once, act, limiter=self.stops))
 
     async def resume(self, request: Request) -> Response:
         """``POST /campaigns/{sha256}/resume``."""
@@ -114,15 +126,15 @@ class CampaignPages:
     async def _act(
         self, request: Request, name: str, do: Callable[[SeenCampaign], object]
     ) -> Response:
-        """Do it once, if those whom it takes have asked for it; else it waits for a second
+        """Do what binds, once, if those whom it takes have asked for it; else it waits for a second
         person."""
-        staff = self.door.staff(request, "launch", fresh=name in BINDING)
+        staff = self.door.staff(request, "launch", fresh=True)
         form = await read_form(request, PageForm)
 
         def act() -> str:
             seen = self._seen(request)
             self.sight.forget(seen.sha256)
-            if name in BINDING and not self.door.agreed(staff, _called(name, seen)):
+            if not self.door.agreed(staff, _called(name, seen)):
                 return f"/campaigns/{seen.sha256}"
             try:
                 do(seen)

@@ -86,18 +86,24 @@ class ConsoleSight:
                     continue  # the page on health says which file is damaged
         return sorted(found, key=lambda one: one.status.campaign.created_at, reverse=True)
 
-    def campaign(self, sha256: str) -> SeenCampaign:
-        """One campaign. Raises PageError: there is none, or its folder is damaged."""
+    def folder(self, sha256: str) -> Path:
+        """Where a campaign is. Raises PageError: there is none."""
         folder = self.home / "campaigns" / sha256
         if not (folder / CAMPAIGN_FILE).exists():
             raise PageError("not-found", 404)
+        return folder
+
+    def campaign(self, sha256: str, ask: bool = True) -> SeenCampaign:
+        """One campaign; ``ask``: the registry, which may be slow, for what lenders said. Raises
+        PageError: there is none, or its folder is damaged."""
         try:
-            return self._seen(self.coordinator(), folder)
+            return self._seen(self.coordinator(), self.folder(sha256), ask)
         except CoordinatorError as error:
             raise PageError("home-damaged", 503) from error
 
-    def _seen(self, coordinator: Coordinator, folder: Path) -> SeenCampaign:
-        status = standing_of(coordinator, folder, self.answers(coordinator, folder.name))
+    def _seen(self, coordinator: Coordinator, folder: Path, ask: bool = True) -> SeenCampaign:
+        answers = self.answers(coordinator, folder.name) if ask else None
+        status = standing_of(coordinator, folder, answers)
         return SeenCampaign(folder, status, tuple(events(folder)))
 
     def answers(self, coordinator: Coordinator, sha256: str) -> Answers | None:

@@ -3,7 +3,7 @@
 An ordinary client of the lender's desk and of the consent registry, with the borrower's own tokens:
 it has no key and no database, and reaches nobody else and no other lender.
 
-- ``home``: what the counter must know, whom it believes, where it listens.
+- ``home``: what the counter must know, and where it listens.
 - ``app``: the application: its pages, and what is open while it runs.
 - ``visit``: who is here: a customer at the desk and at the registry; what they began to ask for.
 - ``start``: my applications and loans.

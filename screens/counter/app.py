@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,12 +16,14 @@ from protocol.parties import Role
 from screens.counter import shown
 from screens.counter.applying import ApplyPages
 from screens.counter.decided import DecisionPages
-from screens.counter.home import CounterHome
+from screens.counter.home import CounterSettings
 from screens.counter.owed import LoanPages
 from screens.counter.start import StartPage
 from screens.counter.visit import CounterDoor
+from screens.homes import PublicHome
 from screens.house.forms import new_once
-from screens.house.login import MAX_LEAVING, LogIn
+from screens.house.login import MAX_LEAVING
+from screens.house.pace import AddressPaces
 from screens.house.services import ConsentRegistry, HttpService
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
@@ -56,23 +57,11 @@ def create_counter(
         BadSettings: a setting is missing or wrong, or the consortium document is not signed by the
             registry's key.
     """
-    opened = CounterHome(home)
+    opened = PublicHome(home, CounterSettings)
     settings = opened.settings
-    verify: ssl.SSLContext | bool = (
-        True
-        if opened.authority is None
-        else ssl.create_default_context(cafile=str(opened.authority))
-    )
-
-    def client(url: str = "") -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=url, timeout=TIMEOUT_S, verify=verify, transport=transport
-        )
-
     to_registry, to_desk, to_issuers = (
-        client(settings.registry_url),
-        client(settings.desk_url),
-        client(),
+        opened.client(url, TIMEOUT_S, transport)
+        for url in (settings.registry_url, settings.desk_url, "")
     )
 
     @asynccontextmanager
@@ -81,23 +70,26 @@ def create_counter(
             yield
 
     here = Path(__file__).parent
-    known = {"shown": shown, "new_once": new_once, "lender": opened.lender_name}
+    lender = opened.consortium.party(settings.lender).name
+    known = {"shown": shown, "new_once": new_once, "lender": lender}
     look = Look.of("counter", here / "views", settings.zone, known, here / "assets")
     door = CounterDoor(
         "counter",
         ConsentRegistry(to_registry),
-        LogIn(to_issuers, f"{settings.origin}/callback"),
+        opened.login(to_issuers, clock),
         settings.issuers,
         PageSessions(clock),
         PageSessions(clock, MAX_LEAVING),
-        HttpService(to_desk, "lender-away"),
+        AddressPaces(clock, settings.ways_in_per_minute),
+        settings.per_minute,
+        desk=HttpService(to_desk, "lender-away"),
     )
     app = shell(look, settings.origin, _routes(look, door, opened), around)
     app.state.door, app.state.look = door, look
     return app
 
 
-def _routes(look: Look, door: CounterDoor, opened: CounterHome) -> list[Route]:
+def _routes(look: Look, door: CounterDoor, opened: PublicHome[CounterSettings]) -> list[Route]:
     start = StartPage(look, door)
     registry_key = opened.consortium.one(Role.REGISTRY).key
     apply = ApplyPages(look, door, opened.settings.lender, registry_key)

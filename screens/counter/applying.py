@@ -22,7 +22,7 @@ from protocol.uses import SCORING_PURPOSE
 from screens.counter.forms import DataForm, WantedForm
 from screens.counter.visit import CounterDoor, LoanDraft
 from screens.house.errors import PageError
-from screens.house.forms import PageForm, new_once, read_form
+from screens.house.forms import OwnForm, new_once
 from screens.house.shell import Look, go
 
 USUAL_AMOUNT = 100_000
@@ -42,15 +42,17 @@ class ApplyPages:
 
     async def ask(self, request: Request) -> Response:
         """``GET /apply``: what for, how much, for how long; what that costs at most."""
-        draft = self.door.visitor(request).draft
+        visit = self.door.visitor(request)
+        draft = visit.draft
         amount = "" if draft is None else f"{draft.amount / 100:.2f}"
         purpose = "" if draft is None else draft.purpose
-        return await self._asked(request, WantedForm(once=new_once(), amount=amount), purpose)
+        form = WantedForm(once=new_once(), whose=visit.whose, amount=amount)
+        return await self._asked(request, form, purpose)
 
     async def want(self, request: Request) -> Response:
         """``POST /apply``: the costs of another amount, or on to the data."""
         visit = self.door.visitor(request)
-        form = await read_form(request, WantedForm)
+        form = await self.door.form(request, WantedForm)
         products = await self._products(request)
         draft, problem = _draft(form, products)
         if form.do == "cost":
@@ -133,7 +135,7 @@ class ApplyPages:
         """``POST /apply/data``: each answer is recorded at the registry; what was not answered
         stays open. Without ordinary data nothing can be decided."""
         visit, draft = self.door.visitor(request), self._drafted(request)
-        form = await read_form(request, DataForm)
+        form = await self.door.form(request, DataForm)
         told, notice = await self._notice(request)
         stands = {one["sensitivity"]: one for one in told["questions"]}
         if form.answers.keys() - stands.keys() or form.language not in notice.texts:
@@ -203,7 +205,7 @@ class ApplyPages:
     async def send(self, request: Request) -> Response:
         """``POST /apply/check``: sent, once, as it was shown."""
         draft = self._drafted(request)
-        form = await read_form(request, PageForm)
+        form = await self.door.form(request, OwnForm)
         if form.once != draft.once:
             raise PageError("changed-since", 409)
         asked = {

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from screens.counter.forms import AcceptForm, PersonForm, SeenForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
-from screens.house.forms import is_number, new_once, read_form
+from screens.house.forms import is_number, new_once
 from screens.house.services import PersonAtService, ServiceAnswer
 from screens.house.shell import Look, go
 
@@ -76,7 +76,7 @@ class DecisionPages:
     async def accept(self, request: Request) -> Response:
         """``POST …/accept``."""
         desk, name = self.door.at_desk(request), request.path_params["application"]
-        form = await read_form(request, AcceptForm)
+        form = await self.door.form(request, AcceptForm)
         said = {"decision": form.decision, "disclosure_sha256": form.sha256}
         path, seen = f"/v1/me/applications/{name}/acceptance", {"If-Match": form.seen}
         try:
@@ -94,7 +94,7 @@ class DecisionPages:
     async def withdraw(self, request: Request) -> Response:
         """``POST …/take-back``: no reason is asked."""
         desk, name = self.door.at_desk(request), request.path_params["application"]
-        form = await read_form(request, SeenForm)
+        form = await self.door.form(request, SeenForm)
         path = f"/v1/me/applications/{name}/withdrawal"
         await desk.act("POST", path, form.once, None, **{"If-Match": form.seen})
         return go(f"/applications/{name}")
@@ -114,7 +114,7 @@ class DecisionPages:
     async def contest(self, request: Request) -> Response:
         """``POST …/review``: a person is asked; what was said goes to them, word for word."""
         desk, own, path = await self._own(request)
-        form = await read_form(request, PersonForm)
+        form = await self.door.form(request, PersonForm)
         wrong = _reason(own.body, form.about)
         # what it rests on, which the reviewer sees anyway; never what the machine made of it
         facts = [] if wrong is None else [str(one["name"]) for one in wrong["rests_on"]]

@@ -8,12 +8,12 @@ from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
 from protocol.schema import Language, Sha256
-from screens.house.forms import PageForm
+from screens.house.forms import OwnForm
 
 MAX_ANSWERS = 16
 
 
-class WantedForm(PageForm):
+class WantedForm(OwnForm):
     """What somebody asks for, as they typed it; ``terms`` is a product and its days. ``do``: which
     button."""
 
@@ -23,7 +23,7 @@ class WantedForm(PageForm):
     do: Literal["cost", "go"] = "go"
 
 
-class DataForm(PageForm):
+class DataForm(OwnForm):
     """Answers to the notice of scoring, as it was shown in one language; each further field is a
     kind of data, and says give or refuse. ``person``: a person shall decide."""
 
@@ -48,7 +48,7 @@ class DataForm(PageForm):
         return {kind: str(answer) for kind, answer in (self.model_extra or {}).items()}
 
 
-class SeenForm(PageForm):
+class SeenForm(OwnForm):
     """A button below something; ``seen`` is the ETag of what was shown."""
 
     seen: str = Field(max_length=100)
@@ -61,7 +61,7 @@ class AcceptForm(SeenForm):
     sha256: Sha256
 
 
-class PersonForm(PageForm):
+class PersonForm(OwnForm):
     """What somebody says to the person who will look: nothing is an answer, too. ``about``: the
     number of the reason that they say is wrong."""
 
@@ -70,4 +70,7 @@ class PersonForm(PageForm):
 
 
 class ExtendForm(SeenForm):
+    """How much more time; ``priced``: the hash of what it costs, as it was shown."""
+
     days: int = Field(ge=1, le=3660)
+    priced: Sha256

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,8 @@ from starlette.responses import Response
 from screens.counter.forms import ExtendForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
-from screens.house.forms import is_number, new_once, read_form
+from screens.house.forms import is_number, new_once
+from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
 
 
@@ -33,23 +36,52 @@ class LoanPages:
     async def ask_extension(self, request: Request) -> Response:
         """``GET /loans/{loan}/extend``: for how long; then what that costs over the whole life of
         the loan, before anything is done."""
+        asked = request.query_params.get("days")
+        if asked is None:
+            loan = await self._loan(request)
+            return self.look.page(request, "extend.html", tab="/", loan=loan, found=None)
+        if not is_number(asked):
+            raise PageError("not-found", 404)
+        return await self._priced_page(request, int(asked))
+
+    async def _price(self, request: Request, days: int) -> ServiceAnswer:
+        path = f"/v1/me/loans/{request.path_params['loan']}/extension?days={days}"
+        return await self.door.at_desk(request).read(path)
+
+    async def _priced_page(
+        self, request: Request, days: int, problem: str | None = None
+    ) -> Response:
         loan = await self._loan(request)
-        asked, found, seen = request.query_params.get("days"), None, ""
-        if asked is not None:
-            if not is_number(asked) or int(asked) not in loan["extensions"]:
-                raise PageError("not-found", 404)
-            path = f"/v1/me/loans/{loan['id']}/extension?days={int(asked)}"
-            answer = await self.door.at_desk(request).read(path)
-            found, seen = answer.body, answer.etag or ""
+        if days not in loan["extensions"]:
+            raise PageError("not-found", 404)
+        price = await self._price(request, days)
         return self.look.page(
-            request, "extend.html", tab="/", loan=loan, found=found, seen=seen, once=new_once()
+            request,
+            "extend.html",
+            200 if problem is None else 409,
+            tab="/",
+            loan=loan,
+            found=price.body,
+            priced=_hash(price.body),
+            seen=price.etag or "",
+            problem=problem,
+            once=new_once(),
         )
 
     async def extend(self, request: Request) -> Response:
-        """``POST /loans/{loan}/extend``."""
+        """``POST /loans/{loan}/extend``: granted at the price that was shown, or shown again."""
+        visit = self.door.visitor(request)
+        form = await self.door.form(request, ExtendForm)
+        if _hash((await self._price(request, form.days)).body) == form.priced:
+            visit.confirmed.add(form.once)
+        if form.once not in visit.confirmed:  # tapped twice: it cost what was shown the first time
+            return await self._priced_page(request, form.days, "changed-since")
         desk, loan = self.door.at_desk(request), request.path_params["loan"]
-        form = await read_form(request, ExtendForm)
-        path = f"/v1/me/loans/{loan}/extensions"
-        sent = {"If-Match": form.seen}
-        await desk.act("POST", path, form.once, {"days": form.days}, **sent)
+        path, seen = f"/v1/me/loans/{loan}/extensions", {"If-Match": form.seen}
+        await desk.act("POST", path, form.once, {"days": form.days}, **seen)
         return go(f"/loans/{loan}")
+
+
+def _hash(price: Any) -> str:
+    """SHA-256 of a price with its plan, whatever the order of its fields; hex."""
+    return hashlib.sha256(json.dumps(price, sort_keys=True).encode()).hexdigest()

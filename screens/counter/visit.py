@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from screens.house.door import LoginDoor
+from screens.house.door import LoginDoor, PersonVisit
 from screens.house.forms import new_once
 from screens.house.services import HttpService, PersonAtService
 
@@ -26,25 +26,28 @@ class LoanDraft:
 
 
 @dataclass
-class CounterVisit:
+class CounterVisit(PersonVisit):
     """A customer who is logged in. The tokens never leave the server."""
 
-    token: str = field(repr=False)
-    """At the registry."""
     desk_token: str = field(repr=False)
     draft: LoanDraft | None = None
+    confirmed: set[str] = field(default_factory=set)
+    """By the random number of their form: extensions that were asked for at the price shown."""
 
 
 @dataclass(frozen=True)
 class CounterDoor(LoginDoor[CounterVisit]):
     """Where visits begin and end."""
 
-    desk: HttpService
+    desk: HttpService = field(kw_only=True)
 
-    async def admitted(self, token: str, seconds: int) -> tuple[CounterVisit, int]:
-        shown = {"Authorization": f"Bearer {token}"}
+    async def admitted(self, visit: PersonVisit, seconds: int) -> tuple[CounterVisit, int]:
+        shown = {"Authorization": f"Bearer {visit.token}"}
         given = (await self.desk.ask("POST", "/v1/me/sessions", headers=shown)).body
-        return CounterVisit(token, given["token"]), min(seconds, int(given["expires_in"]))
+        kept = CounterVisit(
+            visit.token, visit.whose, visit.issuer, visit.came_at, visit.pace, given["token"]
+        )
+        return kept, min(seconds, int(given["expires_in"]))
 
     def at_desk(self, request: Request) -> PersonAtService:
         """The customer at the desk; raises NotLoggedIn."""

@@ -1,4 +1,5 @@
-"""What every app of the screens has in common; imports nothing else of ours.
+"""What every app of the screens has in common; imports nothing else of ours but
+the one reader of ``Accept-Language``.
 
 - ``shell``: an app from its pages: templates, assets, errors as pages.
 - ``standalone``: a page that is one file, to save and to open without a network.
@@ -8,10 +9,11 @@
 - ``staff``: who of an institution's own people is here.
 - ``staff_login``: the same at the institution's own issuer, and what takes two persons.
 - ``id_tokens``: who an ID token is about.
-- ``pace``: how often one visitor may ask.
+- ``pace``: how often one visitor, or one address, may ask.
 - ``services``: services over HTTP, by a person's own token.
 - ``door``: a person logs in, visits, logs out.
 - ``login``: the authorization code flow with PKCE.
+- ``issuers``: issuers of log-ins over HTTP.
 - ``forms``: what a form sent, by a schema.
 - ``words``: two languages; dates, money and numbers as each writes them.
 - ``charts``: pictures from numbers, with the table beside them.

@@ -30,6 +30,12 @@ class PageForm(BaseModel):
     once: str = Field(pattern=r"^[A-Za-z0-9_-]{32}$")
 
 
+class OwnForm(PageForm):
+    """``whose``: whom the form was shown to. In the visit of somebody else it does nothing."""
+
+    whose: str = Field(pattern=r"^[A-Za-z0-9_-]{44}$")
+
+
 Sent = TypeVar("Sent", bound=BaseModel)
 
 

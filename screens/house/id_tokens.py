@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from screens.house.errors import LoginFailed, ServiceAway
-from screens.house.login import MAX_ANSWER_BYTES, LoginIssuer
+from screens.house.errors import LoginFailed
+from screens.house.issuers import LoginIssuer
 
 ALGORITHMS = ["EdDSA", "Ed25519", "ES256", "RS256", "PS256"]
 """Asymmetric ones: never ``none``, never an HMAC, whatever a header says (RFC 8725)."""
@@ -28,17 +27,16 @@ class Identity:
     came_at: datetime | None
 
 
-async def identity_in(
-    token: str, http: httpx.AsyncClient, issuer: LoginIssuer, nonce: str, now: datetime
-) -> Identity:
+def identity_in(token: str, keys: Any, issuer: LoginIssuer, nonce: str, now: datetime) -> Identity:
     """
+    Args:
+        keys: the issuer's published ones, as it sent them.
+
     Raises:
-        ServiceAway: the issuer's keys cannot be had.
         LoginFailed: it is not the issuer's word, not for us, not now, or not what was asked for.
     """
     try:
-        keys = KeySet.import_key_set(await _keys(http, issuer))
-        claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
+        claims = jwt.decode(token, KeySet.import_key_set(keys), algorithms=ALGORITHMS).claims
         _expected(issuer, nonce, now).validate(claims)
         came_at = _came_at(claims.get("auth_time"), now)
     except (JoseError, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
@@ -70,24 +68,3 @@ def _expected(issuer: LoginIssuer, nonce: str, now: datetime) -> jwt.JWTClaimsRe
         "iat": {"essential": True},
     }
     return jwt.JWTClaimsRegistry(now=int(now.timestamp()), leeway=LEEWAY_S, **asked)
-
-
-async def _keys(http: httpx.AsyncClient, issuer: LoginIssuer) -> Any:
-    known = await _object(http, f"{issuer.issuer}/.well-known/openid-configuration")
-    place = known.get("jwks_uri")
-    if known.get("issuer") != issuer.issuer or not isinstance(place, str):
-        raise LoginFailed
-    return await _object(http, place)
-
-
-async def _object(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    try:
-        answer = await http.get(url)
-    except httpx.TransportError as error:
-        raise ServiceAway from error
-    if not answer.is_success or len(answer.content) > MAX_ANSWER_BYTES:
-        raise ServiceAway
-    found = answer.json()
-    if not isinstance(found, dict):
-        raise LoginFailed
-    return found

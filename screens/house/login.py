@@ -3,7 +3,7 @@ S256), as the browser's back end (OAuth 2.0 for Browser-Based Apps).
 
 ``state`` ties the way back to the browser that left, ``nonce`` is whatever the service that is
 logged in to demands, ``iss`` on the way back (RFC 9207) is the issuer that was asked. What comes of
-it is an ID token, which stays on the server.
+it is an ID token, which stays on the server, and who it is about.
 """
 
 from __future__ import annotations
@@ -12,45 +12,19 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
-import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from screens.house.errors import LoginFailed, ServiceAway
+from screens.house.errors import LoginFailed
+from screens.house.id_tokens import Identity, identity_in
+from screens.house.issuers import LoginIssuer, LoginIssuers
 
 BACK_WITHIN = timedelta(minutes=10)
-MAX_ANSWER_BYTES = 65_536
 MAX_PATH = 2_000
 MAX_LEAVING = 5_000
 """Who may be on the way to issuers at a time; the one who has been longest is forgotten."""
-
-
-class LoginIssuer(BaseModel):
-    """An issuer at which one can log in. ``client_id`` is this app's there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issuer: str = Field(pattern=r"^https?://[^\s?#]+$")
-    client_id: str = Field(min_length=1, max_length=255)
-    title: dict[str, str] = Field(default_factory=dict)
-    """What it is called, by language; its host's name where it is not said."""
-
-    def called(self, language: str) -> str:
-        return self.title.get(language) or (urlsplit(self.issuer).hostname or self.issuer)
-
-
-class _Discovered(BaseModel):
-    """What is needed of OpenID Connect Discovery 1.0."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    issuer: str
-    authorization_endpoint: str = Field(pattern=r"^https?://")
-    token_endpoint: str = Field(pattern=r"^https?://")
 
 
 @dataclass(frozen=True)
@@ -59,6 +33,9 @@ class Leaving:
 
     issuer: LoginIssuer
     token_endpoint: str
+    nonce: str = field(repr=False)
+    names_itself: bool
+    """Whether the issuer must say on the way back who it is."""
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
     back_to: str = "/"
@@ -68,25 +45,34 @@ class Leaving:
 class LogIn:
     """The way to an issuer and back. ``redirect_uri`` is this app's, and registered there."""
 
-    def __init__(self, http: httpx.AsyncClient, redirect_uri: str) -> None:
-        self._http, self._redirect_uri = http, redirect_uri
+    def __init__(self, issuers: LoginIssuers, redirect_uri: str, several: bool = False) -> None:
+        """
+        Args:
+            several: one can log in at more than one issuer. Then each must name itself on the way
+                back, or the code of one could be handed to another (RFC 9207).
+        """
+        self._issuers, self._redirect_uri, self._several = issuers, redirect_uri, several
 
     async def leave(
-        self, issuer: LoginIssuer, nonce: str, back_to: str = "/"
+        self,
+        issuer: LoginIssuer,
+        nonce: str,
+        back_to: str = "/",
+        more: Mapping[str, str] | None = None,
     ) -> tuple[str, Leaving]:
         """Where to send the browser, and what to keep until it is back.
+
+        Args:
+            more: parameters of the request besides, such as ``prompt``.
 
         Raises:
             ServiceAway, LoginFailed: the issuer does not answer, or not as one.
         """
-        found = await self._answer("GET", f"{issuer.issuer}/.well-known/openid-configuration")
-        try:
-            known = _Discovered.model_validate(found)
-        except ValidationError as error:
-            raise LoginFailed from error
-        if known.issuer != issuer.issuer:
-            raise LoginFailed
-        leaving = Leaving(issuer, known.token_endpoint, back_to=own_path(back_to))
+        known = await self._issuers.known(issuer)
+        names_itself = self._several or known.authorization_response_iss_parameter_supported
+        leaving = Leaving(
+            issuer, known.token_endpoint, nonce, names_itself, back_to=own_path(back_to)
+        )
         challenge = urlsafe_b64encode(hashlib.sha256(leaving.verifier.encode()).digest())
         asked = {
             "response_type": "code",
@@ -98,18 +84,26 @@ class LogIn:
             "code_challenge": challenge.rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
-        return f"{known.authorization_endpoint}?{urlencode(asked)}", leaving
+        return f"{known.authorization_endpoint}?{urlencode({**asked, **(more or {})})}", leaving
 
-    async def arrive(self, leaving: Leaving, query: dict[str, str]) -> str:
-        """The ID token of who is back. What stands in it is for the service to verify.
+    async def arrive(
+        self, leaving: Leaving, query: Mapping[str, str], now: datetime
+    ) -> tuple[str, Identity]:
+        """The ID token of who is back, and who that is.
 
         Raises:
-            ServiceAway, LoginFailed: it is not the way back from there, another issuer answers, or
-                it gave no token.
+            ServiceAway, LoginFailed: it is not the way back from there, another issuer answers, it
+                gave no token, or one that is not its word about this log-in.
         """
-        if not hmac.compare_digest(query.get("state", ""), leaving.state):
+        token = await self._token(leaving, query)
+        keys = await self._issuers.keys(leaving.issuer)
+        return token, identity_in(token, keys, leaving.issuer, leaving.nonce, now)
+
+    async def _token(self, leaving: Leaving, query: Mapping[str, str]) -> str:
+        if not hmac.compare_digest(query.get("state", "").encode(), leaving.state.encode()):
             raise LoginFailed
-        if query.get("iss", leaving.issuer.issuer) != leaving.issuer.issuer or "code" not in query:
+        unnamed = None if leaving.names_itself else leaving.issuer.issuer
+        if query.get("iss", unnamed) != leaving.issuer.issuer or "code" not in query:
             raise LoginFailed
         form = {
             "grant_type": "authorization_code",
@@ -118,24 +112,10 @@ class LogIn:
             "client_id": leaving.issuer.client_id,
             "code_verifier": leaving.verifier,
         }
-        token = (await self._answer("POST", leaving.token_endpoint, form)).get("id_token")
+        token = (await self._issuers.ask("POST", leaving.token_endpoint, form)).get("id_token")
         if not isinstance(token, str):
             raise LoginFailed
         return token
-
-    async def _answer(self, method: str, url: str, form: dict[str, str] | None = None) -> Any:
-        try:
-            answer = await self._http.request(method, url, data=form)
-            if not answer.is_success or len(answer.content) > MAX_ANSWER_BYTES:
-                raise LoginFailed
-            found = answer.json()
-        except httpx.TransportError as error:
-            raise ServiceAway from error
-        except ValueError as error:
-            raise LoginFailed from error
-        if not isinstance(found, dict):
-            raise LoginFailed
-        return found
 
 
 def own_path(path: str) -> str:

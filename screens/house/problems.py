@@ -34,6 +34,9 @@ SENTENCES: Mapping[str, str] = {
         "Your log-in is linked to no lender yet. Ask your lender for an invitation, and open it."
     ),
     "linked-already": N_("You are linked to this lender already."),
+    "linked-to-another": N_(
+        "Your log-in is linked to another customer of this lender. End that link first."
+    ),
     "too-many-keys": N_("You have as many keys as there can be. End one first."),
     "nothing-kept": N_("Nothing is kept that you could go on with. Nothing was changed."),
     "foreign-form": N_("This form did not come from this page. Nothing was changed."),

@@ -21,11 +21,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from protocol.languages import chosen
 from screens.house.errors import PageError
 from screens.house.headers import HEADERS, PRIVATE, Headers
 from screens.house.origin import OwnForms
 from screens.house.sessions import COOKIE, cookie
-from screens.house.words import LANGUAGES, PageWords, catalogue, preferred
+from screens.house.words import LANGUAGES, PageWords, catalogue
 
 logger = logging.getLogger("tahini.screens")
 HOUSE = Path(__file__).parent
@@ -169,7 +170,7 @@ class Look:
         for said in (asked, kept):
             if said in LANGUAGES:
                 return str(said)
-        return preferred(request.headers.get("accept-language", ""))
+        return chosen(request.headers.get("accept-language", ""), list(LANGUAGES))
 
     def words(self, request: Request) -> PageWords:
         return PageWords(self.language(request), self.zone, self.catalogues)

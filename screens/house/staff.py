@@ -30,10 +30,13 @@ from screens.house.errors import NotLoggedIn, PageError
 from screens.house.forms import PageForm, new_once, read_form
 from screens.house.login import own_path
 from screens.house.origin import SAFE
+from screens.house.pace import AddressPaces
 from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
 from screens.house.shell import Look, go
 
 CODE_FILE = "staff-code"
+OPERATOR = "operator"
+"""What whoever has the code is called."""
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits that nobody mistakes for one another."""
 GROUPS, GROUP = 4, 4
@@ -99,6 +102,7 @@ class StaffDoor(ABC):
     def __init__(self, look: Look, clock: Callable[[], datetime]) -> None:
         self.look, self.clock = look, clock
         self._sessions: PageSessions[Staff] = PageSessions(clock)
+        self.ways_in = AddressPaces(clock)
 
     @property
     def cookie_name(self) -> str:
@@ -127,7 +131,7 @@ class StaffDoor(ABC):
 
     def routes(self) -> list[Route]:
         return [
-            Route("/enter", self.ask, methods=["GET"]),
+            Route("/enter", self.ways_in.keeping(self.ask), methods=["GET"]),
             Route("/logout", self.out, methods=["POST"]),
         ]
 
@@ -169,7 +173,7 @@ class CodeDoor(StaffDoor):
     keys as well, so one is enough."""
 
     def __init__(
-        self, look: Look, clock: Callable[[], datetime], code: str, name: str = "operator"
+        self, look: Look, clock: Callable[[], datetime], code: str, name: str = OPERATOR
     ) -> None:
         """
         Args:
@@ -179,7 +183,8 @@ class CodeDoor(StaffDoor):
         self._code, self._name = code, name
 
     def routes(self) -> list[Route]:
-        return [*super().routes(), Route("/enter", self.enter, methods=["POST"])]
+        enter = self.ways_in.keeping(self.enter)
+        return [*super().routes(), Route("/enter", enter, methods=["POST"])]
 
     async def ask(self, request: Request) -> Response:
         return self._asked(request, own_path(request.query_params.get("back", "/")))

@@ -10,11 +10,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlencode
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,16 +22,20 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from screens.house.errors import LoginFailed, PageError
-from screens.house.id_tokens import Identity, identity_in
-from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn, LoginIssuer, own_path
+from screens.house.id_tokens import Identity
+from screens.house.issuers import LoginIssuer, LoginIssuers
+from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look, go
-from screens.house.staff import CodeDoor, Staff, StaffDoor, on_loopback, staff_code
+from screens.house.staff import OPERATOR, CodeDoor, Staff, StaffDoor, on_loopback, staff_code
 
 STAFF_FILE = "staff.json"
 FRESH = timedelta(minutes=2)
+ASK_AGAIN = {"prompt": "login", "max_age": "0"}
 SECOND_WITHIN = timedelta(hours=24)
 """How long the first of two persons is waited for with."""
+RESERVED = frozenset({OPERATOR, "customer", "machine", "person"})
+"""Who else stands in records as the one who did something; ``+`` stands between two people."""
 BINDING = ("approve", "launch")
 """Roles whose acts take two persons."""
 
@@ -54,6 +57,13 @@ class StaffList(BaseModel):
 
     issuer: LoginIssuer
     people: tuple[StaffMember, ...] = Field(min_length=1, max_length=1_000)
+
+    @model_validator(mode="after")
+    def _names_of_people(self) -> Self:
+        for one in self.people:
+            if one.name.strip().casefold() in RESERVED or "+" in one.name:
+                raise ValueError(f"{one.name!r} is nobody's name: in records it means another")
+        return self
 
     @model_validator(mode="after")
     def _two_of_a_kind(self) -> Self:
@@ -84,7 +94,6 @@ class _Away:
     """Somebody on the way to the issuer."""
 
     leaving: Leaving
-    nonce: str = field(repr=False)
     left_at: datetime
     fresh: bool
 
@@ -109,8 +118,8 @@ class IssuerDoor(StaffDoor):
         staff: StaffList,
     ) -> None:
         super().__init__(look, clock)
-        self._http, self._known = http, staff
-        self._login = LogIn(http, f"{origin}/callback")
+        self._known = staff
+        self._login = LogIn(LoginIssuers(http, clock), f"{origin}/callback")
         self._away: PageSessions[_Away] = PageSessions(clock, MAX_LEAVING)
         self._asked: dict[str, _Asked] = {}
         self._lock = threading.Lock()
@@ -120,16 +129,15 @@ class IssuerDoor(StaffDoor):
         return cookie(self.look.app, "login")
 
     def routes(self) -> list[Route]:
-        return [*super().routes(), Route("/callback", self.arrive, methods=["GET"])]
+        arrive = self.ways_in.keeping(self.arrive)
+        return [*super().routes(), Route("/callback", arrive, methods=["GET"])]
 
     async def ask(self, request: Request) -> Response:
         """``GET /enter``: off to the issuer."""
         nonce, fresh = secrets.token_urlsafe(32), request.query_params.get("fresh") == "1"
-        back = own_path(request.query_params.get("back", "/"))
-        target, leaving = await self._login.leave(self._known.issuer, nonce, back)
-        if fresh:
-            target += "&" + urlencode({"prompt": "login", "max_age": "0"})
-        kept = _Away(leaving, nonce, self.clock(), fresh)
+        back, more = request.query_params.get("back", "/"), ASK_AGAIN if fresh else None
+        target, leaving = await self._login.leave(self._known.issuer, nonce, back, more)
+        kept = _Away(leaving, self.clock(), fresh)
         answer = RedirectResponse(target, 303)
         number = self._away.begin(kept, self.clock() + BACK_WITHIN)
         answer.set_cookie(self._away_cookie, number, **COOKIE)
@@ -140,9 +148,8 @@ class IssuerDoor(StaffDoor):
         away = self._away.end(request.cookies.get(self._away_cookie))
         if away is None:
             raise LoginFailed
-        token = await self._login.arrive(away.leaving, dict(request.query_params))
-        issuer, now = self._known.issuer, self.clock()
-        identity = await identity_in(token, self._http, issuer, away.nonce, now)
+        now = self.clock()
+        _, identity = await self._login.arrive(away.leaving, dict(request.query_params), now)
         if away.fresh and (identity.came_at is None or identity.came_at < away.left_at - FRESH):
             raise LoginFailed
         member = self._known.member(identity)

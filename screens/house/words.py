@@ -31,7 +31,6 @@ LANGUAGES: Mapping[str, str] = {"zh": "中文", "en": "English"}
 TAGS = {"zh": "zh-Hans", "en": "en"}
 """For ``lang`` (BCP 47)."""
 _LOCALES = {"zh": "zh_Hans_CN", "en": "en_GB"}
-DEFAULT = "en"
 
 
 @cache
@@ -50,16 +49,6 @@ def catalogue(language: str, folder: Path = FOLDER) -> _gettext.NullTranslations
     if folder != FOLDER:
         translations.add_fallback(catalogue(language))
     return translations
-
-
-def preferred(header: str) -> str:
-    """The first of :data:`LANGUAGES` in an ``Accept-Language`` header, by its order; English where
-    none is there."""
-    for part in header.split(","):
-        name = part.partition(";")[0].strip().lower().partition("-")[0]
-        if name in LANGUAGES:
-            return name
-    return DEFAULT
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 An ordinary client of the consent registry: it has no key, no database, and can do no more than a
 borrower's own token can.
 
-- ``home``: what the portal must know, whom it believes, where it listens.
+- ``home``: what the portal must know, and where it listens.
 - ``app``: the application: its pages, and what is open while it runs.
 - ``registry``: the registry as a borrower's token sees it.
-- ``visit``: who is here: log-in, session, log-out.
+- ``visit``: who is here: a borrower at the registry.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.
 - ``signing``: answers that a key of the person's own has signed.
 - ``devices``: the keys of the person's devices.

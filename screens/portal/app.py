@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,14 +11,16 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from screens.homes import PublicHome
 from screens.house.forms import new_once
-from screens.house.login import MAX_LEAVING, LogIn
+from screens.house.login import MAX_LEAVING
+from screens.house.pace import AddressPaces
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
 from screens.portal import shown
 from screens.portal.consents import ConsentPages
 from screens.portal.devices import DevicePages
-from screens.portal.home import PortalHome
+from screens.portal.home import PortalSettings
 from screens.portal.leaving import LeavingPages
 from screens.portal.lenders import LenderPages
 from screens.portal.pending import MAX_PENDING, PendingPages
@@ -42,16 +43,10 @@ def create_portal(
         BadSettings: a setting is missing or wrong, or the consortium document is not signed by the
             registry's key.
     """
-    opened = PortalHome(home)
+    opened = PublicHome(home, PortalSettings)
     settings, names = opened.settings, shown.PartyNames.of(opened.consortium)
-    authority = opened.authority
-    verify: ssl.SSLContext | bool = (
-        True if authority is None else ssl.create_default_context(cafile=str(authority))
-    )
-    to_registry = httpx.AsyncClient(
-        base_url=settings.registry_url, timeout=TIMEOUT_S, verify=verify, transport=transport
-    )
-    to_issuers = httpx.AsyncClient(timeout=TIMEOUT_S, verify=verify, transport=transport)
+    to_registry = opened.client(settings.registry_url, TIMEOUT_S, transport)
+    to_issuers = opened.client("", TIMEOUT_S, transport)
 
     @asynccontextmanager
     async def around() -> AsyncIterator[None]:
@@ -67,15 +62,17 @@ def create_portal(
         here / "assets",
     )
     door = PortalDoor(
+        "portal",
         PortalRegistry(to_registry),
-        LogIn(to_issuers, f"{settings.origin}/callback"),
+        opened.login(to_issuers, clock),
         settings.issuers,
-        to_issuers,
         PageSessions(clock),
         PageSessions(clock, MAX_LEAVING),
+        AddressPaces(clock, settings.ways_in_per_minute),
         settings.per_minute,
+        kept=PageSessions(clock, MAX_PENDING),
     )
-    pending = PendingPages(look, door, names, PageSessions(clock, MAX_PENDING))
+    pending = PendingPages(look, door, names)
     kept = pending.keeping
     consents = ConsentPages(look, door, names)
     rights, lenders = RightsPages(look, door, names), LenderPages(look, door, names)
@@ -85,9 +82,7 @@ def create_portal(
     get, post = ["GET"], ["POST"]
     routes = [
         Route("/", consents.start, methods=get),
-        Route("/login", door.leave, methods=get),
-        Route("/callback", door.arrive, methods=get),
-        Route("/logout", door.out, methods=post),
+        *door.routes(),
         Route("/ask/{notice}/{version:number}", consents.ask, methods=get),
         Route("/ask/{notice}/{version:number}", kept(consents.answer), methods=post),
         Route("/recorded/{notice}/{version:number}", consents.recorded, methods=get),
@@ -127,5 +122,5 @@ def create_portal(
         Route("/erased", leave.erased, methods=get),
     ]
     app = shell(look, settings.origin, routes, around)
-    app.state.door, app.state.look, app.state.pending = door, look, pending
+    app.state.door, app.state.look = door, look
     return app

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.house.errors import PageError
-from screens.house.forms import new_once
+from screens.house.forms import OwnForm, new_once
 from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
-from screens.portal.forms import AnswersForm, OwnForm, StepForm, WithdrawForm
+from screens.portal.forms import AnswersForm, StepForm, WithdrawForm
 from screens.portal.registry import Borrower
 from screens.portal.shown import PartyNames, given, key_of, questions
 from screens.portal.signing import signed_answers, signing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -49,13 +50,13 @@ class DevicePages:
     async def add(self, request: Request) -> Response:
         """``POST /keys``: each statement is signed with the key that it registers."""
         borrower, form = await self.door.sent(request, NewKeysForm)
-        self.door.require_fresh(request)
         tokens = form.statements.split()
         if not 0 < len(tokens) <= MAX_LENDERS:
             raise PageError("malformed", 422)
-        for number, token in enumerate(tokens):
-            once = f"{form.once}-{number}"
-            await borrower.act("POST", "/v1/me/keys", once, {"token": token})
+        with self.door.fresh(request, "/keys"):
+            for number, token in enumerate(tokens):
+                once = f"{form.once}-{number}"
+                await borrower.act("POST", "/v1/me/keys", once, {"token": token})
         return go("/keys")
 
     async def end(self, request: Request) -> Response:
@@ -69,8 +70,7 @@ class DevicePages:
         a fresh one."""
         borrower, form = await self.door.sent(request, OnlyKeysForm)
         wanted = form.only == "yes"
-        if not wanted:
-            self.door.require_fresh(request)
         rule = {"recipient": form.recipient, "only_keys": wanted}
-        await borrower.act("PUT", "/v1/me/only-keys", form.once, rule)
+        with nullcontext() if wanted else self.door.fresh(request, "/keys"):
+            await borrower.act("PUT", "/v1/me/only-keys", form.once, rule)
         return go("/keys")

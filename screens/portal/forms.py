@@ -9,21 +9,11 @@ from pydantic import ConfigDict, Field, model_validator
 from law.categories import SENSITIVITIES
 from protocol.rights import RequestKind
 from protocol.schema import Language, Sha256, Slug
-from screens.house.forms import PageForm
+from screens.house.forms import OwnForm, PageForm
 
 MAX_CHOICES = 16
 MAX_SIGNED = 40_000
 ANSWERS = ("give", "refuse", "withdraw")
-
-
-class ButtonForm(PageForm):
-    """A form with a button and nothing to fill in."""
-
-
-class OwnForm(PageForm):
-    """``whose``: whom the form was shown to. In the visit of somebody else it does nothing."""
-
-    whose: str = Field(pattern=r"^[A-Za-z0-9_-]{44}$")
 
 
 class WithdrawForm(OwnForm):

@@ -8,9 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.house.errors import PageError
-from screens.house.forms import new_once
+from screens.house.forms import OwnForm, new_once
 from screens.house.shell import Look
-from screens.portal.forms import OwnForm
 from screens.portal.visit import PortalDoor
 
 FORMATS = {"json": "application/json", "html": "text/html"}
@@ -51,8 +50,8 @@ class LeavingPages:
     async def erase(self, request: Request) -> Response:
         """``POST /erase``, in a log-in that has just been made: and the visit is over."""
         borrower, form = await self.door.sent(request, OwnForm)
-        self.door.require_fresh(request)
-        await borrower.act("DELETE", "/v1/me", form.once)
+        with self.door.fresh(request, "/erase"):
+            await borrower.act("DELETE", "/v1/me", form.once)
         answer = self.door.closed(request, "/erased")
         answer.headers["Clear-Site-Data"] = '"cache", "storage"'
         return answer

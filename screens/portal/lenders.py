@@ -51,14 +51,15 @@ class LenderPages:
         """``GET /link``: an invitation, which stands in the fragment and so reaches no server
         before the person says so. Whoever is not logged in yet sees it, too."""
         request.state.session = self.door.visit(request)
-        return self.look.page(request, "link.html", names=dict(self.names.parties), once=new_once())
+        return self.look.page(request, "link.html", lenders=self.names.signing, once=new_once())
 
     async def link(self, request: Request) -> Response:
-        """``POST /link``: hand it in."""
+        """``POST /link``: hand it in, in a log-in that has just been made."""
         borrower = self.door.borrower(request)
         form = await read_form(request, LinkForm)
         ticket = {"ticket": "".join(form.ticket.split())}
-        await borrower.act("POST", "/v1/me/links", form.once, ticket)
+        with self.door.fresh(request, "/again"):
+            await borrower.act("POST", "/v1/me/links", form.once, ticket)
         return go("/")
 
     async def incidents(self, request: Request) -> Response:

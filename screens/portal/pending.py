@@ -8,24 +8,20 @@ the same Idempotency-Key, so what was recorded after all is not recorded twice.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from screens.house.errors import NotLoggedIn, PageError
+from screens.house.errors import FreshLoginNeeded, NotLoggedIn, PageError
 from screens.house.forms import read_fields, read_form
 from screens.house.problems import N_
-from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look
 from screens.house.words import PageWords
 from screens.portal.forms import LinkForm
 from screens.portal.shown import STATES, PartyNames, kind_of
-from screens.portal.visit import PortalDoor
+from screens.portal.visit import Pending, PortalDoor
 
-PENDING = cookie("portal", "pending")
-KEPT_FOR = timedelta(minutes=10)
 MAX_PENDING = 2_000
 LINK = "/link"
 """An invitation is for whoever hands it in: its page shows nobody's data."""
@@ -49,66 +45,58 @@ CHOSEN: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A form that was sent too late. What stands in it is its sender's."""
-
-    path: str
-    fields: Mapping[str, str] = field(repr=False)
-
-    @property
-    def act(self) -> str:
-        return ACTS[self.path.split("/")[1]]
-
-
-@dataclass(frozen=True)
 class PendingPages:
     """Pages about what was not sent in time."""
 
     look: Look
     door: PortalDoor
     names: PartyNames
-    forms: PageSessions[Pending]
 
     def keeping(self, act: Handler) -> Handler:
-        """A handler of a form that keeps what was sent where the visit has ended."""
+        """A handler of a form that keeps what was sent where one must log in first, and forgets it
+        when it has been done."""
 
         async def kept(request: Request) -> Response:
             try:
-                return await act(request)
-            except NotLoggedIn:
+                answer = await act(request)
+            except (NotLoggedIn, FreshLoginNeeded):
                 return await self._keep(request)
+            pending, sent = self.door.pending(request), await read_fields(request)
+            kept_once = None if pending is None else pending.fields.get("once")
+            if answer.status_code == 303 and kept_once == sent.get("once"):
+                self.door.forget(request, answer)
+            return answer
 
         return kept
 
     async def _keep(self, request: Request) -> Response:
         if request.url.path == LINK:  # anybody's: of it no more is kept than an invitation has
-            fields = {**(await read_form(request, LinkForm)).model_dump()}
+            fields, how = (await read_form(request, LinkForm)).model_dump(), "fresh"
         else:
-            fields = await read_fields(request)
+            fields, how = await read_fields(request), "quiet"
             if not self.door.is_ours(fields.get("whose", "")):
                 raise NotLoggedIn
-        number = self.forms.begin(Pending(request.url.path, fields), self.forms.clock() + KEPT_FOR)
         # on by the page and not by a redirect: a policy that lets forms go to this origin only
         # would stop the way to the issuer
-        way = self.door.again(request, "/again", "quiet")
-        answer = self.look.page(request, "ended.html", 401, onward=way)
-        answer.set_cookie(PENDING, number, **COOKIE)
+        way = self.door.again(request, "/again", how)
+        answer = self.look.page(request, "ended.html", 401, onward=way, fresh=how == "fresh")
+        self.door.keep(Pending(request.url.path, fields), answer)
         return answer
 
     async def again(self, request: Request) -> Response:
         """``GET /again``: what was chosen, and the button that sends it."""
         self.door.borrower(request)
-        pending = self.forms.find(request.cookies.get(PENDING))
+        pending = self.door.pending(request)
         if pending is None:
             raise PageError("nothing-kept", 404)
         mine = pending.fields.get("whose") == request.state.session.whose
         if pending.path != LINK and not mine:
-            self.forms.end(request.cookies.get(PENDING))
             raise PageError("another-person", 409)
         return self.look.page(
             request,
             "again.html",
             pending=pending,
+            act=ACTS[pending.path.split("/")[1]],
             chosen=self._chosen(pending, self.look.words(request)),
         )
 

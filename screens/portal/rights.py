@@ -13,11 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from protocol.rights import RequestContent
 from screens.house.errors import PageError
-from screens.house.forms import new_once
+from screens.house.forms import OwnForm, new_once
 from screens.house.shell import Look, go
 from screens.house.words import PageWords
 from screens.portal.asking import KINDS, NEEDS_WORDS, STANDS, steps_of
-from screens.portal.forms import OwnForm, RequestForm
+from screens.portal.forms import RequestForm
 from screens.portal.registry import Borrower
 from screens.portal.shown import EVENTS, PartyNames, kind_of
 from screens.portal.visit import PortalDoor

@@ -8,7 +8,7 @@ from typing import Any
 
 from law.categories import DataCategory
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
-from protocol.parties import Consortium
+from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
 from protocol.uses import SCORING_PURPOSE
 from screens.house.problems import N_
@@ -36,10 +36,17 @@ class PartyNames:
     """What parties are called. Their names are the consortium document's own, in no language."""
 
     parties: Mapping[str, str]
+    signing: Mapping[str, Mapping[str, str]]
+    """Name and key of each lender, for whoever checks what a lender has signed."""
 
     @classmethod
     def of(cls, consortium: Consortium) -> PartyNames:
-        return cls({party.id: party.name for party in consortium.parties})
+        signing = {
+            party.id: {"name": party.name, "key": party.signing_key}
+            for party in consortium.parties
+            if party.role is Role.LENDER
+        }
+        return cls({party.id: party.name for party in consortium.parties}, signing)
 
     def of_party(self, party: str) -> str:
         return self.parties.get(party, party)

@@ -10,15 +10,16 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from support.house import House
+from support.world import GENERAL
 
 from auditlog.log import AuditLog
 from auditlog.witnesses import Witnesses
 from consent.commands.record_decisions import record_decisions
 from consent.storage.subjects import find_subjects
-from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, SubjectRow
-from consent.transaction import Transaction
+from consent.storage.tables import ConsentEventRow, ConsentRow, DataKeyRow, DecisionRow, LoginLinkRow, SubjectRow
+from consent.transaction import Transaction, writing
 from crypto.bodies import SealedBody, unseal
 from crypto.errors import SealError
 from crypto.keys import SigningKey, unb64
@@ -293,3 +294,23 @@ def test_a_withdrawal_is_in_force_while_the_witnesses_sleep_and_its_receipt_come
     stranger = house.borrower_client(house.consenting("cedar")[1])
     with pytest.raises(ConsentError, match="no such decision"):
         stranger.my_receipt(token)
+
+
+def test_who_is_two_customers_of_a_lender_is_asked_which_and_nothing_is_recorded(market):
+    """Links of before a login could have one alone; each of the two would be answered for by the other's form."""
+    first, second = market.enrol("aspen", 2)
+    account = "a" * 64
+    headers = market.login(first, account=account)
+    with writing(market.registry) as transaction:
+        subject = transaction.session.scalar(select(SubjectRow.id).where(SubjectRow.pseudonym == second.pseudonym))
+        row = {"id": "l" * 22, "issuer": GENERAL, "subject_hash": account, "subject_id": subject}
+        transaction.session.execute(insert(LoginLinkRow), {**row, "linked_at": transaction.moment})
+    known = market.call(headers, "GET", "/v1/me/links").json()["links"]
+    assert [one["lender"] for one in known] == ["aspen", "aspen"]
+    said = market.statement([("aspen", "ordinary", "give")])
+    refused = market.call(market.login(account=account), "POST", "/v1/me/consents", said)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "several-there")
+    assert {market.rule(one) for one in (first, second)} == {"never-asked"}
+    assert market.call(headers, "DELETE", f"/v1/me/links/{'l' * 22}").status_code == 204
+    assert market.call(market.login(account=account), "POST", "/v1/me/consents", said).status_code == 201
+    assert (market.rule(first), market.rule(second)) == ("given", "never-asked")

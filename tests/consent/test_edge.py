@@ -19,9 +19,9 @@ from support.wire import serve
 from consent.api.log import create_log_app
 from consent.commands.withdraw_consents import ReadLanguages
 from consent.identity.devissuer import create_issuer
-from consent.languages import accepted, lookup
 from ops.http import MAX_BODY_BYTES, LimitBody, application
 from ops.processes import free_port
+from protocol.languages import accepted, lookup
 from protocol.log_client import why_silent
 
 ELSEWHERE = {"Host": "elsewhere.example:8443", "X-Forwarded-Host": "elsewhere.example", "X-Forwarded-Proto": "http"}

@@ -130,15 +130,33 @@ def test_logins_that_come_together_are_each_told_their_own_pseudonyms(any_site):
     assert [access.links.subjects(*speaker) for speaker in speakers] == own
 
 
-@pytest.mark.parametrize(("ago", "reason"), [(600, "fresh-login-needed"), (0, None), (None, None)])
+@pytest.mark.parametrize(("ago", "reason"), [(600, "fresh-login-needed"), (0, None), (None, "fresh-login-needed")])
 def test_how_fresh_a_login_is_is_the_issuers_word_where_it_gives_it(site, ago, reason):
     """A session that the issuer answers for without asking is as old as what it rests on."""
     now = int(site.registry.clock().timestamp())
     token = site.id_token("wei", auth_time=None if ago is None else now - ago)
+    assert site.link(site.log_in("wei"), site.people["birch"][0]).status_code == 201
     headers = bearer(site.exchange(token))
-    site.link(headers, site.people["birch"][0])
     answer = site.http.post("/v1/me/keys", json={"token": "a.b.c"}, headers=headers)
     assert (answer.json().get("reason"), answer.is_success) == (reason, False)
+    linked = site.link(headers, site.people["aspen"][0])
+    assert (linked.json().get("reason"), linked.is_success) == (reason, reason is None)
+    erased = site.http.delete("/v1/me", headers=headers | {"Idempotency-Key": "e" * 32})
+    assert erased.is_success == (reason is None), erased.text
+    assert erased.json().get("reason") == reason
+
+
+def test_a_login_is_one_customer_of_a_lender_by_whatever_right(site):
+    first, second, third = site.people["aspen"]
+    headers, ticket = site.log_in("ada"), site.ticket(second)
+    kept = site.link(headers, first).json()["id"]
+    refused = site.link(headers, ticket)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "linked-to-another")
+    assert site.link(headers, site.people["birch"][0]).status_code == 201, "of another lender it may be one, too"
+    site.http.delete(f"/v1/me/links/{kept}", headers=headers)
+    assert site.link(headers, ticket).status_code == 201, "the ticket was not used up"
+    own = site.link(site.log_in(third.pseudonym, ASPENS), first)
+    assert (own.status_code, own.json()["reason"]) == (409, "linked-to-another"), "it is one of itself"
 
 
 def test_nobody_sees_or_ends_anothers_links(site):

@@ -7,7 +7,7 @@ import hashlib
 import httpx
 import pytest
 
-from consent.languages import chosen
+from protocol.languages import chosen
 from protocol.notices import Notice
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.testclient import TestClient
 from support.console import HTTP, SESSION, ConsoleSite, open_console
 from support.house import Ground, InMemoryFleet
 from support.pages import Seen
@@ -15,13 +18,20 @@ from support.waiting import until
 
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.errors import RegistryUnavailable
 from protocol.schema import now
+from screens.console.campaigns import CampaignPages
 from screens.console.home import listening_of
+from screens.console.sight import ConsoleSight
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
+from screens.house.issuers import LoginIssuer
+from screens.house.shell import shell
+from screens.house.staff import Staff
+from screens.house.staff_login import IssuerDoor, StaffList, StaffMember
 from screens.house.words import FOLDER, TAGS, catalogue
 from server.connections import CONNECTIONS_FILE, STALE, keep_connections, read_connections
-from server.desired_state import Stage, read_state, run_requested, write_state
+from server.desired_state import Stage, read_state, record_event, request_run, run_requested, write_state
 from server.home import CARD_FILE
 from server.proposing import MAX_STEPS
 
@@ -213,6 +223,71 @@ def test_only_what_can_be_done_is_done_and_what_is_recorded_is_shown(
     assert site.post(f"/campaigns/{campaigns['rejected'].sha256}/launch", session).status_code == 409
     assert not run_requested(site.folder(campaigns["rejected"]))
     assert site.post(f"/campaigns/{campaigns['released'].sha256}/resume", session).status_code == 409
+
+
+def test_a_stop_waits_for_nothing_slow(
+    site: ConsoleSite, session: str, campaigns: dict[str, Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch that the registry keeps waiting, and every thread that serves pages waiting with it."""
+    hangs, here, went_on = threading.Event(), threading.Semaphore(0), []
+    ready, runs = (site.folder(campaigns[one]) for one in ("ready", "stopped"))
+    request_run(runs, True)
+    write_state(runs, Stage.RUNNING)
+
+    def slow(*_: object) -> None:
+        here.release()
+        went_on.append(hangs.wait(60))
+        raise RegistryUnavailable("away")
+
+    def launch() -> None:
+        site.post(f"/campaigns/{ready.name}/launch", session)
+
+    monkeypatch.setattr("screens.console.sight.lenders_answers", slow)
+    waiting = [threading.Thread(target=launch) for _ in range(45)]
+    try:
+        for one in waiting:
+            one.start()
+        for _ in range(40):
+            assert here.acquire(timeout=60)
+        asked = site.get(f"/campaigns/{runs.name}/stop", session=session)
+        assert asked.status_code == 200 and "Stop" in asked.text
+        assert site.post(f"/campaigns/{runs.name}/stop", session).status_code == 303
+        assert not run_requested(runs) and not went_on, "it is recorded while they still wait"
+    finally:
+        hangs.set()
+        for one in waiting:
+            one.join()
+        write_state(runs, Stage.STOPPED, "the test is over")
+
+
+class TwoPersons(IssuerDoor):
+    """A door at which whoever says so is let in: two of them make one act."""
+
+    def staff(self, request: Request, role: str | None = None, fresh: bool = False) -> Staff:
+        return Staff(request.headers["x-who"], None, self.clock())
+
+
+def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleSite) -> None:
+    look, origin = site.app.state.look, "https://console.example"  # type: ignore[attr-defined]
+    people = [StaffMember(subject=one, name=one, roles=frozenset({"launch"})) for one in ("wang", "chen")]
+    listed = StaffList(issuer=LoginIssuer(issuer="https://login.example", client_id="c"), people=tuple(people))
+    door = TwoPersons(look, now, httpx.AsyncClient(), origin, listed)
+    pages = CampaignPages(look, door, ConsoleSight(site.home, now))
+    route = Route("/campaigns/{sha256:hex}/launch", pages.launch, methods=["POST"])
+    client = TestClient(shell(look, origin, [route]), base_url=origin, follow_redirects=False)
+    campaign = site.proposed(id="agreed", title="Agreed")
+    folder = site.folder(campaign)
+
+    def launches(who: str) -> bool:
+        headers = {"X-Who": who, "Sec-Fetch-Site": "same-origin"}
+        sent = client.post(f"/campaigns/{campaign.sha256}/launch", data={"once": new_once()}, headers=headers)
+        assert sent.status_code == 303, sent.text
+        return run_requested(folder)
+
+    assert not launches("wang") and not launches("wang"), "one alone is one, however often"
+    record_event(folder, {"event": "lost", "lenders": ["birch"], "release": 1})
+    assert not launches("chen"), "what wang had asked for stood otherwise"
+    assert launches("wang")
 
 
 def test_a_campaign_that_lacks_a_yes_is_not_launched(site: ConsoleSite, session: str) -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext
-from support.counter_pages import Visitor
 from support.front import Front, at_counter, everything
+from support.pages import Visitor, press_into, press_to
 from support.waiting import until
 
 from demo.borrowers import DemoBorrower
@@ -194,6 +194,61 @@ def test_more_time_shows_its_cost_before_it_is_taken(front: Front, visit: Callab
     after = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()
     assert after["status"] == "extended" and after["extensions"] == []
     assert "Running, with more time" in visitor.page.inner_text("main")
+
+
+def test_more_time_is_granted_at_the_price_that_was_shown_and_at_no_other(
+    front: Front, visit: Callable[..., Visitor]
+) -> None:
+    """Somebody pays while the page is open: what more time costs is another sum then, and is shown again."""
+    person = front.lending.people[7]
+    loan = front.lent(person)
+    mine, headers = f"{front.desk_url}/v1/me/loans/{loan}", front.at_desk(person)
+    visitor = visit(person, "See mine")
+    page = visitor.page
+    page.goto(f"{front.url}/loans/{loan}/extend?days=30")
+    before = httpx.get(f"{mine}/extension?days=30", headers=headers).json()
+    today = front.lending.desk.now().date().isoformat()
+    paid = {"event": "paid-meanwhile", "amount": 50_000, "on": today, "prepays": True}
+    assert front.lending.call("servicing", "POST", f"/v1/loans/{loan}/repayments", paid).is_success
+    after = httpx.get(f"{mine}/extension?days=30", headers=headers).json()
+    assert before != after
+    visitor.tap("Take more time")
+    assert "Something changed" in page.inner_text("main") and page.get_by_role("button", name="Take more time").count()
+    assert httpx.get(mine, headers=headers).json()["status"] == "active", "nothing was granted"
+    visitor.tap("Take more time")
+    page.wait_for_url(f"**/loans/{loan}")
+    assert httpx.get(mine, headers=headers).json()["status"] == "extended"
+
+
+def test_all_of_it_works_from_the_keyboard(front: Front, visit: Callable[..., Visitor]) -> None:
+    """Apply, be told why, accept: with Tab, arrows, Space and Enter, and the focus always in sight."""
+    person = front.silent()[4]
+    front.lending.knows(person)
+    page = visit(person).page
+    press_into(page, "amount")
+    page.keyboard.type("3000")
+    press_into(page, "purpose")
+    page.keyboard.type("Shop")
+    press_into(page, "terms")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    while page.locator("input[name=terms]:checked").get_attribute("value") != "monthly-12/360":
+        page.keyboard.press("ArrowDown")
+    press_to(page, "Continue")
+    page.wait_for_url("**/apply/data")
+    for kind in ("ordinary", "income"):
+        press_into(page, kind)
+        page.keyboard.press("Space")
+        assert page.locator(f"input[name={kind}]:checked").get_attribute("value") == "give"
+    press_to(page, "Save and continue")
+    page.wait_for_url("**/apply/check")
+    press_to(page, "Send")
+    page.wait_for_url("**/applications/*")
+    press_to(page, "Accept")
+    page.wait_for_url("**/accept")
+    press_to(page, "Accept")
+    page.wait_for_url(re.compile("/applications/[^/]+$"))
+    assert [one["status"] for one in held(front, person)] == ["accepted"]
 
 
 def test_the_receipt_is_checked_by_the_browser(front: Front, visit: Callable[..., Visitor]) -> None:

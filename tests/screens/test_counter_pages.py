@@ -7,11 +7,12 @@ import re
 import httpx
 import pytest
 from starlette.routing import Route
-from support.counter_pages import Seen
 from support.front import SESSION, Front, everything
+from support.pages import Seen
 
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
+from screens.house.pace import Pace
 from screens.house.sessions import cookie
 from screens.house.words import FOLDER, TAGS, catalogue
 
@@ -27,7 +28,8 @@ def get(front: Front, path: str, language: str, session: str | None = None) -> h
 
 def post(front: Front, path: str, session: str, **fields: str) -> httpx.Response:
     headers = {"Cookie": f"{SESSION}={session}", "Sec-Fetch-Site": "same-origin"}
-    return HTTP.post(f"{front.url}{path}", data={"once": new_once(), **fields}, headers=headers)
+    own = {"once": new_once(), "whose": front.app.state.door.visits.find(session).whose}
+    return HTTP.post(f"{front.url}{path}", data={**own, **fields}, headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,8 @@ def test_every_page_is_whole_and_loads_nothing_but_our_own(
         seen = Seen(answer.text)
         assert [one["lang"] for one in seen.all("html")] == [TAGS[language]], path
         assert len(seen.all("h1")) == 1 and len(seen.all("main")) == 1, path
-        assert seen.labelled == len([one for one in seen.all("input") if one["type"] != "hidden"]), path
+        filled_in = [*seen.all("textarea"), *(one for one in seen.all("input") if one["type"] != "hidden")]
+        assert seen.labelled == len(filled_in), path
         for tag, attributes in seen.elements:
             assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag)
             assert "checked" not in attributes and "required" not in attributes, path
@@ -152,3 +155,31 @@ def test_whoever_is_no_customer_here_is_told_so(front: Front) -> None:
     headers = {"Authorization": f"Bearer {front.registry_token(stranger)}"}
     refused = httpx.post(f"{front.desk_url}/v1/me/sessions", headers=headers)
     assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (403, "not-a-customer")
+
+
+def test_a_form_that_was_shown_to_somebody_else_does_nothing(front: Front) -> None:
+    shown, here = front.cookie(front.lending.people[2]), front.cookie(front.lending.people[4])
+    whose = front.app.state.door.visits.find(shown).whose
+    unsafe = [one.path for one in front.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]
+    begun = post(front, "/apply", here, amount="3000", terms="monthly-12/360", purpose="shopping")
+    assert begun.headers["location"] == "/apply/data"
+    filled = {
+        "/apply": {"amount": "5000", "terms": "monthly-12/360", "purpose": "travel"},
+        "/apply/data": {"language": "en", "sha256": "0" * 64},
+        "/apply/check": {"once": front.app.state.door.visits.find(here).draft.once},
+    }
+    for path in sorted(set(unsafe) - {"/logout"}):
+        if ":own" not in path:
+            answer = post(front, path, here, **filled[path], whose=whose)
+            assert answer.status_code == 409 and "somebody else" in answer.text, path
+    assert front.app.state.door.visits.find(here).draft.amount == 300_000, "nothing was changed"
+
+
+def test_one_visit_asks_no_more_often_than_people_do(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = front.cookie(front.lending.people[2])
+    visit = front.app.state.door.visits.find(session)
+    monkeypatch.setattr(visit, "pace", Pace(per_minute=3))
+    codes = [get(front, "/apply/no", "en", session).status_code for _ in range(4)]
+    assert codes == [200, 200, 200, 429]
+    monkeypatch.setattr(visit, "pace", Pace(per_minute=1))
+    assert get(front, "/apply", "en", session).status_code == 200, "one page counts once, whatever it asks of the desk"

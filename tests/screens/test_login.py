@@ -11,51 +11,77 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from support.issuers import SayingIssuer
 
 from screens.house.errors import LoginFailed, PageError, ServiceAway
-from screens.house.login import Leaving, LogIn, LoginIssuer, own_path
+from screens.house.issuers import LoginIssuer, LoginIssuers
+from screens.house.login import Leaving, LogIn, own_path
 from screens.house.sessions import IDLE, LONGEST, PageSessions
 
 ISSUER = LoginIssuer(issuer="https://login.example", client_id="portal")
 BACK = "https://my.example/callback"
 
 
-class Issuer:
-    """An issuer that notes what it is asked."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.known = {
-            "issuer": ISSUER.issuer,
-            "authorization_endpoint": f"{ISSUER.issuer}/authorize",
-            "token_endpoint": f"{ISSUER.issuer}/token",
-        } | changes
-        self.forms: list[dict[str, str]] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/.well-known/openid-configuration":
-            return httpx.Response(200, json=self.known)
-        self.forms.append(dict(parse_qsl(request.content.decode())))
-        return httpx.Response(200, json={"id_token": "a.b.c"})
+def way(issuer: Any, several: bool = False, clock: Any = lambda: datetime.now(UTC)) -> LogIn:
+    return LogIn(LoginIssuers(httpx.AsyncClient(transport=httpx.MockTransport(issuer)), clock), BACK, several)
 
 
-def way(issuer: Any) -> LogIn:
-    return LogIn(httpx.AsyncClient(transport=httpx.MockTransport(issuer)), BACK)
+def issuer_saying(**known: Any) -> SayingIssuer:
+    return SayingIssuer(ISSUER.issuer, "portal", "s-1", **known)
 
 
-def left(issuer: Issuer, back_to: str = "/") -> tuple[dict[str, str], Leaving]:
-    target, leaving = asyncio.run(way(issuer).leave(ISSUER, "n-1", back_to))
-    return dict(parse_qsl(urlsplit(target).query)), leaving
+def left(issuer: SayingIssuer, back_to: str = "/", several: bool = False) -> tuple[dict[str, str], Leaving]:
+    target, leaving = asyncio.run(way(issuer, several).leave(ISSUER, "n-1", back_to))
+    issuer.asked = dict(parse_qsl(urlsplit(target).query))
+    return issuer.asked, leaving
+
+
+def arrives(issuer: SayingIssuer, leaving: Leaving, query: dict[str, str]) -> Any:
+    return asyncio.run(way(issuer).arrive(leaving, query, issuer.now))
 
 
 def test_a_code_is_bound_to_who_left():
-    issuer = Issuer()
+    issuer = issuer_saying()
     asked, leaving = left(issuer)
     assert (asked["nonce"], asked["redirect_uri"], asked["response_type"]) == ("n-1", BACK, "code")
-    token = asyncio.run(way(issuer).arrive(leaving, {"state": asked["state"], "code": "c", "iss": ISSUER.issuer}))
+    token, identity = arrives(issuer, leaving, {"state": asked["state"], "code": "c", "iss": ISSUER.issuer})
     (form,) = issuer.forms
     challenge = urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=").decode()
-    assert (token, form["code"], challenge) == ("a.b.c", "c", asked["code_challenge"])
+    assert (form["code"], challenge) == ("c", asked["code_challenge"])
+    assert (token.count("."), identity.subject) == (2, "s-1")
     assert form["code_verifier"] not in str(asked)
+
+
+def test_a_token_of_another_log_in_lets_nobody_in():
+    issuer = issuer_saying()
+    asked, leaving = left(issuer)
+    issuer.claims = {"nonce": "n-2"}
+    with pytest.raises(LoginFailed):
+        arrives(issuer, leaving, {"state": asked["state"], "code": "c", "iss": ISSUER.issuer})
+
+
+@pytest.mark.parametrize(
+    ("several", "says_so", "comes_in"), [(False, False, True), (True, False, False), (False, True, False)]
+)
+def test_an_issuer_names_itself_where_it_could_be_taken_for_another(several: bool, says_so: bool, comes_in: bool):
+    issuer = issuer_saying(authorization_response_iss_parameter_supported=says_so)
+    asked, leaving = left(issuer, several=several)
+    query = {"state": asked["state"], "code": "c"}
+    if comes_in:
+        assert arrives(issuer, leaving, query)[1].subject == "s-1"
+    else:
+        with pytest.raises(LoginFailed):
+            arrives(issuer, leaving, query)
+        assert not issuer.forms, "no code is handed in"
+
+
+def test_an_issuer_is_asked_what_it_is_once_in_ten_minutes():
+    issuer, moment = issuer_saying(), [datetime(2026, 1, 1, tzinfo=UTC)]
+    login = way(issuer, clock=lambda: moment[0])
+    for later in (timedelta(), timedelta(minutes=9), timedelta(minutes=2)):
+        moment[0] += later
+        asyncio.run(login.leave(ISSUER, "n-1"))
+    assert issuer.paths["/.well-known/openid-configuration"] == 2
 
 
 @pytest.mark.parametrize(
@@ -69,17 +95,17 @@ def test_a_code_is_bound_to_who_left():
     ],
 )
 def test_what_comes_back_otherwise_is_no_log_in(query: dict[str, str]):
-    issuer = Issuer()
+    issuer = issuer_saying()
     asked, leaving = left(issuer)
     query = {name: asked["state"] if value == "own" else value for name, value in query.items()}
     with pytest.raises(LoginFailed):
-        asyncio.run(way(issuer).arrive(leaving, query))
+        arrives(issuer, leaving, query)
     assert not issuer.forms, "no code is handed in"
 
 
 def test_an_issuer_that_is_another_or_away_is_not_believed():
     with pytest.raises(LoginFailed):
-        left(Issuer(issuer="https://evil.example"))
+        left(issuer_saying(issuer="https://evil.example"))
 
     def away(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no")

@@ -58,7 +58,7 @@ def test_a_form_of_our_own_is_read(site: Site, own: str) -> None:
 
 def test_nothing_large_is_kept_for_nobody(site: Site) -> None:
     """What a form keeps for whoever logs in again is a form, and no longer than one."""
-    kept = site.app.state.pending.forms  # type: ignore[attr-defined]
+    kept = site.app.state.door.kept  # type: ignore[attr-defined]
     before = len(kept._open)
     own = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
     sent = [

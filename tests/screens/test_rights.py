@@ -88,12 +88,12 @@ def handed_in(site: Site, person: DemoBorrower) -> None:
 
 
 def test_to_link_takes_one_tap_after_the_invitation_is_opened(site: Site, visit: Callable[..., Visitor]) -> None:
-    person, lender = answered(site, "gives", True)[2], answered(site, "gives", True)[3]
+    person = answered(site, "gives", True)[2]
     visitor = visit(person)
-    token = ticket_for(site, lender)
+    token = ticket_for(site, site.person("aspen", 3))
     visitor.page.goto(f"{site.url}/link#{token}")
     until(visitor.page.locator("#by").is_visible, "the page said whose invitation it is")
-    assert "Cedar Finance" in visitor.page.inner_text("#by") and token[:30] not in visitor.page.url
+    assert "Aspen" in visitor.page.inner_text("#by") and token[:30] not in visitor.page.url
     visitor.tap("Link")
     assert visitor.taps == 1
     visitor.page.goto(f"{site.url}/lenders")
@@ -104,15 +104,47 @@ def test_to_link_takes_one_tap_after_the_invitation_is_opened(site: Site, visit:
 
 
 def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Visitor]) -> None:
-    person, lender = answered(site, "gives", True)[4], answered(site, "gives", True)[5]
+    person = answered(site, "gives", True)[4]
     visitor = visit(person)
     visitor.tap("Log out", "footer")
-    visitor.page.goto(f"{site.url}/link#{ticket_for(site, lender)}")
+    visitor.page.goto(f"{site.url}/link#{ticket_for(site, site.person('aspen', 5))}")
     visitor.tap("Link")
-    visitor.page.wait_for_url("**/again")
+    shows_who_they_are(visitor, person)
     visitor.tap("Send it now")
     visitor.page.goto(f"{site.url}/lenders")
     assert visitor.page.get_by_role("button", name="End this link").count() == 2
+
+
+def shows_who_they_are(visitor: Visitor, person: DemoBorrower) -> None:
+    visitor.page.get_by_label("Who are you?").fill(person.pseudonym)
+    visitor.page.get_by_role("button").click()
+    visitor.page.wait_for_url("**/again")
+
+
+def test_to_link_needs_a_log_in_of_just_now(site: Site, visit: Callable[..., Visitor]) -> None:
+    """Whoever finds a device unlocked lets nobody in."""
+    person = answered(site, "gives", True)[5]
+    visitor = visit(person)
+    visitor.page.goto(f"{site.url}/link#{ticket_for(site, site.person('aspen', 6))}")
+    site.later = timedelta(minutes=3)
+    try:
+        visitor.tap("Link")
+        site.later = timedelta()
+        shows_who_they_are(visitor, person)
+    finally:
+        site.later = timedelta()
+    assert "nothing was recorded" in visitor.page.inner_text("main")
+    visitor.tap("Send it now")
+    visitor.page.goto(f"{site.url}/lenders")
+    assert visitor.page.get_by_role("button", name="End this link").count() == 2
+
+
+def test_a_second_customer_of_one_lender_is_refused_in_words(site: Site, visit: Callable[..., Visitor]) -> None:
+    person, other = answered(site, "gives", True)[10:12]
+    visitor = visit(person)
+    visitor.page.goto(f"{site.url}/link#{ticket_for(site, other)}")
+    visitor.tap("Link")
+    assert "another customer of this lender" in visitor.page.inner_text("main")
 
 
 def test_who_is_linked_to_nobody_is_told_what_to_do(site: Site, visit: Callable[..., Visitor]) -> None:
@@ -131,6 +163,8 @@ def test_an_invitation_that_nobody_gave_links_nobody(site: Site, visit: Callable
     visitor = visit(answered(site, "gives", True)[6])
     forged = ticket_for(site, answered(site, "gives", True)[7], SigningKey.generate())
     visitor.page.goto(f"{site.url}/link#{forged}")
+    visitor.page.locator("#by[data-looked]").wait_for(state="attached")
+    assert visitor.page.locator("#by").is_hidden(), "nobody is named who has not signed it"
     visitor.tap("Link")
     assert "not valid any more, or not for you" in visitor.page.inner_text("main")
     assert visitor.page.locator("nav.tabs").count() == 1, "and nobody is logged out by it"

@@ -11,10 +11,9 @@ from playwright.sync_api import Page
 from support.pages import Visitor
 from support.portal import Site
 from support.visitors import answered, standing, who
-from support.waiting import until
 
 from screens.house.pace import PER_MINUTE, Pace
-from screens.portal.visit import SESSION
+from screens.portal.visit import PENDING, SESSION
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +46,22 @@ def test_answers_are_kept_and_sent_with_one_tap(site: Site, visit: Callable[...,
     visitor.page.wait_for_url("**/recorded/**")
     assert visitor.taps == 1 and standing(site, person) == {"ordinary": "given", "income": "refused"}
     visitor.page.goto(f"{site.url}/again")
-    visitor.tap("Send it now")
-    until(lambda: "what is recorded" in visitor.page.inner_text("main"), "sent again it is answered as before")
+    assert "Nothing is kept" in visitor.page.inner_text("main"), "what was sent is kept no longer"
     assert len(site.house.borrower_client(person)._send("GET", "/v1/me/receipts").json()["items"]) == 1
+
+
+def test_what_was_kept_is_forgotten_at_the_log_out(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = answered(site, "gives", True)[4]
+    visitor = visit(person)
+    visitor.tap("Take back")
+    end_visit(site, visitor.page)
+    visitor.tap("Take back")
+    visitor.page.wait_for_url("**/again")
+    assert len(site.app.state.door.kept._open) == 1  # type: ignore[attr-defined]
+    visitor.tap("Log out", "footer")
+    assert not site.app.state.door.kept._open  # type: ignore[attr-defined]
+    assert not [one for one in visitor.page.context.cookies() if one["name"] == PENDING]
+    assert standing(site, person)["ordinary"] == "given"
 
 
 def test_an_issuer_that_must_ask_is_let_ask(site: Site, visit: Callable[..., Visitor]) -> None:
@@ -116,7 +128,9 @@ def test_to_be_forgotten_needs_a_login_of_just_now(site: Site, visit: Callable[.
     page.reload()
     assert page.get_by_role("button", name="Forget me").count() == 0
     form, headers = {"once": "o" * 32, "whose": whose}, {"Cookie": f"{SESSION}={session}", "Origin": site.url}
-    assert httpx.post(f"{site.url}/erase", data=form, headers=headers).status_code == 403
+    refused = httpx.post(f"{site.url}/erase", data=form, headers=headers)
+    assert refused.status_code == 403 and "not older than two minutes" in refused.text
+    assert "/login?issuer=0&amp;how=fresh&amp;back=%2Ferase" in refused.text, "and it names the way"
     assert standing(site, person)["ordinary"] == "given"
     site.later = timedelta()
     page.goto(f"{site.url}/login?how=fresh&back=/erase")

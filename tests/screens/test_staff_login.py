@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey
+from joserfc.jwk import ECKey, OctKey
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from support.issuers import SayingIssuer
 
 from screens.house.forms import new_once
 from screens.house.shell import HOUSE, Look, shell
@@ -31,41 +31,9 @@ PEOPLE = {
 }
 
 
-class Issuer:
-    """An issuer that says of somebody what it is told to say."""
-
-    def __init__(self) -> None:
-        self.key = ECKey.generate_key("P-256", {"kid": "k"})
-        self.asked: dict[str, str] = {}
-        self.header: dict[str, str] = {"alg": "ES256", "kid": "k"}
-        self.signer: Any = self.key
-        self.claims: dict[str, Any] = {}
-        self.now = datetime.now(UTC)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        match request.url.path:
-            case "/.well-known/openid-configuration":
-                endpoints = {
-                    "authorization_endpoint": f"{ISSUER}/a", "token_endpoint": f"{ISSUER}/t", "jwks_uri": f"{ISSUER}/k"
-                }  # fmt: skip
-                return httpx.Response(200, json={"issuer": ISSUER, **endpoints})
-            case "/k":
-                return httpx.Response(200, json=KeySet([self.key]).as_dict(private=False))
-            case _:
-                at = int(self.now.timestamp())
-                said = {
-                    "iss": ISSUER, "aud": "office", "sub": "wang", "nonce": self.asked["nonce"], "iat": at,
-                    "exp": at + 60, "auth_time": at,
-                }  # fmt: skip
-                claims = {name: one for name, one in (said | self.claims).items() if one is not None}
-                algorithms = [self.header["alg"]]
-                token = jwt.encode(self.header, claims, self.signer, algorithms=algorithms)
-                return httpx.Response(200, json={"id_token": token})
-
-
 class Site:
     def __init__(self, tmp_path: Path) -> None:
-        self.issuer = Issuer()
+        self.issuer = SayingIssuer(ISSUER, "office", "wang")
         listed = {
             "issuer": {"issuer": ISSUER, "client_id": "office"},
             "people": [{"subject": one, "name": one.title(), "roles": roles} for one, roles in PEOPLE.items()],
@@ -169,7 +137,7 @@ def test_what_binds_the_institution_takes_two(site: Site) -> None:
 
 def test_a_list_that_leaves_one_alone_or_names_somebody_twice_is_refused(tmp_path: Path) -> None:
     def read(*people: tuple[str, list[str]]) -> StaffList:
-        listed = [{"subject": one, "name": one[:1], "roles": roles} for one, roles in people]
+        listed = [{"subject": one, "name": one.rstrip("123"), "roles": roles} for one, roles in people]
         path = tmp_path / STAFF_FILE
         path.write_text(
             json.dumps({"issuer": {"issuer": ISSUER, "client_id": "o"}, "people": listed}), encoding="utf-8"
@@ -181,6 +149,9 @@ def test_a_list_that_leaves_one_alone_or_names_somebody_twice_is_refused(tmp_pat
         ([("a", ["approve"]), ("b", ["look"])], "takes two persons"),
         ([("a", ["look"]), ("a", ["look"])], "subject stands twice"),
         ([("a1", ["look"]), ("a2", ["look"])], "name stands twice"),
+        ([("operator", ["look"])], "is nobody's name"),
+        ([(" Machine ", ["look"])], "is nobody's name"),
+        ([("wang+chen", ["look"])], "is nobody's name"),
         ([], "people"),
     ):
         with pytest.raises(ValueError, match=sentence):

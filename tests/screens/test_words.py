@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from screens.house.words import LANGUAGES, PageWords, preferred
+from protocol.languages import chosen
+from screens.house.words import LANGUAGES, PageWords
 from trials import words
 from trials.words import apps, sentences, translations
 
@@ -44,10 +45,17 @@ def test_what_nobody_translated_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("header", "language"),
-    [("zh-CN, en;q=0.5", "zh"), ("en-GB", "en"), ("fr", "en"), ("", "en"), ("fr, zh-Hant;q=0.8", "zh")],
+    [
+        ("zh-CN, en;q=0.5", "zh"),
+        ("en-GB", "en"),
+        ("fr", "en"),
+        ("", "en"),
+        ("fr, zh-Hant;q=0.8", "zh"),
+        ("en;q=0.1, zh;q=0.9", "zh"),
+    ],
 )
 def test_a_browser_is_answered_as_it_reads(header: str, language: str) -> None:
-    assert preferred(header) == language
+    assert chosen(header, list(LANGUAGES)) == language
 
 
 def test_times_have_a_zone_and_money_a_currency() -> None:

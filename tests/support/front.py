@@ -26,8 +26,9 @@ from ops.processes import free_port
 from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.counter.app import create_counter
-from screens.counter.home import create_counter_home
-from screens.house.login import LoginIssuer
+from screens.counter.home import CounterSettings
+from screens.homes import create_public_home
+from screens.house.issuers import LoginIssuer
 from screens.house.sessions import cookie
 
 PORTAL, COUNTER, LENDER = "portal", "counter-aspen", "aspen"
@@ -132,10 +133,12 @@ def open_front(ground: Ground, root: Path, **settings: Any) -> Iterator[Front]:
             "registry_url": house.url,
             "registry_key": house.founded.registry_key.public.text,
             "origin": f"http://127.0.0.1:{port}",
+            "per_minute": 1_000_000,
+            "ways_in_per_minute": 1_000_000,
             "issuers": [LoginIssuer(issuer=issuer, client_id=COUNTER).model_dump()],
         }
         document = (house.founded.node_home(LENDER) / "consortium.jws").read_text(encoding="utf-8")
-        create_counter_home(home, said, document, None)
+        create_public_home(home, CounterSettings, said, document, None)
         app = create_counter(home)
         url = stack.enter_context(serve(app, port))
         yield Front(lending, url, app, desk_url, issuer, key)

@@ -102,7 +102,8 @@ class Market(World):
         """The headers of an account that is linked to these persons."""
         account = account or secrets.token_hex(32)
         tokens = AccessTokens(self.registry)
-        token = tokens.mint(account, PORTAL, Caller.SUBJECT, login_issuer=GENERAL, evidence="e" * 64)
+        about = {"login_issuer": GENERAL, "evidence": "e" * 64, "auth_time": int(self.clock().timestamp())}
+        token = tokens.mint(account, PORTAL, Caller.SUBJECT, **about)
         headers = {"Authorization": f"Bearer {token}"}
         for person in persons:
             ends = self.clock() + timedelta(minutes=5)

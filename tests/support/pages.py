@@ -107,6 +107,19 @@ def press_to(page: Page, name: str) -> None:
     raise AssertionError(f"{name} cannot be reached")
 
 
+def press_into(page: Page, field: str) -> None:
+    """Tab until a field of this name has the focus, which must be seen."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(
+            "[document.activeElement.name || '', getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        if name == field:
+            assert outline != "none"
+            return
+    raise AssertionError(f"{field} cannot be reached")
+
+
 def barriers(page: Page) -> list[tuple[str, list[str]]]:
     """What axe finds wrong with a page, and where."""
     page.evaluate(AXE_SCRIPT)

@@ -25,9 +25,10 @@ from demo.borrowers import DemoBorrower
 from ops.processes import free_port
 from protocol.schema import now
 from protocol.tickets import link_ticket
-from screens.house.login import LoginIssuer
+from screens.homes import create_public_home
+from screens.house.issuers import LoginIssuer
 from screens.portal.app import create_portal
-from screens.portal.home import create_portal_home
+from screens.portal.home import PortalSettings
 from screens.portal.visit import SESSION
 
 PORTAL = "portal"
@@ -92,11 +93,12 @@ def open_portal(ground: Ground, root: Path) -> Iterator[Site]:
             "registry_url": house.url,
             "registry_key": house.founded.registry_key.public.text,
             "origin": f"http://127.0.0.1:{port}",
-            "per_minute": 1_000_000,  # one visit opens every page, as fast as it can
+            "per_minute": 1_000_000,
+            "ways_in_per_minute": 1_000_000,  # one visit opens every page, as fast as it can
             "issuers": [LoginIssuer(issuer=issuer, client_id=PORTAL).model_dump()],
         }
         node = house.founded.node_home("aspen")
-        create_portal_home(home, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
+        create_public_home(home, PortalSettings, settings, (node / "consortium.jws").read_text(encoding="utf-8"), None)
         app = create_portal(home, clock=lambda: datetime.now(UTC) + site.later)
         site = Site(house, f"http://127.0.0.1:{port}", app, issuer, key)
         stack.enter_context(serve(app, port))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 def accepted(header: str) -> list[str]:
-    """The ranges of an ``Accept-Language`` header, the most wanted first (RFC 9110 section 12.5.4).
+    """What an ``Accept-Language`` or ``Accept`` header names, the most wanted first (RFC 9110
+    sections 12.4.2 and 12.5).
 
     >>> accepted("en;q=0.5, zh-CN, fr;q=0, *;q=0.1")
     ['zh-CN', 'en', '*']
@@ -15,14 +16,14 @@ def accepted(header: str) -> list[str]:
     """
     wanted: list[tuple[float, str]] = []
     for part in header.split(","):
-        name, _, parameters = part.partition(";")
-        quality = parameters.strip().lower().removeprefix("q=").strip() or "1"
+        name, *parameters = (one.strip() for one in part.split(";"))
+        said = [one[2:] for one in parameters if one.lower().startswith("q=")]
         try:
-            weight = float(quality)
+            weight = float(said[0]) if said else 1.0
         except ValueError:
             continue
-        if name.strip() and 0 < weight <= 1:
-            wanted.append((-weight, name.strip()))
+        if name and 0 < weight <= 1:
+            wanted.append((-weight, name))
     return [name for _, name in sorted(wanted, key=lambda one: one[0])]
 
 
