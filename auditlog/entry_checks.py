@@ -228,6 +228,8 @@ FORMS: Mapping[str, Form] = {
     "subject.forgotten": Form(REGISTRY, "key", forgotten),
     "key.added": Form(REGISTRY, reader="subject"),
     "key.ended": Form(REGISTRY, reader="subject"),
+    "key.demanded": Form(REGISTRY, reader="subject"),
+    "key.waived": Form(REGISTRY, reader="subject"),
     "login.linked": Form(REGISTRY, reader="subject"),
     "login.unlinked": Form(REGISTRY, reader="subject"),
     "hold.opened": Form(REGISTRY),

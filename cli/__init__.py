@@ -31,8 +31,8 @@ Lender
 - ``budget``       what campaigns cost, and what is left
 - ``model``        what was trained
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
-                   ``desk_monitor`` its model and loans watched; ``desk_upkeep`` people told,
-                   what ended forgotten
+                   ``desk_monitor`` its model and loans watched; ``desk_loans`` a loan repaid
+                   early; ``desk_upkeep`` people told, what ended forgotten
 - ``office``       the pages of the lender's own staff: served; ``counter`` those of its borrowers
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log

@@ -96,9 +96,20 @@ def _tell_model(found: Watched) -> None:
     for group, rates in found.rates.items():
         approved, reviewed = _share(rates.approved), _share(rates.reviewed)
         typer.echo(f"{group}: approved {approved}, to a person {reviewed}")
+        if rates.low_side is not None:
+            typer.echo(
+                f"{group}: declined by the machine, approved by a person: {_share(rates.low_side)}"
+            )
+        if rates.high_side is not None:
+            typer.echo(
+                f"{group}: approved by the machine, declined by a person: {_share(rates.high_side)}"
+            )
     if found.refusing is not None:
         beside = _share(found.refusing.ratio)
         typer.echo(f"approved, who refused something beside who did not: {beside}")
+    for name, groups in found.protected.items():
+        for value, one in groups.beside.items():
+            typer.echo(f"{name}: {value} beside {groups.reference}, approved {_share(one.ratio)}")
     for name in found.shifted:
         typer.echo(f"shifted: {name}, PSI {found.latest[name].psi:.3f}")
     for band in found.bands:

@@ -30,7 +30,6 @@ from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sum
 from credit.questions import Question
 from credit.whitening import row_clip
 from privacy.clipping import UNIT, Records, clipped_gradient_sum, device
-from privacy.dpsgd import DpSgd, train
 from privacy.errors import PrivacyError
 from privacy.gradients import GRADIENT_UNIT, ClippedGradients
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
@@ -268,6 +267,8 @@ class TrainTask:
 
     def contribution(self, tables: Tables, contributors: int) -> Steps:
         """The locally trained model times this lender's weight, and the weight."""
+        from privacy.dpsgd import DpSgd, train  # Opacus takes seconds that nothing else needs
+
         inputs = [np.zeros((0, self.whitening.shape[1]))]
         outcomes = [np.zeros(0, dtype=np.float32)]
         for table in each(tables):

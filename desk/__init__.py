@@ -16,7 +16,8 @@ Before and after a decision
                   several tell of several people, ``own_tables`` the lender's own, ``verifying``
                   third parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
-- ``lending_rules``  the seam to what is decided by; ``released`` what a lender released,
+- ``lending_rules``  the seam to what is decided by, ``servicing_rules`` to what loans are serviced
+                  by; ``released`` what a lender released,
                   ``rulebook`` whatever decisions were made by, kept by its hash,
                   ``challenging`` a policy that is tried beside the one in use
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,

@@ -78,6 +78,11 @@ class SideBySide(Generic[Found]):
         self._beginning.stop()
         self._going_on.stop()
 
+    @property
+    def ended(self) -> bool:
+        """One of its threads is gone, though nobody stopped it."""
+        return self._beginning.ended or self._going_on.ended
+
     def submit(self, course: Course[Found]) -> Future[Found]:
         """What the course will have come to. Raises StorageFailed where too many are under way."""
         if not self._room.acquire(blocking=False):

@@ -49,6 +49,11 @@ class Together(Generic[Work, Done]):
     def __post_init__(self) -> None:
         self._waiting = queue.Queue(self.most_waiting)
 
+    @property
+    def ended(self) -> bool:
+        """One of its threads is gone, though nobody stopped it."""
+        return any(not thread.is_alive() for thread in self._running)
+
     def start(self) -> None:
         """Raises RuntimeError: its threads run already."""
         if self._running:

@@ -18,12 +18,10 @@ from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.errors import RulesMissing
 from desk.retention import kept, kept_by_policies
+from desk.servicing_rules import PricedServicing, ServicingRules
 from law.categories import DataCategory
 from law.packs import Jurisdiction
-from lending.account.balances import Account
-from lending.account.events import Restructured
-from lending.account.extension import ExtensionAnswer
-from lending.cases import Case, Cost, Decision, Fact, LoanOffer, PrincipalReason, Scored
+from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scored
 from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
@@ -31,14 +29,12 @@ from lending.policy.decide import decide, decide_silently, price_by_hand
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
 from lending.policy.prices import unfair_price
-from lending.policy.pricing import Agreed, Extending, ProductPricing
+from lending.policy.pricing import ProductPricing
 from lending.policy.release import Release
 from lending.score.compiled import ScoreError
 from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
 from lending.score.scorer import Scorer
-from lending.terms.disclosure import DisclosureTable
-from lending.terms.products import Product
 from protocol.cards import ModelCard
 
 NO_MODEL = "0" * 64
@@ -77,7 +73,7 @@ class RuleDocument:
         return self.kind == "exploration"
 
 
-class LendingRules(Protocol):
+class LendingRules(ServicingRules, Protocol):
     """Pure: the same case gives the same decision, always."""
 
     def versions(self, product: str, day: date) -> Versions:
@@ -120,22 +116,6 @@ class LendingRules(Protocol):
         fen. Raises RulesMissing where it is not here."""
         ...
 
-    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
-        """What is owed when, and what it costs by the law of the day on which the money came."""
-        ...
-
-    def extension(self, product: Product, account: Account, request: Extending) -> ExtensionAnswer:
-        """Whether a loan's end may be put off, by its own product and the law of the day."""
-        ...
-
-    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
-        """What a loan's whole life costs with another plan, beside the cap of the day."""
-        ...
-
-    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
-        """What the borrower is shown of an offer of that day, and confirms."""
-        ...
-
     def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
         """Of these features, by their kinds of data, the protected ones: they may be held for
         measuring fairness, and no reviewer sees them."""
@@ -161,7 +141,7 @@ class ScoreRules:
 
 
 @dataclass(frozen=True)
-class ReleasedRules:
+class ReleasedRules(PricedServicing):
     """What a lender's risk officer released: signed policies, products, and a model that the
     consortium trained, if there is one.
 
@@ -377,18 +357,6 @@ class ReleasedRules:
             raise RulesMissing("the case was decided by a policy that is not here")
         explored = policy.document.exploration
         return 0 if explored is None else explored.most_outstanding
-
-    def agreed(self, offer: LoanOffer, loan: str, principal: int, starts: date) -> Agreed:
-        return self.pricing.agreed(offer, loan, principal, starts)
-
-    def extension(self, product: Product, account: Account, request: Extending) -> ExtensionAnswer:
-        return self.pricing.extension(product, account, request)
-
-    def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
-        return self.pricing.restructuring(product, account, event)
-
-    def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
-        return self.pricing.disclosure(offer, day)
 
     def hidden(self, held: Mapping[str, Collection[DataCategory]], day: date) -> frozenset[str]:
         places = sorted({policy.document.jurisdiction for policy in self.policies})

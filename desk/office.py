@@ -183,6 +183,16 @@ class Transactions:
             hand.insert_added()
             return found
 
+    @property
+    def ended(self) -> bool:
+        """Whoever commits is gone, though nobody stopped it: nothing can be recorded."""
+        return self._writer.ended
+
+    def check_clock(self) -> None:
+        """Raises ClockWrong, as every change would."""
+        with self.reading() as hand:
+            _require_no_step_back(hand.moment, hand.connection.scalar(_NEWEST))
+
     def _moment(self, connection: Connection) -> datetime:
         """Now, as this transaction has it. Raises ClockWrong where the machine's clock went back:
         no offer lives longer, and no day passes twice, because somebody set it."""
@@ -191,11 +201,7 @@ class Transactions:
         if newest is None:
             connection.execute(insert(clock_table).values(id=1, newest=moment))
             return moment
-        if moment < newest - CLOCK_SKEW:
-            raise ClockWrong(
-                f"this machine's clock says {moment:%Y-%m-%d %H:%M:%S} UTC, but something was "
-                f"recorded at {newest:%Y-%m-%d %H:%M:%S} UTC already; set it right"
-            )
+        _require_no_step_back(moment, newest)
         if moment <= newest:
             return newest
         connection.execute(_SET_CLOCK, {"moment": moment})
@@ -261,6 +267,14 @@ class Desk:
     def day(self, moment: datetime) -> date:
         """The lender's calendar day."""
         return moment.astimezone(self.ways.timezone).date()
+
+
+def _require_no_step_back(moment: datetime, newest: datetime | None) -> None:
+    if newest is not None and moment < newest - CLOCK_SKEW:
+        raise ClockWrong(
+            f"this machine's clock says {moment:%Y-%m-%d %H:%M:%S} UTC, but something was "
+            f"recorded at {newest:%Y-%m-%d %H:%M:%S} UTC already; set it right"
+        )
 
 
 def new_id() -> str:

@@ -106,7 +106,7 @@ def adds_up(loan: Schedule) -> bool:
     """Principal of the dues, and interest as it is exactly, rounded once."""
     exact, balance, since = 0, loan.principal, loan.terms.start
     for due in loan.dues:
-        exact += loan.terms.accrues(balance, since, due.day)
+        exact += balance * loan.terms.growth(since, due.day)
         balance, since = balance - due.principal, due.day
     total = sum(due.total for due in loan.dues) - sum(due.fees for due in loan.dues)
     return balance == 0 and total == loan.principal + loan.terms.money(exact)

@@ -277,6 +277,21 @@ def end_key(
     register_keys.end_key(registry, caller, thumbprint)
 
 
+@router.get("/v1/me/only-keys", responses=problems())
+def my_only_keys(
+    registry: TheRegistry, caller: Subject, cursor: Cursor = None, limit: Limit = 100
+) -> Page[dict[str, Any]]:
+    """At which lenders only a key of mine says yes, and since when."""
+    return Page(**page(register_keys.list_only_keys(registry, caller.subjects), cursor, limit))
+
+
+@router.put("/v1/me/only-keys", status_code=204, responses=problems(404, 409))
+def demand_keys(registry: TheRegistry, body: register_keys.OnlyKeys, caller: Subject) -> None:
+    """Let only keys of mine say yes to what concerns a lender, so that neither whoever has my login
+    nor the lender can; or let logins too, within two minutes of logging in. A no needs no key."""
+    register_keys.demand_keys(registry, caller, body)
+
+
 @router.get("/v1/me/export", responses=problems())
 def my_export(
     registry: TheRegistry,

@@ -231,6 +231,14 @@ def refuse_alone(action: str, young: bool, authority: Authority, notice: Notice)
         ).because("no-rules-for-children", notice=notice.id)
 
 
+def refuse_unsigned(stated: Stated, only_keys: bool) -> None:
+    """Raises Conflict for a yes in a login, of who wants only keys of their own to say yes. A no is
+    always heard."""
+    unsigned = only_keys and stated.token is None
+    if unsigned and any(one.action in _YES for one in stated.decision.choices):
+        raise Conflict("only a key of the borrower's says yes here").because("key-needed")
+
+
 def check_time(event_time: datetime, expiry_time: datetime | None, moment: datetime) -> None:
     """Raises Conflict."""
     if not moment - MAX_AGE <= event_time <= moment + CLOCK_SKEW:

@@ -18,7 +18,7 @@ from consent.keys.enclosures import enclose
 from consent.storage.consents import load_presents, newest_acknowledged, newest_revocation
 from consent.storage.enrolment import mark_erased
 from consent.storage.erasure_tables import ErasureOrderRow
-from consent.storage.own_keys import OwnKeyRow
+from consent.storage.own_keys import OwnKeyRow, SignedOnlyRow
 from consent.storage.subjects import day_of, find_subjects
 from consent.storage.tables import (
     ConsentEventRow,
@@ -40,7 +40,7 @@ from crypto.pseudonyms import version_of
 from protocol.changes import CLOCK_SKEW
 from protocol.states import TRANSITIONS, Event
 
-_NAMES_AND_KEYS = (FormerNameRow, OwnKeyRow)
+_NAMES_AND_KEYS = (FormerNameRow, OwnKeyRow, SignedOnlyRow)
 DECISION_USED = "decision"
 """Kind under which a decision of an erased person stands among what acts once."""
 

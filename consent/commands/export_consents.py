@@ -27,7 +27,7 @@ from consent.commands.read_consents import (
 from consent.commands.read_evidence import prove_imports
 from consent.commands.read_history import revocations_of
 from consent.commands.read_requests import list_own_requests, read_own_request
-from consent.commands.register_keys import keys_of
+from consent.commands.register_keys import keys_of, only_keys_of
 from consent.commands.report_incidents import read_my_incidents
 from consent.registry import Registry
 from consent.storage.erasure_tables import LegalHoldRow, TombstoneRow
@@ -156,6 +156,7 @@ def _account(view: Transaction, subject: Subject, lives: _Lives) -> dict[str, An
         "lender": subject.lender,
         "number_on_roll": subject.number,
         "signing_keys": keys_of(view, subject),
+        "only_keys_say_yes": only_keys_of(view, subject),
         "sealed_ledger_name": row.ledger_pseudonym,
         "former_names": sorted(session.scalars(former)),
         "data_key": {"name": key.key_id, "group": key.group_id},

@@ -50,6 +50,7 @@ from consent.storage.consents import (
     write_presents,
     young_of,
 )
+from consent.storage.own_keys import signed_only
 from consent.storage.subjects import IN_CHUNK
 from consent.storage.tables import DataKeyRow, ImportRow, SubjectRow
 from consent.transaction import writing
@@ -203,6 +204,7 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
         stored = set(presents)
         validity = notice.terms.validity_days
         young = young_of(session, sorted(ids.values()))
+        sign = signed_only(session, sorted(ids.values()))
         said = _said_to_be_young(ids, asked.records)
         children = dict.fromkeys(said - young, True)
         grown = (_shown_to_be_older(ids, asked.records) & young) - said
@@ -222,6 +224,9 @@ def import_decisions(registry: Registry, lender: Party, asked: Import) -> int:
             present = presents.get(key, _UNASKED)
             event = _ACTIONS[record.action]
             if event is Event.GIVE:
+                if subject in sign:
+                    said_so = "only a key of the borrower's says yes here"
+                    raise Conflict(said_so).because("key-needed").at("records", position)
                 try:
                     check_yes(record.sensitivity, notice)
                     check_form(notice, asked.channel)

@@ -32,6 +32,7 @@ from consent.commands.check_decisions import (
     claimed_subject,
     is_young,
     refuse_alone,
+    refuse_unsigned,
     verified,
 )
 from consent.commands.erase_history import DECISION_USED
@@ -52,7 +53,7 @@ from consent.storage.consents import (
     young_of,
 )
 from consent.storage.idempotency import Answered, KeptAnswers, Once
-from consent.storage.own_keys import live_keys, signing_key
+from consent.storage.own_keys import live_keys, signed_only, signing_key
 from consent.storage.subjects import IN_CHUNK, Subject, find_subjects, remembered
 from consent.storage.tables import DecisionRow
 from consent.transaction import Transaction, reading, writing
@@ -178,6 +179,7 @@ class DecisionBatch:
         )
         self._stored = set(self._presents)
         self._keys = live_keys(transaction.session, ids)
+        self._signed_only = signed_only(transaction.session, ids)
         self._touched: dict[ConsentKey, None] = {}
         self._events: list[RecordedEvent] = []
         self._decisions: dict[str, tuple[str, int, int]] = {}
@@ -209,8 +211,7 @@ class DecisionBatch:
         return draft.recorded
 
     def save(self) -> None:
-        """Write the consents, their events and revocations, which decisions acted, and the log
-        entries."""
+        """Write consents, events, revocations, which decisions acted, and the log entries."""
         if not self._entries:
             return
         session = self._transaction.session
@@ -219,8 +220,6 @@ class DecisionBatch:
         write_decisions(session, list(self._decisions.values()))
         write_children(session, self._children)
         self._transaction.log(*self._entries)
-
-    # --- steps of add
 
     def _signed(self, tokens: Sequence[str]) -> list[Stated]:
         return [
@@ -286,6 +285,7 @@ class DecisionBatch:
         check_return(stated, subject.returned_at)
         number, notice = notices.notice(decision.notice_id, decision.notice_version)
         check_answer(decision, notice, in_a_login=stated.token is None)
+        refuse_unsigned(stated, only_keys=subject.id in self._signed_only)
         states: dict[str, str] = {}
         young = self._young(draft, subject.id, decision)
         for choice in decision.choices:

@@ -1,4 +1,5 @@
-"""A borrower registers a key of their own device, or ends one, the lender's choice among them.
+"""A borrower registers a key of their own device, or ends one, the lender's choice among them; and
+says that only a key of theirs may say yes.
 
 The key proves that its holder has it; the registration is logged, sealed to the person, in the same
 transaction. Ending needs no proof: who lost a device must be able to, and a no is always heard.
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, update
 
 from auditlog.entries import entry_for_subject
 from consent.identity.callers import CallingBorrower, at_the_portal
 from consent.registry import Registry
-from consent.storage.own_keys import OwnKeyRow
+from consent.storage.own_keys import OwnKeyRow, SignedOnlyRow
 from consent.storage.subjects import Subject, find_subjects
 from consent.storage.tables import SubjectRow
 from consent.transaction import Transaction, reading, writing
@@ -24,7 +25,7 @@ from crypto.documents import canonical_json
 from crypto.errors import SignatureError
 from crypto.keys import PublicKey
 from protocol.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
-from protocol.schema import Document, Instant, KeyText, Pseudonym
+from protocol.schema import Document, Instant, KeyText, Pseudonym, Slug
 
 MAX_LIVE = 8
 MAX_AGE = timedelta(minutes=5)
@@ -99,12 +100,8 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
         NotAuthenticated: not a fresh statement of this caller's, signed with the key that it names.
         Conflict: the key was registered before, or there are too many.
     """
-    at_the_portal(caller)
     moment = registry.clock()
-    if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
-        raise NotAllowed("log in again, and add the key within two minutes").because(
-            "fresh-login-needed", seconds=int(FRESH.total_seconds())
-        )
+    _fresh(caller, moment)
     stated = _verified(registry, token, moment)
     with writing(registry) as transaction:
         session = transaction.session
@@ -130,6 +127,15 @@ def add_key(registry: Registry, caller: CallingBorrower, token: str) -> dict[str
         session.add(row)
         session.flush()
         return _told(row) | {"pii_principal_id": subject.pseudonym, "recipient": subject.lender}
+
+
+def _fresh(caller: CallingBorrower, moment: datetime) -> None:
+    """Raises NotAllowed: the login is older than two minutes, or the call was not made in one."""
+    at_the_portal(caller)
+    if caller.logged_in_at is None or moment - caller.logged_in_at > FRESH:
+        raise NotAllowed("log in again, and do it within two minutes").because(
+            "fresh-login-needed", seconds=int(FRESH.total_seconds())
+        )
 
 
 def _verified(registry: Registry, token: str, moment: datetime) -> BorrowerKey:
@@ -175,8 +181,76 @@ def end_key(registry: Registry, caller: CallingBorrower, thumbprint: str) -> Non
             raise NotFound("there is no such key")
 
 
+# --- only my key
+
+
+class OnlyKeys(BaseModel):
+    """Whether only a key of mine says yes to what concerns a lender."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipient: Slug = Field(examples=["aspen"])
+    only_keys: bool = Field(examples=[True])
+
+
+def list_only_keys(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str, Any]]:
+    """At which of their lenders only a key of this person's says yes. Raises KeysUnavailable."""
+    with reading(registry) as view:
+        subjects = find_subjects(view, list(pseudonyms)).values()
+        return [
+            {"pii_principal_id": one.pseudonym, "recipient": one.lender} | only_keys_of(view, one)
+            for one in subjects
+        ]
+
+
+def only_keys_of(view: Transaction, subject: Subject) -> dict[str, Any]:
+    """Since when only a key of theirs says yes, if it does."""
+    row = view.session.get(SignedOnlyRow, subject.id)
+    return {
+        "only_keys": row is not None,
+        "since": None if row is None else row.since.isoformat(),
+        "entry_index": None if row is None else row.entry_index,
+    }
+
+
+def demand_keys(registry: Registry, caller: CallingBorrower, wanted: OnlyKeys) -> None:
+    """Let only keys say yes at a lender, or logins too. What was said before stands; a no never
+    needs a key. To end it takes what it takes to add a key: a fresh login.
+
+    Raises:
+        NotAllowed: to end it, the login is too old; or the call was not made at the portal.
+        NotFound: the caller is nobody's customer there.
+        Conflict: there is no live key to say yes with.
+    """
+    at_the_portal(caller)
+    if not wanted.only_keys:
+        _fresh(caller, registry.clock())
+    with writing(registry) as transaction:
+        subjects = find_subjects(transaction, list(caller.subjects)).values()
+        mine = [one for one in subjects if one.lender == wanted.recipient]
+        if not mine:
+            raise NotFound("the caller is not enrolled there")
+        for subject in mine:
+            _demand(transaction, subject, wanted.only_keys, caller.evidence)
+
+
+def _demand(transaction: Transaction, subject: Subject, wanted: bool, evidence: str) -> None:
+    session, row = transaction.session, transaction.session.get(SignedOnlyRow, subject.id)
+    if wanted is (row is not None):
+        return
+    body = {"login_sha256": evidence}
+    if row is not None:
+        session.delete(row)
+        _log(transaction, "key.waived", subject, body)
+        return
+    if all(one["ended_at"] is not None for one in keys_of(transaction, subject)):
+        raise Conflict("add a key there first, or nothing could say yes").because("no-key-there")
+    index = _log(transaction, "key.demanded", subject, body)
+    session.add(SignedOnlyRow(subject_id=subject.id, since=transaction.moment, entry_index=index))
+
+
 def _log(transaction: Transaction, kind: str, subject: Subject, body: dict[str, str]) -> int:
-    """The skeleton says only that somebody's key was added or ended."""
+    """The skeleton says only what happened to somebody's keys."""
     author, sealed = transaction.registry.me.id, canonical_json(body)
     entry = entry_for_subject(kind, author, {}, subject.id, subject.data_key, sealed)
     return transaction.log(entry)

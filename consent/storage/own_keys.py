@@ -1,5 +1,5 @@
 """Keys that borrowers registered themselves, beside the one that their lender named at enrolment;
-and that one, once its borrower ended it.
+and that one, once its borrower ended it. And whose yes needs one.
 
 A signature says by ``kid`` which of its maker's keys made it; without one, or by any other name, it
 is checked with the key of the enrolment. Exactly one key is tried.
@@ -39,6 +39,29 @@ class OwnKeyRow(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     entry_index: Mapped[int] = mapped_column(BigInteger)
     """Of the log entry that says what happened to it last."""
+
+
+class SignedOnlyRow(Base):
+    """Somebody for whom only a signature says yes, at one lender: no login does, and no record of
+    the lender's."""
+
+    __tablename__ = "signed_only"
+    subject_id: Mapped[int] = mapped_column(
+        ForeignKey("subjects.id"), primary_key=True, autoincrement=False
+    )
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+    """Of the log entry that says so."""
+
+
+def signed_only(session: Session, subjects: Sequence[int]) -> set[int]:
+    """Those of these subjects for whom only a signature says yes."""
+    found: set[int] = set()
+    for start in range(0, len(subjects), IN_CHUNK):
+        part = list(subjects[start : start + IN_CHUNK])
+        rows = select(SignedOnlyRow.subject_id).where(SignedOnlyRow.subject_id.in_(part))
+        found.update(session.scalars(rows))
+    return found
 
 
 Keys = Mapping[int, Mapping[str, PublicKey]]

@@ -23,6 +23,7 @@ from desk.api import (
     offered,
     principles,
     reviews,
+    settling,
 )
 from desk.callers import KnownCallers
 from desk.commands.apply import Applying, DecidedApplication
@@ -53,7 +54,8 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    for part in (applications, loans, amendments, reviews, principles, customers, offered):
+    parts = (applications, loans, settling, amendments, reviews, principles, customers, offered)
+    for part in parts:
         app.router.routes.extend(part.router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)
     app.add_middleware(Journal)
@@ -69,11 +71,13 @@ def create_app(desk: Desk) -> FastAPI:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        """Whether to send requests here: the database answers, and this process takes what it
-        decides to the log. A log that is away is told, and takes nobody from the servicing of
-        loans."""
-        with desk.reading():
-            trouble = desk.sender.trouble
+        """Whether to send requests here: the database answers, nothing was recorded later than
+        this machine's clock says, what decides and records is at work, and what is decided gets to
+        the log. A log that is away is told, and takes nobody from the servicing of loans."""
+        desk.transactions.check_clock()
+        if desk.transactions.ended or courses.ended:
+            return problem(503, "threads-ended", "what decides or records has ended; start again")
+        trouble = desk.sender.trouble
         if trouble is not None and trouble.unexpected:
             said = f"what is decided does not reach the log: {trouble.why}"
             return problem(503, "outbox-stands", said)

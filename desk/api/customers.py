@@ -19,6 +19,7 @@ from desk.accounts import account_of, etag_of, held_loan
 from desk.api.applications import AcceptedOffer, Contested, applied
 from desk.api.explained import explained
 from desk.api.owing import choices, extension_view, owing
+from desk.api.settling import OnDay, settlement_view
 from desk.api.shared import Commanded, DeskBody, DeskId, Fen, IfMatch, TheDesk, refusals, shown
 from desk.api.views import application_view
 from desk.commands.accept import Acceptance, accept, withdraw
@@ -27,6 +28,7 @@ from desk.commands.extend import extend
 from desk.commands.letters import disclosure, letter, receipt
 from desk.commands.repay import Booking
 from desk.commands.review import contest
+from desk.commands.settle import settlement
 from desk.customers import GOOD_FOR, CustomerTokens, DeskCustomer
 from desk.office import Desk
 from desk.records import held
@@ -248,6 +250,13 @@ def get_my_extension(
         account = account_of(hand.connection, row, desk.day(hand.moment))
         etag = etag_of(hand.connection, loan)
     return shown(extension_view(desk, loan, account, days), 200, etag)
+
+
+@router.get(MY_LOAN + "/settlement", responses=refusals(404, 409))
+def get_my_settlement(loan: MyLoan, desk: TheDesk, on: OnDay = None) -> Response:
+    """What it takes to repay the whole loan on a day, and what that saves. Nothing is booked."""
+    found, etag = settlement(desk, loan, on)
+    return shown(settlement_view(found), 200, etag)
 
 
 @router.post(MY_LOAN + "/extensions", responses=refusals(404, 409, 412), status_code=201)

@@ -292,13 +292,13 @@ def loan_view(account: Account) -> dict[str, Any]:
         "status": account.status.value,
         "principal": contract.principal,
         "matures": contract.matures.isoformat(),
-        "owed": _amounts(account.outstanding),
-        "due": _amounts(account.due),
+        "owed": amounts_view(account.outstanding),
+        "due": amounts_view(account.due),
         "held": account.held,
         "received": account.received,
         "refunded": account.refunded,
-        "paid": _amounts(account.paid),
-        "waived": _amounts(account.waived),
+        "paid": amounts_view(account.paid),
+        "waived": amounts_view(account.waived),
         "written_off": account.written_off,
         "days_past_due": {
             "contractual": account.dpd,
@@ -306,6 +306,7 @@ def loan_view(account: Account) -> dict[str, Any]:
             "worst": account.worst_dpd,
         },
         "watched": account.watched,
+        "settled_on": None if account.settled_on is None else account.settled_on.isoformat(),
         "schedule": [
             {
                 "due": one.day.isoformat(),
@@ -319,7 +320,7 @@ def loan_view(account: Account) -> dict[str, Any]:
     }
 
 
-def _amounts(found: Balances) -> dict[str, Any]:
+def amounts_view(found: Balances) -> dict[str, Any]:
     """What is the lender's by component, and what goes to whom else."""
     return {
         **{name: getattr(found, name) for name in COMPONENTS},

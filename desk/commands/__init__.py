@@ -4,7 +4,8 @@
 - ``accept``    an offer taken, or not wanted; consent is checked again
 - ``disburse``  paid out, exactly once
 - ``repay``     what happens to a loan is booked; ``extend`` its end put off; ``restructure``
-  another plan for it; ``correct`` what was booked wrongly is taken back
+  another plan for it; ``settle`` repaid whole before its end; ``correct`` what was booked wrongly
+  is taken back
 - ``review``    a person decides, with reasons of their own; ``show_case`` what they see,
   ``show_answers`` what they see once they have decided
 - ``verify``    a third party is asked about something that was stated

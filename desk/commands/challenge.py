@@ -29,7 +29,7 @@ from desk.storage.tables import applications, decisions, loans, silent_decisions
 from lending.account.default import Definition, Performance, label
 from lending.cases import Case, Decision
 from lending.portfolio.challengers import Challenged, Tried, compared
-from lending.records import decision_json, identical
+from lending.records import RecordError, decision_json, identical
 
 AT_ONCE = 1000
 
@@ -106,7 +106,15 @@ class SilentReplayed:
     not_kept: int = 0
     """Of a policy, a model or a law that is not kept here (``desk.rulebook``)."""
     forgotten: int = 0
+    """Their keys were destroyed, because the law or the person wanted it."""
+    unreadable: int = 0
+    """What is kept does not verify."""
     differs: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whatever was not forgotten was made again, and came out the same."""
+        return not (self.differs or self.not_kept or self.unreadable)
 
 
 class KeptRules(Protocol):
@@ -119,10 +127,13 @@ def replay_silent(database: DeskDatabase, at_rest: AtRest, kept: KeptRules) -> S
     """What every challenger said, again, and compared to the bit; where it failed, it fails."""
     found = SilentReplayed()
     for row in _rows(database, applications.c.wrapped_key):
+        if row.wrapped_key is None:
+            found.forgotten += 1
+            continue
         try:
             made, stored = _opened(at_rest, row)
-        except SealError:
-            found.forgotten += 1
+        except (SealError, RecordError):
+            found.unreadable += 1
             continue
         try:
             rules = kept.of(made.case, row.challenger)

@@ -14,7 +14,14 @@ from datetime import date
 from desk.commands.repay import Booking, Received, happen, require_not_long_ago, require_value_date
 from desk.office import Desk
 from lending.account.balances import Account
-from lending.account.events import Corrected, LoanEvent, Recovered, Refunded, Repaid
+from lending.account.events import (
+    Corrected,
+    LoanEvent,
+    Recovered,
+    Refunded,
+    Repaid,
+    SettledEarly,
+)
 from protocol.errors import Conflict
 
 INSTEAD = "/instead"
@@ -51,7 +58,7 @@ def correct(desk: Desk, loan: str, asked: Reversal, booking: Booking) -> bool:
     def made(account: Account) -> LoanEvent:
         earlier = next((one for one in account.events if one.id == asked.id), None)
         wrong = _named(account).get(asked.corrects)
-        if not isinstance(wrong, Repaid | Recovered | Refunded):
+        if not isinstance(wrong, Repaid | SettledEarly | Recovered | Refunded):
             raise Conflict(
                 f"{asked.corrects} is no repayment, recovery or refund of this loan: nothing else "
                 "is taken back"
@@ -84,7 +91,13 @@ def _instead(asked: Reversal, wrong: LoanEvent) -> tuple[LoanEvent, ...]:
     said = asked.instead
     if said is None:
         return ()
-    return (replace(wrong, id=asked.id + INSTEAD, day=said.on, amount=said.amount),)
+    if isinstance(wrong, SettledEarly):  # what it took is of its own day and amount
+        right: LoanEvent = Repaid(
+            id=asked.id + INSTEAD, day=said.on, amount=said.amount, prepays=True
+        )
+    else:
+        right = replace(wrong, id=asked.id + INSTEAD, day=said.on, amount=said.amount)
+    return (right,)
 
 
 def refund(desk: Desk, loan: str, paid: Received, booking: Booking) -> bool:

@@ -3,15 +3,17 @@ model is right. Counts and figures with their intervals; nobody is named.
 
 Each month is compared with the first one of the same model, over the model's own bins, by the bin
 numbers that its decisions recorded (:mod:`lending.portfolio.monitoring`). Those who refused
-something are compared with those who refused nothing (PIPL 16), thin files with thick ones.
+something are compared with those who refused nothing (PIPL 16), thin files with thick ones, and
+the groups of what is protected with each other: the one use that it is held for.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -45,7 +47,18 @@ from protocol.errors import Malformed
 ALL, SOME = "refused nothing", "refused something"
 SCORE = "score"
 """Beside the features: the whole score, by band."""
+MOST_GROUPS = 12
 Month = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GroupsApproved:
+    """How the groups of one protected attribute are approved, each beside the largest. It is held
+    for nothing else, under a consent of its own; whoever gave none is in no group."""
+
+    reference: str
+    people: Mapping[str, int]
+    beside: Mapping[str, Impact]
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,8 @@ class Watched:
         latest: the newest whole month beside the first, by feature and of the score.
         shifted: what raises an alarm: by effect, beyond chance, in two months one after the other.
         refusing: how those fare who refused something; None while one of the groups is empty.
+        protected: by attribute, how its groups are approved; none of more groups than a table has
+            room for, or of one.
         unlabelled: what is expected of those who came within the window of the labels, if the model
             is right; None while there are fewer than two.
     """
@@ -66,6 +81,7 @@ class Watched:
     shifted: tuple[str, ...]
     rates: Mapping[str, DecisionRates]
     refusing: Impact | None
+    protected: Mapping[str, GroupsApproved]
     bands: tuple[BandCalibration, ...]
     ranks: Discrimination | None
     unlabelled: Expected | None
@@ -74,7 +90,9 @@ class Watched:
     @property
     def alarm(self) -> bool:
         """Somebody has to look: the model is to be evaluated anew, or recalled."""
-        worse = self.refusing is not None and self.refusing.below_four_fifths
+        groups = [one for each in self.protected.values() for one in each.beside.values()]
+        groups += [] if self.refusing is None else [self.refusing]
+        worse = any(one.below_four_fifths for one in groups)
         return bool(self.shifted) or worse or any(one.adrift for one in self.bands)
 
 
@@ -86,6 +104,12 @@ class _Seen:
     scored: Scored
     decided: DecidedCase
     refused: bool
+    groups: Mapping[str, str]
+    """By protected attribute."""
+
+    @property
+    def approved(self) -> bool:
+        return self.decided.final in {"approve", "counter"}
 
     @property
     def month(self) -> Month:
@@ -123,6 +147,7 @@ def monitor(
         shifted=alarms(periods),
         rates=decision_rates(one.decided for one in seen),
         refusing=_refusing(seen),
+        protected=_protected(seen),
         bands=calibration(judged, [band.code for band in BANDS.bands]),
         ranks=discrimination(judged),
         unlabelled=_unlabelled(seen, as_of - timedelta(days=definition.window_days)),
@@ -158,6 +183,8 @@ def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator
     with desk.reading() as hand:
         rows = hand.connection.execute(statement).all()
     last: dict[str, Outcome] = {row.application: row.outcome for row in rows}
+    hidden = cache(partial(desk.lending.hidden, desk.sources.kinds))
+    now = hidden(as_of)
     for row in rows:
         day = desk.day(row.decided_at)
         if row.id != row.application or row.model_hash != model or day > as_of:
@@ -170,7 +197,7 @@ def _seen(desk: Desk, model: str, as_of: date, forgotten: list[str]) -> Iterator
         if case.scored is not None:
             decided = DecidedCase(row.outcome, last[row.application], _thin(desk, case))
             refused = any(fact.status == "refused" for fact in case.facts.values())
-            yield _Seen(day, case.scored, decided, refused)
+            yield _Seen(day, case.scored, decided, refused, _groups(case, hidden(day) | now))
 
 
 def _case(desk: Desk, row: Row[Any]) -> Case:
@@ -214,18 +241,42 @@ def _unlabelled(seen: Sequence[_Seen], since: date) -> Expected | None:
         return None
     return expected_performance(
         [one.scored.probability for one in them],
-        [one.decided.final in {"approve", "counter"} for one in them],
+        [one.approved for one in them],
     )
 
 
 def _refusing(seen: Sequence[_Seen]) -> Impact | None:
     groups = {}
     for name, refused in ((ALL, False), (SOME, True)):
-        them = [one.decided.final for one in seen if one.refused is refused]
+        them = [one.approved for one in seen if one.refused is refused]
         if not them:
             return None
-        groups[name] = Share(sum(final in {"approve", "counter"} for final in them), len(them))
+        groups[name] = Share(sum(them), len(them))
     return impact(groups, ALL)[SOME]
+
+
+def _groups(case: Case, protected: Collection[str]) -> dict[str, str]:
+    """To which groups of people this one belongs."""
+    return {
+        name: str(fact.value)
+        for name, fact in case.facts.items()
+        if name in protected and fact.status == "present" and isinstance(fact.value, bool | str)
+    }
+
+
+def _protected(seen: Sequence[_Seen]) -> dict[str, GroupsApproved]:
+    told = {}
+    for name in sorted({name for one in seen for name in one.groups}):
+        approved: dict[str, list[bool]] = defaultdict(list)
+        for one in seen:
+            if name in one.groups:
+                approved[one.groups[name]].append(one.approved)
+        if 2 <= len(approved) <= MOST_GROUPS:
+            shares = {value: Share(sum(them), len(them)) for value, them in approved.items()}
+            reference = max(sorted(shares), key=lambda value: shares[value].whole)
+            people = {value: share.whole for value, share in shares.items()}
+            told[name] = GroupsApproved(reference, people, impact(shares, reference))
+    return told
 
 
 def _judged(desk: Desk, model: str, definition: Definition, as_of: date) -> Iterator[Judged]:

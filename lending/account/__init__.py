@@ -7,5 +7,6 @@
 - ``restructuring``          what an extension and another plan do to those rows
 - ``allocation``             in which order a payment is used
 - ``extension``              when a loan may be given more time
+- ``early``                  what repays a whole loan before its end
 - ``default``                one definition of bad, for labels and for monitoring
 """

@@ -220,6 +220,25 @@ class Repaid(LoanEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettledEarly(LoanEvent):
+    """The borrower's money repaid the whole loan before its end: ``amount`` came, and is no less
+    than all that is owed on the day with what is charged for it."""
+
+    fees: int = 0
+    """What the lender charges for it."""
+    others: Others = ()
+    rebate: int = 0
+    """What the lender gives back of its fees of the first day, for the time that is left."""
+    step: ClassVar[LoanStep] = "repay"
+
+    def __post_init__(self) -> None:
+        LoanEvent.__post_init__(self)
+        for name in ("fees", "rebate"):
+            whole(getattr(self, name), f"{name} of event {self.id}")
+        _owed_to_others(self.others, f"event {self.id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeeCharged(LoanEvent):
     """Due at once."""
 

@@ -30,6 +30,7 @@ from lending.account.events import (
     Refunded,
     Repaid,
     Restructured,
+    SettledEarly,
     Waived,
     head_of,
 )
@@ -218,6 +219,8 @@ def _changed(account: Account, event: LoanEvent) -> Account:
             return _disbursed(account, event)
         case Repaid() | Recovered():
             return _paid(account, event)
+        case SettledEarly():
+            return _settled_early(account, event)
         case FeeCharged():
             return _met(_with_fees(account, {head_of(event.payee): event.amount}))
         case GraceGranted():
@@ -294,6 +297,29 @@ def _paid(account: Account, event: Repaid | Recovered) -> Account:
     now = replace(account, held=held - kept + event.amount, received=received)
     met = _met(now, ahead, event.payer)
     return replace(met, held=met.held + kept)
+
+
+def _settled_early(account: Account, event: SettledEarly) -> Account:
+    """All of it is met, with what is charged for it; more than that is held for its owner."""
+    if not account.not_due.principal:
+        raise AccountError(
+            f"after {account.day} nothing of loan {account.contract.id} falls due: book what came "
+            "as a repayment"
+        )
+    fees: dict[Head, int] = {"fees": event.fees, **dict(event.others)}
+    charged = _with_fees(account, fees) if any(fees.values()) else account
+    asked = charged.outstanding.total - charged.held - event.rebate
+    if event.amount < asked:
+        raise AccountError(
+            f"{event.id} brings {event.amount} fen, but {asked} settle loan {account.contract.id} "
+            f"on {account.day}: book it as a repayment, or settle when the rest is there"
+        )
+    held, received = charged.held + event.amount + event.rebate, charged.received + event.amount
+    given_back = charged.paid.plus("fees", -event.rebate)
+    met = _met(replace(charged, held=held, received=received, paid=given_back), ahead=True)
+    if met.paid.fees < 0:
+        raise AccountError(f"{event.id} gives back {event.rebate} fen of fees: less was charged")
+    return met
 
 
 def _with_fees(account: Account, fees: Mapping[Head, int]) -> Account:

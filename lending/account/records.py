@@ -28,6 +28,7 @@ from lending.account.events import (
     Refunded,
     Repaid,
     Restructured,
+    SettledEarly,
     Waived,
 )
 from lending.errors import AccountError
@@ -37,6 +38,7 @@ _KINDS: dict[str, type[LoanEvent]] = {
     for kind in (
         Disbursed,
         Repaid,
+        SettledEarly,
         FeeCharged,
         GraceGranted,
         Extended,

@@ -7,10 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import cached_property, lru_cache
 
 from lending.account.allocation import BUCKETS, Component, Order
 from lending.account.balances import Account
+from lending.account.early import (
+    EarlyCharge,
+    EarlyLimits,
+    EarlySettlement,
+    early_settlement,
+    interest_to_come,
+)
 from lending.account.events import ContractDue, Extended, LoanContract, Restructured, by_payee
 from lending.account.extension import (
     ExtensionAnswer,
@@ -23,8 +31,9 @@ from lending.account.extension import (
 from lending.account.fold import happened
 from lending.cases import Cost, LoanOffer
 from lending.errors import LawSilent, TermsError
-from lending.law.caps import cap, longest_extension
+from lending.law.caps import Cap, cap, longest_extension
 from lending.law.rows import LAWS, Laws
+from lending.money import EXACT, PPM, YEAR, part
 from lending.policy.offers import Choices, LoanTerms
 from lending.terms.cost import CashFlow, cost, cost_of, highest_rate
 from lending.terms.disclosure import DisclosureTable, disclose
@@ -200,6 +209,71 @@ class ProductPricing:
             lambda flows: cost_of([CashFlow(*flow) for flow in flows], limit),
             [_paid_to_others(product, contract)],
         )
+
+    def settlement(self, product: Product, account: Account) -> EarlySettlement:
+        """What repays a loan before its end, at the end of the account's day.
+
+        Args:
+            product: as it was when the loan was made: it says what is charged for it. What may be
+                is asked of the law of the day, by the term that the loan would have had; where the
+                tables are silent, nothing is charged.
+
+        Raises:
+            AccountError: nothing of it falls due later, or it cannot be repaid any more.
+        """
+        contract, balance = account.contract, account.not_due.principal
+        charges = [
+            EarlyCharge(one.code, one.payee, charged.amount, charged.amount)
+            for one in product.fees_by_moment.get("early", ())
+            for charged in (charge_of(one, contract.principal, balance, product.rounding),)
+        ]
+        ends = max((row.due for row in account.rows), default=contract.matures)
+        left = max((ends - account.day).days, 0)
+        return early_settlement(
+            account,
+            charges,
+            self._early_limits(product, account, ends),
+            self._rebate(product, account, left),
+            [_paid_to_others(product, contract)],
+        )
+
+    def _early_limits(self, product: Product, account: Account, ends: date) -> EarlyLimits:
+        place, day, starts = product.jurisdiction, account.day, account.contract.starts
+        right = self.laws.find(place, "early-repayment", day)
+        try:
+            limit = cap(day, place, (ends - starts).days, product.lender_kind, self.laws)
+        except LawSilent:
+            limit = None
+        if right is None or limit is None:
+            return EarlyLimits(0, None, () if right is None else (right.article,))
+        long = (ends - day).days > YEAR
+        key = "early-repayment.most" if long else "early-repayment.most-short"
+        row = self.laws.find(place, key, day)
+        most = None
+        if row is not None:
+            share = int(EXACT.multiply(row.number, Decimal(PPM)))
+            balance = part(account.not_due.principal, share, "down")
+            most = min(balance, interest_to_come(account))
+        capped: Cap = limit
+        return EarlyLimits(
+            most,
+            lambda flows: cost_of([CashFlow(*flow) for flow in flows], capped),
+            tuple(one.article for one in (right, row) if one is not None),
+        )
+
+    def _rebate(self, product: Product, account: Account, left: int) -> int:
+        """Of what the lender charged on the first day, the part for the days that are ``left``,
+        where the law of the day gives it back; in the borrower's favour, to the fen."""
+        contract = account.contract
+        row = self.laws.find(product.jurisdiction, "early-repayment.rebate", account.day)
+        if row is None or row.value != "proportional":
+            return 0
+        taken, _ = by_payee(
+            charge_of(one, contract.principal, contract.principal, product.rounding)
+            for one in product.fees_by_moment.get("start", ())
+        )
+        days = left + (account.day - contract.starts).days
+        return -(-taken * left // days) if days else 0
 
     def _extension_limits(self, product: Product, term_days: int, day: date) -> ExtensionLimits:
         """The lesser of product and law; nothing where either says nothing."""

@@ -28,7 +28,7 @@ from lending.law.rows import LAWS, Laws
 from lending.money import EXACT, SHOWN, YEAR, upwards
 from lending.terms.irr import Term, changes, derivatives, merged, roots
 from lending.terms.products import Product
-from lending.terms.schedule import Instalment, Schedule, schedule
+from lending.terms.schedule import Schedule, schedule
 
 BEYOND = Decimal(10) ** 9
 """A dearer loan is given this rate: no cap is anywhere near."""
@@ -54,15 +54,12 @@ class CashFlow(NamedTuple):
         return self.received - self.principal - self.charges
 
 
-def flows_of(loan: Schedule, settled: Instalment | None = None) -> list[CashFlow]:
-    """The cash flows of a loan that is paid as agreed; or until it is repaid early by ``settled``
-    (:func:`lending.terms.schedule.settlement`)."""
+def flows_of(loan: Schedule) -> list[CashFlow]:
+    """The cash flows of a loan that is paid as agreed."""
     upfront = sum(one.amount for one in loan.upfront)
-    dues: Sequence[Instalment] = loan.dues
-    if settled is not None:
-        dues = [*(due for due in loan.dues if due.day <= settled.day), settled]
     first = CashFlow(loan.terms.start, received=loan.principal, charges=upfront)
-    return [first, *(CashFlow(due.day, 0, due.principal, due.interest + due.fees) for due in dues)]
+    paid = (CashFlow(due.day, 0, due.principal, due.interest + due.fees) for due in loan.dues)
+    return [first, *paid]
 
 
 def _terms(flows: Iterable[CashFlow]) -> list[Term]:

@@ -9,7 +9,7 @@ own, with the schedule of a bullet.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -63,7 +63,7 @@ class InterestTerms:
 
     @property
     def unit(self) -> int:
-        """One fen of interest, in the whole numbers that :meth:`accrues` adds up."""
+        """One fen of interest, in the whole numbers that :meth:`growth` times a balance is of."""
         return PPM * (LEAP if self.day_count == "ACT/ACT" else 1)
 
     def growth(self, start: date, end: date) -> int:
@@ -72,10 +72,6 @@ class InterestTerms:
             return self.rate_ppm_day * between(start, end)
         days = counted(start, end, self.day_count)
         return self.rate_ppm_day * (self.unit // PPM // days.denominator) * days.numerator
-
-    def accrues(self, balance: int, start: date, end: date) -> int:
-        """Exact interest, in parts of :attr:`unit`."""
-        return balance * self.growth(start, end)
 
     def money(self, accrued: int) -> int:
         """The one rounding."""
@@ -106,30 +102,6 @@ class Schedule:
     @property
     def fees(self) -> int:
         return sum(one.amount for one in self.upfront) + sum(due.fees for due in self.dues)
-
-    def _until(self, day: date) -> Iterator[tuple[int, date, date]]:
-        """The balance of each stretch of days, as long as everything is paid when due."""
-        balance, since = self.principal, self.terms.start
-        for due in self.dues:
-            if due.day > day:
-                break
-            yield balance, since, due.day
-            balance, since = balance - due.principal, due.day
-        yield balance, since, min(day, self.end)
-
-    def balance(self, day: date) -> int:
-        """Principal that is outstanding at the end of ``day``, everything paid when due."""
-        if day < self.terms.start:
-            return 0
-        return self.principal - sum(due.principal for due in self.dues if due.day <= day)
-
-    def accrued(self, day: date) -> int:
-        """Interest up to ``day`` that has not fallen due by then, everything paid when due. Raises
-        DateError: the loan begins later."""
-        if day < self.terms.start:
-            raise DateError(f"the loan begins on {self.terms.start}: nothing accrues on {day}")
-        exact = sum(self.terms.accrues(*stretch) for stretch in self._until(day))
-        return self.terms.money(exact) - sum(due.interest for due in self.dues if due.day <= day)
 
 
 def due_days(
@@ -221,17 +193,3 @@ def _charges(product: Product, when: When, principal: int, balance: int) -> tupl
     if fees is None:
         return ()
     return tuple([charge_of(fee, principal, balance, product.rounding) for fee in fees])
-
-
-def settlement(loan: Schedule, product: Product, day: date) -> Instalment:
-    """What repays the whole loan on ``day``, beside the dues up to that day: interest by actual
-    days (Civil Code 677) and the product's fees for repaying early.
-
-    Raises:
-        DateError: the loan begins later or has ended.
-    """
-    if day >= loan.end:
-        raise DateError(f"the loan ends on {loan.end}: on {day} there is nothing to repay early")
-    interest = loan.accrued(day)
-    balance = loan.balance(day)
-    return Instalment(day, balance, interest, _charges(product, "early", loan.principal, balance))

@@ -63,6 +63,8 @@ SENTENCES: Mapping[str, str] = {
     "acted-before": N_("This was recorded before. Nothing was done twice."),
     "guardian-needed": N_("A guardian must answer this, and show by what right."),
     "must-be-in-writing": N_("This needs your answer in writing; ask your lender."),
+    "key-needed": N_("You chose that only your key may say yes. Use the device that has it."),
+    "no-key-there": N_("No key of yours counts there yet. Add one first."),
     "several-there": N_(
         "Your log-in speaks for several customers of this lender. End one of the links first."
     ),

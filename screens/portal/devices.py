@@ -1,4 +1,4 @@
-"""Keys of the person's devices: which count, add this one, end one."""
+"""Keys of the person's devices: which count, add this one, end one, let nothing else say yes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from screens.house.errors import PageError
 from screens.house.forms import new_once
 from screens.house.shell import Look, go
-from screens.portal.forms import EndKeyForm, NewKeysForm
+from screens.portal.forms import EndKeyForm, NewKeysForm, OnlyKeysForm
 from screens.portal.shown import PartyNames
 from screens.portal.visit import PortalDoor
 
@@ -37,6 +37,7 @@ class DevicePages:
             "keys.html",
             tab="/keys",
             keys=await borrower.whole("/v1/me/keys"),
+            rules=await borrower.whole("/v1/me/only-keys"),
             people=people,
             about={"people": people, "origin": self.log_origin, "now": now},
             fresh=self.door.is_fresh(request),
@@ -61,4 +62,15 @@ class DevicePages:
         """``POST /keys/end``: whoever lost a device must be able to, so nothing more is asked."""
         borrower, form = await self.door.sent(request, EndKeyForm)
         await borrower.act("DELETE", f"/v1/me/keys/{form.thumbprint}", form.once)
+        return go("/keys")
+
+    async def only(self, request: Request) -> Response:
+        """``POST /keys/only``: only a key says yes at a lender, or a log-in too; the latter takes
+        a fresh one."""
+        borrower, form = await self.door.sent(request, OnlyKeysForm)
+        wanted = form.only == "yes"
+        if not wanted:
+            self.door.require_fresh(request)
+        rule = {"recipient": form.recipient, "only_keys": wanted}
+        await borrower.act("PUT", "/v1/me/only-keys", form.once, rule)
         return go("/keys")

@@ -87,6 +87,13 @@ class EndKeyForm(OwnForm):
     thumbprint: str = Field(pattern=r"^[A-Za-z0-9_-]{43}$")
 
 
+class OnlyKeysForm(OwnForm):
+    """Whether only a key says yes at one lender."""
+
+    recipient: Slug
+    only: Literal["yes", "no"]
+
+
 class RequestForm(OwnForm):
     """What somebody asks of a lender, in a language that they read."""
 

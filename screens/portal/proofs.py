@@ -59,15 +59,32 @@ class ProofPages:
         saved.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         return saved
 
+    def verify(self, request: Request) -> Response:
+        """``GET /verify``: a saved receipt, checked by the browser of whoever has it, logged in or
+        not."""
+        return self.look.page(
+            request,
+            "verify.html",
+            consortium=self.consortium,
+            labels=self._labels(request),
+        )
+
     async def _receipt(self, request: Request) -> dict[str, Any]:
         """One receipt, what it rests on, and the words for what it says."""
         decision = request.path_params["decision"]
         found = await self.door.borrower(request).read(f"/v1/me/receipts/{decision}")
+        return {
+            "decision": decision,
+            "receipt": found.body,
+            "consortium": self.consortium,
+            "labels": self._labels(request),
+        }
+
+    def _labels(self, request: Request) -> dict[str, str]:
+        """Kinds of data and states, in the words of the page."""
         words = self.look.words(request)
         labels: dict[str, str] = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
-        labels |= {state: words.say(said) for state, said in STATES.items()}
-        shown = {"decision": decision, "receipt": found.body, "consortium": self.consortium}
-        return shown | {"labels": labels}
+        return labels | {state: words.say(said) for state, said in STATES.items()}
 
     async def head(self, request: Request) -> Response:
         """``GET /log/head``: the log's newest head, and the proof between it and the ``since``

@@ -19,6 +19,7 @@ IN_EXPORT = {
     "subject_entries": "log_entries", "revocations": "revocations", "tombstones": "hashes_of_names",
     "legal_holds": "what_was_signed_is_held_until", "idempotency": "kept_answers",
     "rights_requests": "requests", "incident_people": "incidents", "own_keys": "signing_keys",
+    "signed_only": "only_keys_say_yes",
 }  # fmt: skip
 """Tables that name a borrower, and under which name the export has what they hold."""
 

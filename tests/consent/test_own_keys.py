@@ -147,6 +147,70 @@ def test_it_is_logged_for_its_owner_exported_and_gone_with_them(market, person):
         assert session.execute(text("SELECT count(*) FROM own_keys")).scalar() == 0
 
 
+ONLY = "/v1/me/only-keys"
+
+
+def only(market: Market, person: Person, wanted: bool, login: dict[str, str] | None = None, lender: str = "aspen"):
+    body = {"recipient": lender, "only_keys": wanted}
+    return market.call(login or market.login(person), "PUT", ONLY, body)
+
+
+def states_in_a_login(market: Market, person: Person, action: str):
+    market.clock.move(seconds=1)
+    body = market.statement([("aspen", "ordinary", action)])
+    return market.call(market.login(person), "POST", "/v1/me/consents", body)
+
+
+def test_who_wants_only_keys_to_say_yes_is_said_yes_for_by_nothing_else(market, person):
+    """Neither by whoever has their login nor by their lender; and a no is heard from everywhere."""
+    assert only(market, person, True).status_code == 204
+    (told,) = market.call(market.login(person), "GET", ONLY).json()["items"]
+    assert (told["recipient"], told["only_keys"]) == ("aspen", True) and told["since"]
+    refused = states_in_a_login(market, person, "give")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "key-needed")
+    handed_in = market.hands_in("give", "ordinary", person.number)
+    assert (handed_in.status_code, handed_in.json()["reason"]) == (409, "key-needed")
+    assert signed_by(market, person, person.key, "give") == 201
+    assert states_in_a_login(market, person, "suspend").status_code == 201, "a no needs no key"
+    assert states_in_a_login(market, person, "resume").json()["reason"] == "key-needed"
+    assert signed_by(market, person, person.key, "resume") == 201
+    assert states_in_a_login(market, person, "withdraw").status_code == 201
+    other = market.people["aspen"][1]
+    assert states_in_a_login(market, other, "give").status_code == 201, "it binds nobody else"
+
+
+def test_it_takes_a_key_to_begin_and_a_fresh_login_to_end(market, person):
+    login = market.login(person)
+    assert only(market, person, True, login, "birch").status_code == 404
+    assert market.call(login, "DELETE", f"{KEYS}/{person.key.public.thumbprint}").status_code == 204
+    without = only(market, person, True, login)
+    assert (without.status_code, without.json()["reason"]) == (409, "no-key-there")
+    key = add(market, person, login)
+    for _ in range(2):
+        assert only(market, person, True, login).status_code == 204
+    by_key = market.call(person.pseudonym, "PUT", ONLY, {"recipient": "aspen", "only_keys": False}, key=key)
+    assert by_key.json()["reason"] == "fresh-login-needed"
+    market.clock.move(minutes=2, seconds=1)
+    late = only(market, person, False, login)
+    assert (late.status_code, late.json()["reason"]) == (403, "fresh-login-needed")
+    assert states_in_a_login(market, person, "give").status_code == 409
+    assert only(market, person, False).status_code == 204
+    assert states_in_a_login(market, person, "give").status_code == 201
+
+
+def test_that_only_keys_count_is_logged_exported_and_gone_with_them(market, person):
+    login = market.login(person)
+    for wanted in (True, False, True):
+        assert only(market, person, wanted, login).status_code == 204
+    mine = market.call(login, "GET", "/v1/me/export").json()
+    logged = [one["entry"]["type"] for one in mine["log_entries"]]
+    assert (logged.count("key.demanded"), logged.count("key.waived")) == (2, 1)
+    assert mine["accounts"][0]["only_keys_say_yes"]["only_keys"] is True
+    forget_subject(market.registry, person.pseudonym)
+    with market.registry.ledger.read() as session:
+        assert session.execute(text("SELECT count(*) FROM signed_only")).scalar() == 0
+
+
 def test_a_renaming_keeps_the_keys(market, person):
     key = add(market, person)
     before = person.pseudonym

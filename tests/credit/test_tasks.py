@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import credit.contributions
-import credit.tasks
 import privacy.sums
 from credit.binning import Binning
 from credit.boosting import candidates
@@ -177,7 +176,7 @@ def test_more_people_than_a_sum_has_room_for_are_refused_by_their_number_alone(m
 
 def test_a_lender_that_trains_alone_sees_the_same_people_from_many_tables(market, task, monkeypatch):
     this, crowd, seen = task(ReleaseKind.TRAIN), market.people(100), []
-    monkeypatch.setattr(credit.tasks, "train", lambda net, rows, labels, *_: seen.append((rows, labels)))
+    monkeypatch.setattr("privacy.dpsgd.train", lambda net, rows, labels, *_: seen.append((rows, labels)))
     this.contribution(crowd, 3)
     this.contribution(iter([crowd.head(1), crowd.iloc[1:60], crowd.tail(40)]), 3)
     this.contribution([], 3)
@@ -327,7 +326,7 @@ def test_a_lender_trains_with_exactly_what_the_plan_charges(market, asked, monke
     planned = plan.releases[1].model_copy(update={"noise_multiplier": 1.7, "sampling_rate": 0.25, "steps": 4})
     plan = plan.model_copy(update={"releases": (plan.releases[0], planned)})
     seen = []
-    monkeypatch.setattr(credit.tasks, "train", lambda *args: seen.append(args))
+    monkeypatch.setattr("privacy.dpsgd.train", lambda *args: seen.append(args))
     question = asked(ReleaseKind.TRAIN, model, directions=6)
     this = task_of(market.schema, model, plan, 1, question, 700.0)
     total = this.contribution(market.people(40), 3)
@@ -341,7 +340,7 @@ def test_a_lender_trains_with_exactly_what_the_plan_charges(market, asked, monke
 
 
 def test_lenders_models_are_averaged_by_the_power_of_their_noisy_populations(market, asked, monkeypatch):
-    monkeypatch.setattr(credit.tasks, "train", lambda net, *_: [p.data.add_(_[-1] / 1000) for p in net.parameters()])
+    monkeypatch.setattr("privacy.dpsgd.train", lambda net, *_: [p.data.add_(_[-1] / 1000) for p in net.parameters()])
     plan, question = market.plan(ReleaseKind.TRAIN), asked(ReleaseKind.TRAIN, directions=6)
     populations = [500.0, 2000.0]
     tasks = [task_of(market.schema, "scorecard", plan, 1, question, p) for p in populations]

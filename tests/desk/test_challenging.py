@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.exc import DBAPIError
 from support.challenged import CHALLENGER, SECRET_REASON, Challenged
 from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, counter
@@ -162,6 +162,20 @@ def test_it_is_forgotten_with_the_decision(tried: Counter):
     assert retain(tried.desk, 30).forgotten == 1
     assert (seen(tried)[0].forgotten, seen(tried)[0].found) == (1, None)
     assert beside_again(tried.desk).forgotten == 1
+
+
+def test_what_does_not_verify_is_not_called_forgotten(tried: Counter):
+    """Somebody who holds the file of the database changes what a challenger said."""
+    for _ in range(2):
+        tried.asks(BAD)
+    one, other = silent(tried)
+    with tried.desk.transactions.database.engine.begin() as connection:
+        for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+        changed = update(tables.silent_decisions).where(tables.silent_decisions.c.decision == one.decision)
+        connection.execute(changed.values(sealed=other.sealed))
+    found = beside_again(tried.desk)
+    assert (found.same, found.unreadable, found.forgotten, found.sound) == (1, 1, 0, False)
 
 
 def test_it_is_kept_whoever_opens_the_database(either_tried: Counter):

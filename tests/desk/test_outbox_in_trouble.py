@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,33 @@ def test_a_delivery_that_ended_is_not_ready(broken: Counter):
     sender._news.set()  # type: ignore[attr-defined]
     until(lambda: broken.http.get("/readyz").status_code == 503, "readiness showed it")
     assert "ended" in broken.http.get("/readyz").json()["detail"]
+
+
+def test_a_clock_that_went_back_is_not_ready(broken: Counter):
+    """It records nothing then, so no request belongs there."""
+    loan = broken.lent()["id"]
+    broken.clock.move(days=-2)
+    told = broken.http.get("/readyz")
+    assert (told.status_code, told.json()["type"]) == (503, "urn:tahini:problem:clock-wrong")
+    assert broken.repays(loan, "in-1", 1_000).status_code == 503
+    assert broken.http.get("/healthz").status_code == 200
+    broken.clock.move(days=2)
+    assert broken.http.get("/readyz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("which", ["desk-writer", "desk-applying", "desk-applying-on"])
+def test_what_decides_or_records_and_has_ended_is_not_ready(broken: Counter, which: str):
+    assert broken.http.get("/readyz").status_code == 200
+    courses = broken.http.app.state.side_by_side  # type: ignore[attr-defined]
+    held = {"desk-writer": broken.desk.transactions._writer, "desk-applying": courses._beginning,
+            "desk-applying-on": courses._going_on}[which]  # fmt: skip
+    thread, ended = held._running[0], threading.Thread(target=int)
+    ended.start()
+    ended.join()
+    held._running[0] = ended
+    try:
+        told = broken.http.get("/readyz")
+        assert (told.status_code, told.json()["type"]) == (503, "urn:tahini:problem:threads-ended")
+    finally:
+        held._running[0] = thread
+    assert broken.http.get("/readyz").status_code == 200

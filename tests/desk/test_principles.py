@@ -215,3 +215,22 @@ def test_it_says_by_which_kinds_of_data_prices_are_set(open_to_all: Counter):
 def test_a_desk_that_decides_by_nothing_released_tells_nothing(desk: Counter):
     refused = read(desk)
     assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("text/plain", "plain"),
+        ("text/plain, */*;q=0.1", "plain"),
+        ("application/json, text/plain", "json"),
+        ("text/plain;charset=utf-8;q=0.9", "plain"),
+        ("text/plain;q=0, */*", "json"),
+        ("text/html, text/*;q=0.5", "plain"),
+        ("text/plain;q=0.2, application/json;q=0.8", "json"),
+    ],
+)
+def test_it_is_told_as_somebody_wants_it(open_to_all: Counter, wanted: str, kind: str):
+    answer = read(open_to_all, Accept=wanted)
+    assert answer.status_code == 200 and kind in answer.headers["content-type"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, PlainRules
+from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, PlainRules, StandInSource
 from support.erasures import ordered
 from support.world import pseudonym
 
@@ -24,6 +24,7 @@ from desk.commands.retain import retain
 from desk.commands.status import standing
 from desk.errors import RulesMissing
 from desk.released import read_letter_end
+from desk.sources import About, Sources
 from desk.storage import tables
 from law.categories import DataCategory
 from lending.account.default import Definition
@@ -98,6 +99,34 @@ def test_those_who_refuse_something_are_compared_with_those_who_do_not(watched: 
     found = seen(watched)
     assert found.refusing.below_four_fifths is strict and found.alarm is strict
     assert found.refusing.ratio.value == (0 if strict else 1)
+
+
+@pytest.mark.parametrize("unfair", [False, True])
+def test_groups_of_what_is_protected_are_compared_and_nothing_else_is_done_with_it(watched: Counter, unfair):
+    """A source holds it under its consent; four of sixty gave none."""
+    sex = StandInSource(About("register", DataCategory.SEX, ("sex",)), {"sex": None})
+    watched.desk.sources = Sources([watched.book, watched.income, sex])
+    for number in range(60):
+        sex.values["sex"] = ("m", "f", "f")[number % 3] if number > 3 else None
+        watched.asks(BAD if unfair and sex.values["sex"] == "m" else GOOD)
+    found = seen(watched)
+    (groups,) = found.protected.values()
+    assert list(found.protected) == ["sex"] and groups.reference == "f"
+    assert groups.people == {"m": 18, "f": 38} and set(groups.beside) == {"m"}
+    assert groups.beside["m"].ratio.value == (0 if unfair else 1)
+    assert groups.beside["m"].below_four_fifths is found.alarm is unfair
+
+
+def test_what_is_not_protected_or_has_too_many_groups_is_not_compared(watched: Counter):
+    sex = StandInSource(About("register", DataCategory.SEX, ("sex",)), {"sex": "f"})
+    watched.desk.sources = Sources([watched.book, watched.income, sex])
+    for _ in range(4):
+        watched.asks(GOOD)
+    assert seen(watched).protected == {}, "one group is beside nobody"
+    for number in range(14):
+        sex.values["sex"] = f"group {number}"
+        watched.asks(GOOD)
+    assert seen(watched).protected == {}
 
 
 def test_what_the_model_predicted_is_held_against_what_happened(watched: Counter):

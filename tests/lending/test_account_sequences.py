@@ -18,7 +18,16 @@ from support.naive_loans import NaiveLoan
 
 from lending.account.allocation import HEADS, STANDARD
 from lending.account.balances import Account
-from lending.account.events import Corrected, Extended, FeeCharged, GraceGranted, LoanEvent, Recovered, Repaid
+from lending.account.events import (
+    Corrected,
+    Extended,
+    FeeCharged,
+    GraceGranted,
+    LoanEvent,
+    Recovered,
+    Repaid,
+    SettledEarly,
+)
 from lending.account.fold import resume, state
 from lending.account.states import LoanStatus
 from lending.errors import AccountError
@@ -31,7 +40,7 @@ THOROUGH = settings(
 
 
 def borrowers_money(event: LoanEvent) -> bool:
-    return isinstance(event, Repaid | Recovered) and event.payer == "borrower"
+    return isinstance(event, SettledEarly) or (isinstance(event, Repaid | Recovered) and event.payer == "borrower")
 
 
 def every_fen_is_somewhere(account: Account) -> None:
@@ -162,7 +171,7 @@ def test_histories_are_of_all_kinds():
     """The random loans meet every kind of event, every status, and long arrears."""
     made = [played(seed, seed % 15) for seed in range(150)]
     kinds = {type(event).__name__ for one in made for event in one.events}
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     ends = [state(one.loan, one.events, one.last) for one in made]
     assert {end.status for end in ends} == set(LoanStatus) - {LoanStatus.AGREED}
     assert sum(end.worst_dpd >= 90 for end in ends) > 15

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lending.account.allocation import THIRD_PARTIES
+from lending.account.early import EarlyLimits, early_settlement
 from lending.account.events import ContractDue, Disbursed, FeeCharged, LoanContract, Repaid
 from lending.account.extension import life
 from lending.account.fold import state
@@ -47,9 +48,13 @@ def test_what_is_paid_as_scheduled_settles_to_the_fen_and_so_does_repaying_early
     of = {who: sum(one.amount for one in charged if one.payee == who) for who in ("lender", *THIRD_PARTIES)}
     assert done.paid == Balances(0, of["lender"], loan.interest, loan.principal, *(of[who] for who in THIRD_PARTIES))
     day = contract.starts + timedelta(days=data.draw(st.integers(0, contract.term_days - 1)))
-    early, now = schedules.settlement(loan, case[0], day), state(contract, events, day)
-    assert now.outstanding.principal == early.principal
-    assert abs(now.not_due.interest - early.interest) <= 1  # rounded by the due here, over the whole life there
+    now = state(contract, events, day)
+    assert now.outstanding.principal == sum(due.principal for due in loan.dues if due.day > day)
+    last = early_settlement(now, (), EarlyLimits(0, None))
+    assert last.to_pay == now.not_due.principal + now.not_due.interest
+    over = state(contract, [*(one for one in events if one.day <= day), last.event("last", last.to_pay)], loan.end)
+    assert (over.status, over.held, over.outstanding.total) == (LoanStatus.SETTLED, 0, 0)
+    assert over.paid.interest <= loan.interest
 
 
 @settings(max_examples=30, deadline=None)

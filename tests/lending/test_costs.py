@@ -30,7 +30,7 @@ from lending.terms.cost import (
     xirr,
 )
 from lending.terms.irr import roots
-from lending.terms.schedule import schedule, settlement
+from lending.terms.schedule import schedule
 
 START = date(2026, 11, 27)
 FREE = Cap(None, ())
@@ -218,16 +218,6 @@ def test_after_2027_the_same_product_is_priced_under_four_times_lpr_and_a_month_
     assert highest_rate(made, 1_000_000, 360, turn, laws=laws) == 328
     assert highest_rate(made, 1_000_000, 30, turn, laws=laws) == 594
     assert cap(turn, "CN", 30, "microloan", laws).rate == Decimal("0.24")
-
-
-def test_repaid_early_the_loan_is_not_dearer_but_for_what_is_charged_for_it():
-    made = product()
-    loan = schedule(made, 1_000_000, 580, START, 360)
-    flows = flows_of(loan, settlement(loan, made, date(2027, 3, 10)))
-    assert abs(xirr(flows) - cost(made, loan).compound) < Decimal("0.003")
-    fined = product(fees=[fee("early", when="early", method="of-balance", value=30_000)])
-    loan = schedule(fined, 1_000_000, 580, START, 360)
-    assert xirr(flows_of(loan, settlement(loan, fined, date(2027, 3, 10)))) > Decimal("0.27")
 
 
 @pytest.mark.parametrize("flows", [[], lent(), lent(upfront=1_000_000), lent((0, 1_000_000, 5))])

@@ -66,4 +66,4 @@ def test_what_is_no_contract_is_refused_in_a_sentence():
 
 def test_every_kind_of_event_can_be_stored():
     kinds = {one for one in LoanEvent.__subclasses__() if one.__module__ == LoanEvent.__module__}
-    assert len({one.__name__ for one in kinds}) == 11
+    assert len({one.__name__ for one in kinds}) == 12

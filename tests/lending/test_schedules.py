@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.effort import effort
 from support.loans import asked, fee, once, product
 
@@ -18,7 +17,6 @@ from lending.terms.cost import flows_of, total_charges
 from lending.terms.schedule import (
     due_days,
     schedule,
-    settlement,
 )
 
 START = date(2026, 11, 30)
@@ -119,43 +117,3 @@ def test_every_fee_is_charged_when_and_on_what_it_says():
         [("guarantee", 300), ("service", 250), ("closing", 1_800)],
     ]
     assert loan.fees == 4_500 + 900 + 600 + 300 + 3 * 250 + 1_800
-
-
-@MANY
-@given(asked(), st.integers(0, 400))
-def test_what_accrues_until_a_due_is_what_it_bills(case, after):
-    made, principal, rate, start, _ = case
-    loan = schedule(*case)
-    assert loan.accrued(start) == 0 and loan.balance(start) == principal and loan.balance(loan.end) == 0
-    day = start + timedelta(days=after)
-    before = [due for due in loan.dues if due.day <= day]
-    following = [due for due in loan.dues if due.day > day]
-    assert loan.balance(day) == sum(due.principal for due in following)
-    assert 0 <= loan.accrued(day) <= (following[0].interest if following else 0)
-    if made.day_count.startswith("ACT/3") and following:
-        since = before[-1].day if before else start
-        exact = Fraction(loan.balance(day) * rate * (day - since).days, PPM)
-        assert abs(loan.accrued(day) - exact) < 2
-
-
-@MANY
-@given(asked(), st.data())
-def test_who_repays_early_pays_interest_for_the_actual_days_and_no_more(case, data):
-    made, _, _, start, _ = case
-    loan = schedule(*case)
-    day = start + timedelta(days=data.draw(st.integers(0, (loan.end - start).days - 1)))
-    last = settlement(loan, made, day)
-    flows = flows_of(loan, last)
-    assert sum(flow.received - flow.principal for flow in flows) == 0
-    assert sum(due.interest for due in loan.dues if due.day <= day) + last.interest <= loan.interest
-
-
-def test_what_settles_a_loan_by_hand():
-    made = product(kind="bullet", fees=[fee("early", when="early", method="of-balance", value=5_000)])
-    loan = schedule(made, 1_000_000, 500, date(2026, 11, 27), 90)
-    last = settlement(loan, made, date(2027, 1, 6))
-    assert (last.principal, last.interest, last.fees) == (1_000_000, 5_000, 5_000)
-    with pytest.raises(DateError, match="nothing to repay early"):
-        settlement(loan, made, loan.end)
-    with pytest.raises(DateError, match="the loan begins on 2026-11-27"):
-        settlement(loan, made, date(2026, 11, 26))

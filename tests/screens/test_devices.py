@@ -165,3 +165,30 @@ def test_the_page_signs_documents_that_our_own_code_makes_alike(site: Site, visi
     assert urlsafe_b64decode(token.split(".")[1] + "==") == canonical_json(said)
     assert json.loads(urlsafe_b64decode(token.split(".")[0] + "=="))["kid"] == PublicKey.from_text(key).thumbprint
     assert at.startswith("2027-01-15T08:00:") and at.endswith("Z")
+
+
+def test_only_my_key_may_say_yes(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = who(site, "silent")[2]
+    with_key, without = visit(person), visit(person)
+    with_a_key(site, with_key)
+    with_key.tap("Let only my key say yes")
+    assert "Only a key says yes, since" in with_key.page.inner_text("main")
+
+    def says_yes(visitor: Visitor) -> str:
+        visitor.choose("Cedar Finance · ordinary data", "Yes, I agree")
+        visitor.tap("Save my answers")
+        return visitor.page.inner_text("main")
+
+    ask(site, without.page)
+    assert "Use the device that has it" in says_yes(without) and standing(site, person) == {}
+    ask(site, with_key.page)
+    until(with_key.page.locator("#signs").is_visible, "the page said that it signs")
+    says_yes(with_key)
+    assert standing(site, person)["ordinary"] == "given"
+    site.later = timedelta(minutes=3)
+    without.page.goto(f"{site.url}/keys")
+    assert without.page.get_by_role("button", name="Let my log-in say yes, too").count() == 0, "that takes a new log-in"
+    site.later = timedelta()
+    without.page.goto(f"{site.url}/keys")
+    without.tap("Let my log-in say yes, too")
+    assert "Your log-in says yes, too." in without.page.inner_text("main")

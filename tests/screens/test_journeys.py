@@ -201,7 +201,7 @@ def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Itera
     paths = [
         "/", f"/ask/{notice}", f"/recorded/{notice}", record, record.replace("consents", "withdraw"), "/withdraw-all",
         "/uses", "/receipts", receipt, "/export", "/erase", "/requests", "/requests/new", asked, "/imports",
-        "/lenders", "/link", "/incidents", "/keys", "/erased",
+        "/lenders", "/link", "/incidents", "/keys", "/verify", "/erased",
     ]  # fmt: skip
     try:
         yield page, paths

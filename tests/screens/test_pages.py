@@ -55,7 +55,7 @@ def paths(site: Site, session: str) -> list[str]:
     return [
         "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
         "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/requests", "/requests/new", asked,
-        "/imports", "/lenders", "/link", "/incidents", "/keys", "/erased", "/there-is-no-such-page",
+        "/imports", "/lenders", "/link", "/incidents", "/keys", "/verify", "/erased", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_nobody_is_named_where_it_is_kept_or_passed_on(site: Site, session: str,
 
 def test_who_is_not_logged_in_sees_nothing_and_is_told_what_to_do(site: Site, paths: list[str]) -> None:
     for path in paths[1:-2]:
-        if path not in {"/erased", "/link"}:
+        if path not in {"/erased", "/link", "/verify"}:
             answer = get(site, path, "en")
             assert answer.status_code == 401 and "Log in again" in answer.text, path
 

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import random
-import re
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from support.commands import tahini
 from support.effort import effort
 from support.portal import Site
+from support.saved import forged, held, saved_by, with_other
 from support.waiting import until
 
 from crypto.keys import SigningKey
-from protocol.consents import Receipt
-from protocol.parties import Consortium
 from protocol.receipts import kept, verify_kept
 from screens.house.shell import Assets
 from screens.house.standalone import Standalone
-from screens.portal.visit import SESSION
-
-HELD = re.compile(r'(<data id="(receipt|consortium)" value=")([^"]+)')
 
 
 @pytest.fixture(scope="module")
 def saved(site: Site) -> str:
-    """The file that a person saves."""
-    cookie = {"Cookie": f"{SESSION}={site.cookie(site.person(at=4))}"}
-    with httpx.Client(base_url=site.url, headers=cookie, timeout=30) as http:
-        path = re.findall(r'"(/receipts/[0-9a-f]{64})"', http.get("/receipts").text)[0]
-        answer = http.get(f"{path}/file")
-    assert answer.headers["content-disposition"].endswith('.html"')
-    return answer.text
+    return saved_by(site, site.person(at=4))
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +60,6 @@ def verdict(page: Page) -> str:
     line = page.locator("#verdict")
     until(lambda: line.get_attribute("data-verdict") != "unchecked", "the file had checked itself")
     return str(line.get_attribute("data-verdict"))
-
-
-def held(text: str) -> dict[str, str]:
-    return {name: html.unescape(value) for _, name, value in HELD.findall(text)}
-
-
-def with_other(text: str, **other: str) -> str:
-    return HELD.sub(lambda match: match[1] + other.get(match[2], match[3]), text)
 
 
 def test_a_saved_receipt_verifies_from_the_disk_without_a_network(
@@ -127,16 +106,9 @@ def test_another_registry_in_the_file_has_another_fingerprint(
 ) -> None:
     """Somebody makes all of it again with a key of their own: it verifies, and is found out by who compares."""
     thief, own = SigningKey.generate(), site.house.founded.registry_key
-    parts = held(saved)
-    receipt = Receipt.verify(parts["receipt"], own.public).sign(thief)
-    document = Consortium.verify(parts["consortium"], own.public)
-    parties = tuple(
-        one.model_copy(update={"signing_key": thief.public.text}) if one.role == "registry" else one
-        for one in document.parties
-    )
-    forged = document.model_copy(update={"parties": parties}).sign(thief)
-    assert verdict(opened(with_other(saved, receipt=receipt))) == "refused"
-    page = opened(with_other(saved, receipt=receipt, consortium=forged))
+    made = forged(site, saved, thief)
+    assert verdict(opened(with_other(saved, receipt=made["receipt"]))) == "refused"
+    page = opened(with_other(saved, **made))
     assert verdict(page) == "verified"
     assert page.inner_text("#fingerprint") == fingerprint(thief.public.raw) != fingerprint(own.public.raw)
 

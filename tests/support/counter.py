@@ -41,12 +41,13 @@ from desk.wording import OWN, Wording
 from law.categories import DataCategory, consent_for
 from lending.account.allocation import STANDARD, Order
 from lending.account.balances import Account
+from lending.account.early import EarlySettlement
 from lending.account.events import ContractDue, LoanContract, Restructured
 from lending.account.extension import cost_after
 from lending.cases import Case, Cost, Decision, Fact, FeaturePoints, LoanOffer, PrincipalReason, Scored, Step
 from lending.law.caps import Cap
 from lending.law.rows import LAWS
-from lending.policy.pricing import Agreed
+from lending.policy.pricing import Agreed, ProductPricing
 from lending.records import case_json
 from lending.score.glossary import Glossary
 from lending.terms.cost import CashFlow, cost_of
@@ -172,6 +173,7 @@ class PlainRules:
     cap: Decimal = Decimal("0.24")
     order: Order = STANDARD
     in_force: Versions = HASHES
+    lent_as: Product = field(default_factory=once)
     explored: int | None = None
     """What may be owed in all on loans below the cut-off: every approval is one, if this is said."""
 
@@ -221,11 +223,14 @@ class PlainRules:
         interest = principal * offer.rate_ppm_day * offer.term_days // 1_000_000
         dues = (ContractDue(starts + timedelta(days=offer.term_days), principal, interest),)
         contract = LoanContract(loan, principal, starts, dues, offer.rate_ppm_day, 200, order=self.order)
-        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0, once())
+        return Agreed(contract, Cost(Decimal("0.2"), Decimal("0.18"), self.cap, "a cap", 0), 0, self.lent_as)
 
     def restructuring(self, product: Product, account: Account, event: Restructured) -> Cost:
         cap = Cap(self.cap, ())
         return cost_after(account, event, lambda flows: cost_of([CashFlow(*one) for one in flows], cap))
+
+    def settlement(self, product: Product, account: Account) -> EarlySettlement:
+        return ProductPricing({product.name: product}).settlement(product, account)
 
     def disclosure(self, offer: LoanOffer, day: date) -> DisclosureTable:
         end = day + timedelta(days=offer.term_days)

@@ -25,6 +25,7 @@ from lending.account.events import (
     Refunded,
     Repaid,
     Restructured,
+    SettledEarly,
     Waived,
 )
 from lending.account.fold import resume, state
@@ -93,7 +94,7 @@ def random_event(rng: Random, account: Account, name: str) -> LoanEvent:
     this = {"id": name, "day": account.day}
     owed = rng.choice((account.outstanding.lender, account.outstanding.total))
     hard = rng.random() < 0.2
-    match rng.randrange(20):
+    match rng.randrange(21):
         case 0 | 1 | 2 | 3:
             return Repaid(**this, amount=rng.choice((account.due.total, rng.randint(0, account.due.total + 1))))
         case 4 | 5:
@@ -125,8 +126,13 @@ def random_event(rng: Random, account: Account, name: str) -> LoanEvent:
             return Recovered(**this, amount=rng.randint(0, owed + 5))
         case 18:
             return Refunded(**this, amount=rng.choice((account.held, account.held // 2, account.held + 1)))
+        case 19:
+            fees, others, back = rng.choice((0, 200)), random_others(rng), rng.choice((0, 0, 9))
+            asked = account.outstanding.total + fees + sum(amount for _, amount in others) - account.held - back
+            came = max(asked + rng.choice((0, 0, 0, 0, 90, -1)), 0)
+            return SettledEarly(**this, amount=came, fees=fees, others=others, rebate=back)
         case _:
-            money = [one.id for one in account.events if isinstance(one, Repaid)]
+            money = [one.id for one in account.events if isinstance(one, Repaid | SettledEarly)]
             return Corrected(**this, corrects=tuple(rng.sample(money, min(1, len(money)))))
 
 
