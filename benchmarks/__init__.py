@@ -6,4 +6,5 @@ They share:
 - ``load``        a service in a process of its own, and connections that ask it
 - ``population``  a registry full of people
 - ``postgresql``  a PostgreSQL server; the tests have theirs from here as well
+- ``tables``      loan tables made up, each difficult in its own way
 """

@@ -40,12 +40,13 @@ from benchmarks.report import machine, parser, show
 from clients.admission import Admission, UseLimits
 from clients.data.mapped import MappedSource
 from credit.cutting import make_binning
+from credit.embedding import Embedding
 from credit.features import FeatureSchema, schema_from
 from credit.grid import Grid
 from credit.models import size
 from credit.questions import Question
 from credit.tasks import task_of
-from credit.whitening import whitening
+from credit.whitening import coordinates
 from law.bases import LegalBasis
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 from privacy.moments import second_moments
@@ -149,7 +150,8 @@ def child(home: Path, moments: bool) -> dict[str, float]:
     matrix = np.eye(width)
     if moments:
         gram = second_moments(released(1, Question(kinds[1], binning)), width)
-        matrix = whitening(gram, 1.0, binning.population)
+        own = Embedding(Grid(features), binning).own_moments
+        matrix = coordinates(gram, own, 1.0, binning.population).matrix
     asked = Question(kinds[2], binning, matrix, np.zeros(size("scorecard", matrix.shape[1])))
     released(2, asked)
     report |= {"people": len(members), "width": width, "directions": matrix.shape[1]}

@@ -1,8 +1,9 @@
 """How good the models are beside their references, epsilon 1 and delta 1e-5 with every release
 charged.
 
-    python -m benchmarks.models                     # Taiwan and bloan, five seeds
-    python -m benchmarks.models --json --seeds 0 1
+    python -m benchmarks.models                     # Taiwan, bloan and four made up, five seeds
+    python -m benchmarks.models --json --seeds 0 1 --tables bloan rare
+    python -m benchmarks.models --models scorecard --ablate   # the table in docs/model.md
     python -m benchmarks.models --data loans.parquet --target bad
 
 Five unequal lenders and an exact hold-out of a fifth, drawn anew for each seed. The references are
@@ -16,8 +17,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import lightgbm
 import numpy as np
@@ -25,6 +29,8 @@ import pandas as pd
 import torch
 
 from benchmarks.report import machine, mean_and_deviation, parser, show
+from benchmarks.tables import TABLES, made
+from credit import descent
 from credit.features import FeatureSchema
 from credit.kinds import Kind
 from credit.learning import Learner
@@ -39,6 +45,16 @@ from privacy.charges import Budget
 LENDERS = 5
 BUDGET = Budget(1.0, 1e-5)
 MODELS = ("scorecard", "gam", "mlp", "half", "local")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "as planned": {},
+    "clip at the root mean square": {"CLIP_REACH": 1.0},
+    "clip at twice that": {"CLIP_REACH": 2.0},
+    "least ridge": {"FLOORS": (0.5,)},
+    "ridge of 2": {"FLOORS": (2.0,)},
+    "whole descent averaged": {"AVERAGED_SHARE": 1.0},
+    "last iterate": {"AVERAGED_SHARE": 0.0},
+}
+"""What :mod:`credit.descent` would do with other constants."""
 TAIWAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "taiwan.parquet"
 
 
@@ -127,22 +143,60 @@ def summarise(runs: list[dict[str, float]], which: list[str]) -> dict[str, dict[
     return summary
 
 
+def tables(names: list[str] | None) -> dict[str, Loans]:
+    """The public tables that are here, and those made up."""
+    found = {}
+    for name in names or ["taiwan", "bloan", *TABLES]:
+        if name == "bloan":
+            found[name] = default_loans()
+        elif name in TABLES:
+            found[name] = made(name)
+        elif names or TAIWAN.exists():
+            found[name] = read_loans(TAIWAN, "target", None, None)
+    return found
+
+
+@contextmanager
+def _with(constants: dict[str, Any]) -> Iterator[None]:
+    with ExitStack() as patched:
+        for constant, value in constants.items():
+            patched.enter_context(mock.patch.object(descent, constant, value))
+        yield
+
+
+def ablate(sets: dict[str, Loans], seeds: list[int], lenders: int) -> None:
+    """Print the scorecard's distance to pooled logistic regression for each of ``ABLATIONS``."""
+    print(" | ".join(["", *sets]))
+    for label, constants in ABLATIONS.items():
+        cells = []
+        for loans in sets.values():
+            with _with(constants):
+                runs = [one_seed(loans, seed, lenders, ["scorecard"]) for seed in seeds]
+            found = mean_and_deviation([run["scorecard_gap"] for run in runs])
+            cells.append(f"{found['mean']:.4f} +- {found['std']:.4f}")
+        print(" | ".join([label, *cells]), flush=True)
+
+
 def main() -> None:
     options = parser(__doc__)
     option = options.add_argument
     option("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    option("--data", type=Path, help="a .parquet or .csv table instead of the two public ones")
+    option("--tables", nargs="+", choices=("taiwan", "bloan", *TABLES), help="all by default")
+    option("--ablate", action="store_true", help="with other constants too, the scorecard alone")
+    option("--data", type=Path, help="a .parquet or .csv table instead")
     option("--target", default="target", help="its column of 0 (good) and 1 (bad)")
     option("--lenders", type=int, default=LENDERS)
     option("--models", nargs="+", default=[*MODELS], choices=MODELS)
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    if chosen.data:
-        sets = {chosen.data.stem: read_loans(chosen.data, chosen.target, None, None)}
-    else:
-        sets = {"bloan": default_loans()}
-        if TAIWAN.exists():
-            sets = {"taiwan": read_loans(TAIWAN, "target", None, None)} | sets
+    sets = (
+        {chosen.data.stem: read_loans(chosen.data, chosen.target, None, None)}
+        if (chosen.data)
+        else tables(chosen.tables)
+    )
+    if chosen.ablate:
+        ablate(sets, chosen.seeds, chosen.lenders)
+        return
     results: dict[str, dict[str, Any]] = {}
     for name, loans in sets.items():
         runs = []

@@ -41,7 +41,8 @@ Lender
 Coordinator
 
 - ``coordinator``  the coordinator: made, joined, served; ``console`` its pages
-- ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown
+- ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown;
+                   ``campaign_plan`` its plan, explained
 - ``assessment``   impact assessments: the form, and what was recorded
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign_review
+from cli import campaign_plan, campaign_review
 from cli.campaign_status import lenders_answers, told_event
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
 from credit.kinds import Kind
@@ -328,4 +328,5 @@ def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
         )
 
 
+app.registered_commands += campaign_plan.app.registered_commands
 app.registered_commands += campaign_review.app.registered_commands

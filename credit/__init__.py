@@ -18,6 +18,7 @@
 - ``contributions``  how a lender answers: exact whole numbers of its people, and one share of noise
 - ``tasks``       what each kind of release asks of rows
 - ``whitening``   coordinates in which few steps suffice
+- ``descent``     how far a descent gets under noise: its step, ridge and clip
 - ``learning``    from released sums to a model: the fold
 - ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
                   and files

@@ -90,6 +90,15 @@ class Embedding:
             for column, bins in zip(self.grid.columns, self.binning.features, strict=True)
         )
 
+    @cached_property
+    def own_moments(self) -> tuple[Floats, ...]:
+        """For each feature the second moments of its inputs, as its bins' frequencies have them."""
+        frequencies = (np.asarray(bins.frequency) for bins in self.binning.features)
+        return tuple(
+            table.T @ (frequency[:, None] * table)
+            for table, frequency in zip(self.tables, frequencies, strict=True)
+        )
+
     @property
     def width(self) -> int:
         return sum(len(table) for table in self.tables) + 1

@@ -21,6 +21,7 @@ from credit.binning import Binning
 from credit.boosting import boosted, candidates
 from credit.contributions import Task
 from credit.cutting import make_binning
+from credit.descent import Descent, averaged, step_size
 from credit.embedding import Embedding
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells
@@ -33,19 +34,12 @@ from credit.quality import Figure, ModelEvaluation, evaluate
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, task_of
-from credit.whitening import whitening
+from credit.whitening import Coordinates, coordinates, leading
 from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 from privacy.moments import OFF_DIAGONAL, second_moments
 
 Floats = NDArray[np.float64]
 
-STEP_PER_CURVATURE = 1.0
-NOISE_WALK = 0.1
-"""How far the noise may carry each weight over the whole descent: early stopping chosen without
-data."""
-AVERAGED_SHARE = 0.5
-"""The model is the mean of the iterates of the last half of the descent (Polyak & Juditsky
-1992)."""
 PRIOR_PEOPLE = 5.0
 """Weight of the belief that probabilities are right as they are."""
 NEWTON_STEPS, LARGEST_COEFFICIENT, SMALLEST_STEP = 50, 10.0, 1e-9
@@ -66,8 +60,9 @@ class Learner:
     evaluation: ModelEvaluation | None = field(default=None, init=False)
     released: int = field(default=0, init=False)
     """Releases taken in so far."""
+    chosen: Coordinates | None = field(default=None, init=False)
+    """Coordinates of the descent, once moments were released."""
     _contributors: int = field(default=1, init=False)
-    _whitening: Floats | None = field(default=None, init=False)
     _iterates: list[Floats] = field(default_factory=list, init=False)
     _pairs: Pairs = field(default=(), init=False)
     _calibration: tuple[float, ...] = field(default=UNCALIBRATED, init=False)
@@ -132,11 +127,7 @@ class Learner:
                 *(Figure(total, noise / self._grid.totals_weight) for total in totals)
             )
         elif kind is ReleaseKind.GRAM:
-            moments = second_moments(vector, self.embedding.width)
-            leading = self.kind == "mlp"
-            self._whitening = whitening(
-                moments, noise * OFF_DIAGONAL, self._bins.population, leading
-            )
+            self.chosen = self._chosen(vector, noise * OFF_DIAGONAL, contributors)
         elif kind is ReleaseKind.GRADIENT:
             rate = self._rate(
                 noise, sum(release.kind is kind for release in self.mechanism.releases)
@@ -157,7 +148,7 @@ class Learner:
         """The model as it stands: before the descent has begun, one that says the base rate of
         everybody."""
         embedding = self.embedding
-        half = max(1, round(AVERAGED_SHARE * len(self._iterates)))
+        half = averaged(len(self._iterates))
         mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
         plain = fold(self.kind, mean, self._coordinates, self._offset)
         return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
@@ -179,7 +170,24 @@ class Learner:
 
     @property
     def _coordinates(self) -> Floats:
-        return np.eye(self.embedding.width) if self._whitening is None else self._whitening
+        return np.eye(self.embedding.width) if self.chosen is None else self.chosen.matrix
+
+    def _chosen(self, upper: Floats, noise_std: float, contributors: int) -> Coordinates:
+        """Coordinates from a released triangle of second moments. Only gradients of a linear model
+        are fitted to the clip: their noise is one sum's, and rows' norms tell theirs."""
+        moments = second_moments(upper, self.embedding.width)
+        population, base = self._bins.population, self._bins.base_rate
+        if self.kind == "mlp":
+            return leading(moments, noise_std, population)
+        gradients = [r for r in self.mechanism.releases if r.kind is ReleaseKind.GRADIENT]
+        descent = None
+        if gradients:
+            shared = math.sqrt(contributors / self.mechanism.honest(contributors))
+            noise = gradients[0].noise_multiplier * shared
+            planned = Descent(len(gradients), noise, population, base)
+            descent = planned, self.mechanism.clip_norm
+        own = self.embedding.own_moments
+        return coordinates(moments, own, noise_std, population, descent)
 
     @property
     def _latest(self) -> Floats:
@@ -207,9 +215,9 @@ class Learner:
     def _rate(self, noise_std: float, steps: int) -> float:
         """Step size from public and released figures only: no longer than curvature or noise
         allow."""
-        base = self._bins.base_rate
-        walk = noise_std / self._bins.population * math.sqrt(steps)
-        return min(STEP_PER_CURVATURE / (base * (1 - base)), NOISE_WALK / walk)
+        scale = 1.0 if self.chosen is None else self.chosen.scale
+        population, base = self._bins.population, self._bins.base_rate
+        return step_size(noise_std / scale, population, base, steps) / scale**2
 
     def _local_rate(self, planned: PlannedRelease) -> float:
         """The same for one local step among several, after which the lenders' models are

@@ -7,6 +7,7 @@ alone.
 - ``proposing``      from an operator's choices to a campaign that lenders can approve
 - ``commands``       what an operator has a campaign do: launch, stop, resume; how it stands
 - ``budgets``        what campaigns spend of a person's budget, and what is left
+- ``explaining``     what a plan says, and why its figures are what they are
 - ``curves``         ROC, calibration and scores, from the released evaluation
 - ``connections``    which lenders' nodes are connected, as the service sees it
 - ``assessments``    impact assessments, recorded, and named by campaigns

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from support.effort import effort
 
-from credit import metrics
+from credit import descent, metrics
 from credit.errors import ModelError
 from credit.evaluation import ScoreCells
 from credit.learning import Learner, calibrated
@@ -234,6 +234,34 @@ def test_a_plan_full_of_noise_ends_with_a_model_all_the_same(market, tables, kin
     check_calibration(learner.model().calibration)
 
 
+def test_where_the_clip_lies_changes_neither_sensitivity_nor_noise_nor_charge(market, tables, monkeypatch):
+    plan = market.plan(ReleaseKind.GRAM, ReleaseKind.GRADIENT)
+    forms, scales = [], []
+    for reach in (0.5, 1.5, 6.0):
+        monkeypatch.setattr(descent, "CLIP_REACH", reach)
+        learner = Learner(market.schema, "scorecard", plan, 0)
+        for _ in range(2):
+            learner.absorb(sum(learner.task().contribution(table, 3) for table in tables), 3)
+        form = learner.task().form(3)
+        forms.append((form.sensitivity, form.noise_multiplier, form.honest, form.unit))
+        scales.append(learner.chosen.scale)
+    assert set(forms) == {(1.0, 1.0, forms[0][2], forms[0][3])}
+    assert scales[0] / scales[2] == pytest.approx(12, rel=0.2)
+
+
+def test_a_step_is_the_same_whatever_the_unit_of_the_clip(market, tables):
+    """The plan's clip norm is a unit: coordinates are scaled to it."""
+
+    def moved(clip_norm):
+        plan = market.plan(ReleaseKind.GRAM, ReleaseKind.GRADIENT, noise=0.1)
+        learner = Learner(market.schema, "scorecard", plan.model_copy(update={"clip_norm": clip_norm}), 0)
+        while not learner.done:
+            learner.absorb(sum(learner.task().contribution(table, 3) for table in tables), 3)
+        return learner.model().logit(tables[0])
+
+    assert np.abs(moved(0.25) - moved(8.0)).mean() < 0.05
+
+
 def test_there_is_no_model_and_no_gradient_before_the_histogram(market):
     learner = Learner(market.schema, "scorecard", market.plan(ReleaseKind.GRAM), 0)
     with pytest.raises(ModelError, match="before the histogram"):
@@ -370,9 +398,9 @@ def test_nobody_at_all_leaves_the_model_as_it_was():
     assert calibrated(np.full((2, ScoreCells.WIDTH), -5.0), 1.0) == UNCALIBRATED
 
 
-def test_a_whole_calibration_makes_scores_honest(market, tables):
+def test_a_whole_calibration_makes_scores_honest(market, tables, monkeypatch):
     plan = market.plan(ReleaseKind.GRAM, *[ReleaseKind.GRADIENT] * 6, ReleaseKind.CALIBRATION, noise=0.3)
-    plan = plan.model_copy(update={"clip_norm": 0.5})  # so small a clip bends probabilities
+    monkeypatch.setattr(descent, "CLIP_REACH", 0.3)  # so small a clip bends probabilities
     learner = Learner(market.schema, "scorecard", plan, 0)
     everybody = pd.concat(tables)
     labels = everybody.bad.to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from support.house import InMemoryFleet
 from support.world import features
 
+from credit.descent import CLIP_REACH, FLOORS
 from credit.planning import spent
 from privacy.accounting import epsilon_of
 from protocol.campaigns import Campaign
@@ -278,6 +280,27 @@ def test_a_campaign_without_attempts_left_says_so_and_what_it_spent_and_proposes
     assert "propose the next one: tahini campaign propose --like" in desk.said
     text = desk.run("list", "--home", desk.home)
     assert campaign[:12] in text and "cannot go on" in text
+
+
+def test_a_plan_says_what_each_release_takes_and_once_released_what_was_chosen_and_why(desk):
+    campaign = desk.proposed("--hold-out", "0")
+    told = json.loads(desk.run("plan", campaign, "--home", desk.home, "--json"))
+    kinds = [(row["kind"], row["times"]) for row in told["releases"]]
+    assert kinds == [("histogram", 1), ("gram", 1), ("gradient", 2), ("calibration", 1)]
+    assert sum(row["share"] for row in told["releases"]) == pytest.approx(1)
+    assert [row["share"] for row in told["releases"]] == pytest.approx([0.1, 0.1, 0.75, 0.05])
+    assert told["chosen"] is None
+    assert "once both are released" in desk.run("plan", campaign, "--home", desk.home, "--explain")
+    desk.approve_all(campaign)
+    conducted(desk, campaign, InMemoryFleet(desk.house))
+    found = json.loads(desk.run("plan", campaign, "--home", desk.home, "--json"))["chosen"]
+    residual = found["base_rate"] * (1 - found["base_rate"])
+    assert found["clip_norm"] == pytest.approx(CLIP_REACH * math.sqrt(residual * found["directions"]))
+    assert found["ridge"] in FLOORS and found["fitted"]
+    text = desk.run("plan", campaign, "--home", desk.home, "--explain")
+    assert f"clip norm {found['clip_norm']:.2f}: 1.5 times" in text
+    assert f"ridge {found['ridge']:.2g}: of those compared" in text
+    assert "clip norm" not in desk.run("plan", campaign, "--home", desk.home)
 
 
 @pytest.fixture

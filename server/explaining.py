@@ -1,0 +1,90 @@
+"""What a campaign's plan says, and what was chosen on the way: why each figure is what it is.
+
+Everything here is in the signed campaign or follows from sums that were released.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from credit.descent import CLIP_REACH
+from privacy.mechanism import Audience, ReleaseKind
+from protocol.campaigns import Campaign
+from server.home import KeptReleases
+from server.run import learner_of
+
+
+def planned(campaign: Campaign) -> list[dict[str, Any]]:
+    """Runs of like releases: kind, how many, noise multiplier, and share of the squared mu that
+    its audience's releases cost together, retries aside; None where people are sampled."""
+    plan = campaign.mechanism
+    together = {
+        audience: sum(r.noise_multiplier**-2 for r in plan.releases if r.audience is audience)
+        for audience in Audience
+    }
+    sampled = any(r.kind is ReleaseKind.TRAIN for r in plan.releases)
+    found = []
+    for release, run in groupby(plan.releases):
+        times = len(list(run))
+        share = times * release.noise_multiplier**-2 / together[release.audience]
+        found.append(
+            {
+                "kind": release.kind.value,
+                "times": times,
+                "noise_multiplier": release.noise_multiplier,
+                "audience": release.audience.value,
+                "share": None if sampled and release.audience is Audience.TRAINING else share,
+            }
+        )
+    return found
+
+
+def chosen(campaign: Campaign, kept: KeptReleases) -> dict[str, Any] | None:
+    """What the released histogram and second moments led to; None before both were made."""
+    kinds = [release.kind for release in campaign.mechanism.releases]
+    if ReleaseKind.GRAM not in kinds:
+        return None
+    needed = kinds.index(ReleaseKind.GRAM) + 1
+    if len(kept.releases) < needed:
+        return None
+    learner = learner_of(campaign)
+    for one in kept.releases[:needed]:
+        learner.absorb(one.total, one.contributors)
+    found, binning = learner.chosen, learner.binning
+    if found is None or binning is None:
+        return None
+    return {
+        "people": round(binning.population),
+        "base_rate": binning.base_rate,
+        "inputs": learner.embedding.width,
+        "edge": found.edge,
+        "resolved": found.resolved,
+        "ridge": found.floor,
+        "directions": found.directions,
+        "clip_norm": campaign.mechanism.clip_norm / found.scale,
+        "fitted": campaign.mechanism.kind == "distributed" and campaign.model != "mlp",
+    }
+
+
+def because(figures: dict[str, Any] | None) -> list[str]:
+    """The reasons of :func:`chosen`, in sentences."""
+    if figures is None:
+        return [
+            "ridge and clip norm follow from the counts and second moments, once both are released"
+        ]
+    seen = (
+        f"{figures['resolved']} of {figures['inputs']} inputs vary by more than the edge of the "
+        f"noise in second moments, {figures['edge']:.2g}: of the others only their own variance is "
+        "believed"
+    )
+    people = f"{figures['people']:,} people, {figures['base_rate']:.1%} bad, from the counts"
+    ridge, clip = f"ridge {figures['ridge']:.2g}", f"clip norm {figures['clip_norm']:.2f}"
+    if not figures["fitted"]:
+        return [people, seen, f"{ridge}, {clip}: not fitted to this model or to noise of lenders"]
+    why_ridge = "of those compared the least expected error: signal not reached, chance and noise"
+    why_clip = (
+        f"{CLIP_REACH:g} times the root mean square norm of a gradient of "
+        f"{figures['directions']:.1f} directions at this base rate"
+    )
+    return [people, seen, f"{ridge}: {why_ridge}", f"{clip}: {why_clip}"]
