@@ -19,6 +19,7 @@
 - ``tasks``       what each kind of release asks of rows
 - ``whitening``   coordinates in which few steps suffice
 - ``descent``     how far a descent gets under noise: its step, ridge and clip
+- ``monotone``    points that go the way a feature declares
 - ``learning``    from released sums to a model: the fold
 - ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
                   and files

@@ -36,7 +36,8 @@ class Feature(BaseModel):
     list of codes of a ``category``. ``source`` is the column or system where its values stand at
     the lender, ``derived_from`` what else it was computed from. ``dated_by`` names the column that
     says when the fact was recorded, ``ended_by`` the one that says when bad behaviour ended;
-    ``clean`` is the value that tells of none.
+    ``clean`` is the value that tells of none. ``direction`` says that the risk of bad rises
+    (``up``) or falls (``down``) with the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,6 +59,7 @@ class Feature(BaseModel):
     dated_by: str | None = None
     ended_by: str | None = None
     clean: float | None = None
+    direction: Literal["up", "down"] | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -80,6 +82,8 @@ class Feature(BaseModel):
             raise ValueError(f"feature {self.name!r} has an end but is not an adverse record")
         if self.clean is not None and self.kind == "category":
             raise ValueError(f"feature {self.name!r} is a category, so clean cannot be one of it")
+        if self.direction is not None and self.kind == "category":
+            raise ValueError(f"feature {self.name!r} is a category, so it can have no direction")
         return self
 
     @property

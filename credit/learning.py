@@ -29,6 +29,7 @@ from credit.features import FeatureSchema
 from credit.grid import Grid
 from credit.kinds import Kind
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
+from credit.monotone import monotone
 from credit.pairs import Pairs
 from credit.quality import Figure, ModelEvaluation, evaluate
 from credit.questions import Question
@@ -151,6 +152,8 @@ class Learner:
         half = averaged(len(self._iterates))
         mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
         plain = fold(self.kind, mean, self._coordinates, self._offset)
+        if self.kind != "mlp":
+            plain = monotone(embedding, plain)
         return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
 
     @property

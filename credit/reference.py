@@ -42,6 +42,10 @@ MEANINGS = {
         "of an adverse record that is a number: the value that tells of no bad behaviour, as 0 "
         "times late. It needs no date, and a forgotten value becomes it; without it, missing"
     ),
+    "direction": (
+        "of a number: `up` where the risk of bad rises with the value, `down` where it falls; a "
+        "scorecard's points then never go the other way"
+    ),
     "target": "column of the outcome: 1 for bad, 0 for good",
     "features": "a list of features, at least one: `[[features]]` each",
     "jurisdictions": "whose law is kept, the strictest of all; see below",
