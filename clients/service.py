@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import privacy.dpsgd  # noqa: F401 - tasks are forked off what is loaded here, and load no more
 from clients.data.description import DATA_FILE, load_description
 from clients.data.mapped import reader_of
 from clients.errors import NodeError, SourceError

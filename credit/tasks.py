@@ -267,7 +267,8 @@ class TrainTask:
 
     def contribution(self, tables: Tables, contributors: int) -> Steps:
         """The locally trained model times this lender's weight, and the weight."""
-        from privacy.dpsgd import DpSgd, train  # Opacus takes seconds that nothing else needs
+        # Opacus takes seconds; a node has it loaded at its start
+        from privacy.dpsgd import DpSgd, train
 
         inputs = [np.zeros((0, self.whitening.shape[1]))]
         outcomes = [np.zeros(0, dtype=np.float32)]

@@ -101,9 +101,9 @@ def drive(house: House, url: str, secrets: set[str], *who: str) -> set[int]:
         {person.pseudonym: person.ledger_pseudonym},
     ]
     statuses = set()
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"]
     one_by_one = httpx.Limits(max_keepalive_connections=0)  # after a crash the server closes the connection
-    with httpx.Client(base_url=url, limits=one_by_one) as http:
+    with httpx.Client(base_url=url, limits=one_by_one, timeout=60) as http:
         for template, methods in paths.items():
             path = re.sub(r"\{[^}]*\}", person.pseudonym, template)
             for target in (path, f"{path}?who={person.pseudonym}", f"{path}/{person.ledger_pseudonym}"):
