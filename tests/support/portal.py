@@ -9,12 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support.house import Ground, House
+from support.waiting import PATIENCE_S
 from support.wire import serve
 from support.world import trust, trusted_issuer
 
@@ -118,9 +120,18 @@ def chromium() -> str:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
+    """A Chromium that waits as long as a busy machine needs."""
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         opened = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        made = opened.new_context
+
+        def patient(**options: Any) -> BrowserContext:
+            context = made(**options)
+            context.set_default_timeout(PATIENCE_S * 1000)
+            return context
+
+        opened.new_context = patient  # type: ignore[method-assign]
         try:
             yield opened
         finally:
