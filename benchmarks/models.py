@@ -191,7 +191,7 @@ def main() -> None:
     torch.set_num_threads(1)
     sets = (
         {chosen.data.stem: read_loans(chosen.data, chosen.target, None, None)}
-        if (chosen.data)
+        if chosen.data
         else tables(chosen.tables)
     )
     if chosen.ablate:

@@ -134,7 +134,9 @@ class LoginDoor(Generic[Visiting]):
         try:
             yield
         except PageError as error:
-            raise needed if error.code == needed.code else error from error
+            if error.code == needed.code:
+                raise needed from error
+            raise
 
     # --- whose a form is
 

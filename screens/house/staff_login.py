@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from screens.house.door import FRESH
 from screens.house.errors import LoginFailed, PageError
 from screens.house.id_tokens import Identity
 from screens.house.issuers import LoginIssuer, LoginIssuers
@@ -30,7 +31,6 @@ from screens.house.shell import Look, go
 from screens.house.staff import OPERATOR, CodeDoor, Staff, StaffDoor, on_loopback, staff_code
 
 STAFF_FILE = "staff.json"
-FRESH = timedelta(minutes=2)
 ASK_AGAIN = {"prompt": "login", "max_age": "0"}
 SECOND_WITHIN = timedelta(hours=24)
 """How long the first of two persons is waited for with."""
