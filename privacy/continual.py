@@ -86,7 +86,7 @@ class Series:
         exact = [1.0]
         for k in range(1, self.steps):
             exact.append(exact[-1] * (1 - 1 / (2 * k)))
-        return np.rint(np.array(exact) * (1 << WEIGHT_BITS)).astype(np.int64)
+        return np.asarray(np.rint(np.array(exact) * (1 << WEIGHT_BITS)).astype(np.int64))
 
     @property
     def sensitivity(self) -> float:
