@@ -19,10 +19,10 @@ most that of s = 1, which is :attr:`Series.sensitivity` squared. So the whole se
 release of that sensitivity, and is charged once, whatever happens at which step.
 
 **Adaptivity.** A step is of a world that has seen the steps before. Given those, step t is a
-Gaussian release of sensitivity w_(t-s)/256, and zero-concentrated privacy of such a chain adds up
-(Bun & Steinke 2016, lemma 2.3; for matrices Denisov et al. 2022, https://arxiv.org/abs/2202.08312,
-theorem 2.1): the sum is the one above wherever s is. It holds for discrete Gaussian noise as for
-any other.
+Gaussian release of sensitivity w_(t-s)/256, and the squares of these add up to the squared norm
+above at most, wherever s is. That is what a chain of Gaussian releases needs, each chosen after
+seeing the ones before (Smith & Thakurta 2022, as in :mod:`privacy.filter`; for matrices Denisov et
+al. 2022, https://arxiv.org/abs/2202.08312, theorem 2.1).
 
 **Each step once.** A step that is released a second time, with fresh noise, is another release: who
 repeats one charges the whole series again.

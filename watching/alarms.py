@@ -1,10 +1,11 @@
 """Alarms that mean something: an effect, beyond chance and noise, in two periods together. Pure.
 
-A figure has *moved* in a period if it speaks at all, its effect reaches the least that matters, and
-it is among the discoveries of Benjamini & Hochberg (1995) over all figures of that period: among
-the figures that are told to have moved, the share that did not is ``FALSE_SHARE`` at most in the
-mean. A figure that moved in each of the last :data:`lending.portfolio.monitoring.PERIODS` periods
-is what :mod:`watching.causes` explains.
+A figure has *moved* in a period if it speaks (its error is below the least effect that matters; an
+index also says where noise hides it), if its effect reaches that, and if it is among the
+discoveries of Benjamini & Hochberg (1995) over all figures of that period: of the figures that are
+told to have moved, the share that did not is ``FALSE_SHARE`` at most in the mean. A figure that
+moved in each of the last :data:`lending.portfolio.monitoring.PERIODS` periods is what
+:mod:`watching.causes` explains.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Movement:
 
     @property
     def matters(self) -> bool:
-        return self.speaks and abs(self.effect) >= self.least
+        return abs(self.effect) >= self.least
 
 
 def of_feature(name: str, found: Shift | None, score: bool = False) -> Movement:
@@ -61,7 +62,7 @@ def of_approval(found: BandShift | None) -> Movement:
     if found is None:
         return Movement("approval", "approval", 0.0, LEAST_APPROVAL, 1.0, speaks=False)
     change = found.change
-    speaks = 2 * change.error < LEAST_APPROVAL
+    speaks = change.error < LEAST_APPROVAL
     return Movement("approval", "approval", change.value, LEAST_APPROVAL, found.p_value, speaks)
 
 
@@ -70,7 +71,7 @@ def of_events(found: EventsOfMonth | None, equal_age: bool = True) -> Movement:
     kind: FigureKind = "events" if equal_age else "mixed-ages"
     if found is None:
         return Movement(kind, kind, 0.0, LEAST_EVENTS, 1.0, speaks=False)
-    speaks = 2 * found.error < LEAST_EVENTS * 2
+    speaks = found.error < LEAST_EVENTS
     return Movement(kind, kind, found.ratio - 1, LEAST_EVENTS, found.p_value, speaks)
 
 

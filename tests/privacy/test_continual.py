@@ -61,7 +61,7 @@ def test_no_one_changes_a_series_by_more_than_is_said(steps, monkeypatch):
 def test_the_grid_is_never_coarser_than_a_weight():
     for noise in (0.1, 1.0, 333.0, MAX_SERIES_NOISE):
         for steps in LENGTHS:
-            assert Series(steps, 3, noise, 1).step.step <= 2.0**-WEIGHT_BITS
+            assert Series(steps, 3, noise, 1).release.step <= 2.0**-WEIGHT_BITS
 
 
 def test_a_series_charges_what_the_sum_of_its_steps_costs():
