@@ -53,27 +53,11 @@ A_MONTH = 3_333
 MONTHS, ONSET = 24, 12
 HAZARDS = np.array([0, 0, 0, 0.006, 0.008, 0.008, 0.007, 0.006, 0.006, 0.005, 0.005, 0.004])
 SCENARIOS = {
-    "shock": (Planted("shock", ONSET), Cause.CALIBRATION, {Where.CONSORTIUM, Where.EVERYWHERE}),
-    "broken": (
-        Planted("broken", ONSET, (1,)),
-        Cause.DATA_FAULT,
-        {Where.CONSORTIUM, Where.HERE, Where.ELSEWHERE},
-    ),
-    "policy": (
-        Planted("policy", ONSET, (0,)),
-        Cause.POLICY,
-        {Where.CONSORTIUM, Where.HERE, Where.ELSEWHERE},
-    ),
-    "population": (
-        Planted("population", ONSET),
-        Cause.POPULATION,
-        {Where.CONSORTIUM, Where.EVERYWHERE},
-    ),
-    "growth": (
-        Planted("growth", ONSET),
-        Cause.MATURITY,
-        {Where.CONSORTIUM, Where.EVERYWHERE},
-    ),
+    "shock": (Planted("shock", ONSET), Cause.CALIBRATION),
+    "broken": (Planted("broken", ONSET, (1,)), Cause.DATA_FAULT),
+    "policy": (Planted("policy", ONSET, (0,)), Cause.POLICY),
+    "population": (Planted("population", ONSET), Cause.POPULATION),
+    "growth": (Planted("growth", ONSET), Cause.MATURITY),
 }
 
 
@@ -179,48 +163,62 @@ Told = tuple[int, str, Cause, Where]
 def watched(expected: Expectation, planted: Planted, months: int, seed: int) -> list[Told]:
     """Everything that everybody is told, month by month."""
     them = applicants(range(-TERM, months), A_MONTH, planted, seed)
-    own = {
-        (month, lender): own_counts(them, month, lender)
-        for month in range(-TERM, months)
-        for lender in range(LENDERS)
-    }
-    whole = {m: released([own[m, k] for k in range(LENDERS)]) for m in range(-TERM, months)}
+    span = range(-TERM, months)
+    listed = [[own_counts(them, month, lender) for month in span] for lender in range(LENDERS)]
+    own = {(m, k): listed[k][m + TERM] for m in span for k in range(LENDERS)}
+    whole = dict(zip(span, released(listed), strict=True))
     rest = {(m, k): whole[m].less(own[m, k]) for m, k in own}
     parties: dict[str, tuple[list[tuple[Movement, ...]], list[tuple[Movement, ...]]]] = {
         str(lender): ([], []) for lender in (*range(LENDERS), "all")
     }
     told: list[Told] = []
     for month in range(months):
-        span = range(month - TERM, month + 1)
-        parties["all"][0].append(figures(expected, [whole[one] for one in span], STD))
+        past = range(month - TERM, month + 1)
+        parties["all"][0].append(figures(expected, [whole[one] for one in past], STD))
         told += [(month, "all", one.cause, one.where) for one in of_consortium(parties["all"][0])]
         for lender in range(LENDERS):
             mine, theirs = parties[str(lender)]
-            mine.append(figures(expected, [own[one, lender] for one in span], EXACT))
-            theirs.append(figures(expected, [rest[one, lender] for one in span], STD))
+            mine.append(figures(expected, [own[one, lender] for one in past], EXACT))
+            theirs.append(figures(expected, [rest[one, lender] for one in past], STD))
             alarms = of_lender(mine, theirs)
             told += [(month, str(lender), one.cause, one.where) for one in alarms]
     return told
 
 
+def rightly(told: Told, planted: Planted, cause: Cause) -> bool:
+    """Whether it is the cause, and not said of lenders that it is not at."""
+    _, party, named, where = told
+    unsure = {Where.HERE_AT_LEAST, Where.ELSEWHERE_AT_LEAST}
+    if party == "all":
+        places = {Where.CONSORTIUM}
+    elif len(planted.lenders) == LENDERS:
+        places = {Where.EVERYWHERE, *unsure}
+    elif int(party) in planted.lenders:
+        places = {Where.HERE, Where.HERE_AT_LEAST}
+    else:
+        places = {Where.ELSEWHERE, Where.ELSEWHERE_AT_LEAST}
+    return named is cause and where in places
+
+
 def alarms(expected: Expectation, runs: int) -> dict[str, Any]:
-    """Of each scenario: runs that were named rightly in two months, and what else was said."""
+    """Of each scenario: runs that were named rightly in two months, those in which the consortium's
+    own figures did, and what else was said in how many runs."""
     found: dict[str, Any] = {}
-    for name, (planted, cause, where) in SCENARIOS.items():
-        right, other, late = 0, Counter[str](), 0
+    for name, (planted, cause) in SCENARIOS.items():
+        named, together, late, other = 0, 0, 0, Counter[str]()
         for run in range(runs):
             told = watched(expected, planted, MONTHS, 1_000 + run)
             soon = [one for one in told if one[0] <= ONSET + 1]
-            named = [one for one in soon if one[2] is cause and one[3] in where and one[0] >= ONSET]
-            wrong = [one for one in soon if one not in named]
-            right += bool(named) and not wrong
-            late += any(one[2] is cause for one in told if one[0] >= ONSET)
-            other.update({one[2].value for one in told if one[2] is not cause})
+            right = [one for one in soon if one[0] >= ONSET and rightly(one, planted, cause)]
+            named += bool(right) and len(right) == len(soon)
+            together += any(one[1] == "all" for one in right)
+            late += any(rightly(one, planted, cause) for one in told if one[0] >= ONSET)
+            other.update({one[2].value for one in told if not rightly(one, planted, cause)})
         found[name] = {
-            "named": right,
-            "runs": runs,
+            "named": named,
+            "by_the_sums_alone": together,
             "named_at_last": late,
-            "also_said": dict(other),
+            "also_said_in_24_months": dict(other),
         }
     return found
 

@@ -25,8 +25,10 @@ LEAST_APPROVAL = 0.03
 """At equal band, of applicants: three in a hundred more, or fewer, are approved."""
 LEAST_EVENTS = 0.2
 """At equal age and band: a fifth more, or fewer, go bad than did."""
-ONE_CELL = 0.8
-"""Of what cells gained, the part from which on one of them has it all."""
+ONE_CELL = 0.3
+"""Where the index of all other cells among themselves is a smaller part of the whole, and the cell
+gained at least ``CLEAR`` errors, it has it all."""
+CLEAR = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def of_feature(name: str, found: Shift | None, score: bool = False) -> Movement:
     kind: FigureKind = "score" if score else "feature"
     if found is None:
         return Movement(kind, name, 0.0, EFFECT, 1.0, speaks=False)
-    one_cell = found.gained >= ONE_CELL
+    clear = found.change.value >= CLEAR * found.change.error
+    one_cell = clear and found.apart < ONE_CELL * found.psi
     return Movement(kind, name, found.psi, EFFECT, found.p_value, found.speaks, one_cell)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from lending.portfolio.book import ARREARS_BUCKETS, ArrearsBucket
 from watching.errors import WatchError
@@ -94,7 +94,7 @@ def at_equal_band(rates: Sequence[BandRate], weights: Sequence[float]) -> BandSh
         sum(w**2 * (s.noise**2 + usual * (1 - usual) / s.people) for s, usual, w in told)
     )
     error = max(error / total, 1e-12)
-    return BandShift(ShareChange(value, error), 2 * float(norm.sf(abs(value) / error)))
+    return BandShift(ShareChange(value, error), 2 * float(ndtr(-abs(value) / error)))
 
 
 @dataclass(frozen=True, slots=True)

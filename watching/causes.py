@@ -12,8 +12,10 @@ The rules, in this order:
    not, and none of the above explains it: the book has become younger or older, nobody worse.
 
 A lender knows its own figures exactly, and those of the others together, from the sum less its own.
-What it finds in both is everywhere; what only in its own is here; what only in the others' is
-elsewhere. The consortium's figures say no more than that something is somewhere.
+What it finds in both is everywhere. What it finds only in its own is here, if the same figures of
+the others speak and stand still: that nothing was found is no proof that nothing is there. If they
+do not, it is here at least; likewise elsewhere. The consortium's figures say no more than that
+something is somewhere.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lending.portfolio.monitoring import PERIODS
 from watching.alarms import Movement, lasting
 
 FEW_FEATURES = 4
@@ -40,7 +43,9 @@ class Where(StrEnum):
     CONSORTIUM = "consortium"
     EVERYWHERE = "everywhere"
     HERE = "here"
+    HERE_AT_LEAST = "here-at-least"
     ELSEWHERE = "elsewhere"
+    ELSEWHERE_AT_LEAST = "elsewhere-at-least"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,26 @@ def of_lender(own: Periods, others: Periods) -> tuple[Alarm, ...]:
     theirs = causes(lasting(others), others[-1] if others else ())
     alarms = []
     for cause in Cause:
-        if cause in mine:
-            where = Where.EVERYWHERE if cause in theirs else Where.HERE
-            alarms.append(_alarm(cause, where, mine[cause]))
+        if cause in mine and cause in theirs:
+            alarms.append(_alarm(cause, Where.EVERYWHERE, mine[cause]))
+        elif cause in mine:
+            sure = still(others, mine[cause])
+            alarms.append(_alarm(cause, Where.HERE if sure else Where.HERE_AT_LEAST, mine[cause]))
         elif cause in theirs:
-            alarms.append(_alarm(cause, Where.ELSEWHERE, theirs[cause]))
+            sure = still(own, theirs[cause])
+            where = Where.ELSEWHERE if sure else Where.ELSEWHERE_AT_LEAST
+            alarms.append(_alarm(cause, where, theirs[cause]))
     return tuple(alarms)
+
+
+def still(periods: Periods, evidence: Sequence[Movement]) -> bool:
+    """Whether the same figures speak in each of the last periods, and have no effect that
+    matters."""
+    asked = {(one.kind, one.name) for one in evidence}
+    return all(
+        asked <= {(one.kind, one.name) for one in period if one.speaks and not one.matters}
+        for period in periods[-PERIODS:]
+    )
 
 
 def _alarm(cause: Cause, where: Where, evidence: tuple[Movement, ...]) -> Alarm:
@@ -126,13 +145,17 @@ _EN_WHERE = {
     Where.CONSORTIUM: "Among all lenders together, ",
     Where.EVERYWHERE: "Here and among the other lenders, ",
     Where.HERE: "Here, and not among the other lenders, ",
+    Where.HERE_AT_LEAST: "Here, and perhaps among the other lenders, ",
     Where.ELSEWHERE: "Among the other lenders, and not here, ",
+    Where.ELSEWHERE_AT_LEAST: "Among the other lenders, and perhaps here, ",
 }
 _ZH_WHERE = {
     Where.CONSORTIUM: "各机构合计：",
     Where.EVERYWHERE: "本机构和其他机构都有：",
     Where.HERE: "只在本机构：",
+    Where.HERE_AT_LEAST: "本机构有，其他机构是否也有尚看不出：",
     Where.ELSEWHERE: "只在其他机构：",
+    Where.ELSEWHERE_AT_LEAST: "其他机构有，本机构是否也有尚看不出：",
 }
 _EN = {
     Cause.DATA_FAULT: (

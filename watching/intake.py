@@ -28,9 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc, chdtri
 
-from lending.portfolio.monitoring import EFFECT
+from lending.portfolio.monitoring import EFFECT, EMPTY
 from watching.cells import IntakeForm
 from watching.errors import WatchError
 from watching.shares import FEWEST_DEVIATIONS, Noisy
@@ -92,9 +92,8 @@ class Shift:
     """The cell, of those that were asked, whose share changed most."""
     change: ShareChange
     """Of its share."""
-    gained: float
-    """Of all that cells gained beyond twice their error, the part that this one did; 0 if it
-    lost."""
+    apart: float
+    """The index of all other cells among themselves: near zero where nothing else changed."""
 
     @property
     def speaks(self) -> bool:
@@ -147,52 +146,65 @@ def shift(reference: IntakeReference, counts: Floats, people: Noisy, std: float)
     groups = joined(shares * n, max(EXPECTED_DEVIATIONS * std, EXPECTED_PEOPLE))
     p, q = (np.array([row[one].sum() for one in groups]) for row in (shares, counts / n))
     v = np.array([len(one) for one in groups]) * (std / n) ** 2
-    return _shift(reference, _Seen(p, q, v, n), counts / n - shares, std / n)
+    seen = _Seen(p, q, v, np.maximum(LEAST_DEVIATIONS * np.sqrt(v), EMPTY / n))
+    psi, by_noise, by_chance, constant = _told(reference, seen, n)
+    chance = 1 / n + 1 / reference.people
+    mean, tail_99, p_value = null_of(p, v, chance, psi + constant)
+    moved = counts / n - shares
+    cell = int(np.argmax(np.abs(moved)))
+    own = math.sqrt((std / n) ** 2 + shares[cell] * (1 - shares[cell]) * chance)
+    group = next(at for at, one in enumerate(groups) if cell in one)
+    return Shift(
+        psi,
+        math.sqrt(by_noise),
+        math.sqrt(by_noise + by_chance),
+        mean - constant,
+        tail_99 - constant,
+        p_value,
+        len(p),
+        bool((q < seen.floor).any()),
+        cell,
+        ShareChange(float(moved[cell]), own),
+        seen.without(group).index if len(groups) > 2 else psi,
+    )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Joined cells: shares expected and seen, the variance of noise in each, and people."""
+    """Joined cells: shares expected and seen, and the variance of noise in each."""
 
     p: Floats
     q: Floats
     v: Floats
-    n: float
+    floor: Floats
+
+    @property
+    def index(self) -> float:
+        """Without the bias of the noise."""
+        p, q = self.p, np.maximum(self.q, self.floor)
+        raw = float(((q - p) * np.log(q / p)).sum())
+        second, fourth = 1 / q + p / q**2, 2 / q**3 + 6 * p / q**4
+        return raw - float(second @ self.v) / 2 + float(fourth @ self.v**2) / 8
+
+    def without(self, group: int) -> _Seen:
+        """The other cells, as shares of those who are in them."""
+        p, q, v, floor = (np.delete(one, group) for one in (self.p, self.q, self.v, self.floor))
+        left = max(float(q.sum()), float(floor.sum()))
+        return _Seen(p / p.sum(), q / left, v / left**2, floor / left)
 
 
-def _shift(reference: IntakeReference, seen: _Seen, moved: Floats, noise: float) -> Shift:
-    p, n, v = seen.p, seen.n, seen.v
-    floor = np.maximum(LEAST_DEVIATIONS * np.sqrt(v), 0.5 / n)
-    q = np.maximum(seen.q, floor)
+def _told(reference: IntakeReference, seen: _Seen, n: float) -> tuple[float, float, float, float]:
+    """The index, its variance by noise and by chance, and what its bias would be without any
+    change."""
+    p, v, q = seen.p, seen.v, np.maximum(seen.q, seen.floor)
     slope, curve = np.log(q / p) + 1 - p / q, 1 / q + p / q**2
-    raw = float(((q - p) * np.log(q / p)).sum())
-    fourth = 2 / q**3 + 6 * p / q**4
-    psi = raw - float(curve @ v) / 2 + float(fourth @ v**2) / 8
     flat = float(curve**2 @ v**2) / 2
     by_noise = max(float(slope**2 @ v) - flat, flat)
     back = -(np.log(q / p) + q / p - 1)
     by_chance = (q @ slope**2 - (q @ slope) ** 2) / n + (p @ back**2 - (p @ back) ** 2) / (
         reference.people
     )
-    constant = float((v / p).sum())
-    mean, tail_99, p_value = null_of(p, v, 1 / n + 1 / reference.people, psi + constant)
-    shares = np.array(reference.shares)
-    own = np.sqrt(noise**2 + shares * (1 - shares) * (1 / n + 1 / reference.people))
-    cell = int(np.argmax(np.abs(moved)))
-    gains = np.where(moved > 2 * own, moved, 0.0)
-    return Shift(
-        psi,
-        math.sqrt(by_noise),
-        math.sqrt(by_noise + max(float(by_chance), 0.0)),
-        mean - constant,
-        tail_99 - constant,
-        p_value,
-        len(p),
-        bool((seen.q < floor).any()),
-        cell,
-        ShareChange(float(moved[cell]), float(own[cell])),
-        float(gains[cell] / gains.sum()) if gains.any() else 0.0,
-    )
+    return seen.index, by_noise, max(float(by_chance), 0.0), float((v / p).sum())
 
 
 def null_of(p: Floats, v: Floats, chance: float, seen: float) -> tuple[float, float, float]:
@@ -206,5 +218,6 @@ def null_of(p: Floats, v: Floats, chance: float, seen: float) -> tuple[float, fl
         return first, first, float(seen <= first)
     freedom = second**3 / third**2
     scale = math.sqrt(second / freedom)
-    tail = first + scale * (float(chi2.ppf(0.99, freedom)) - freedom)
-    return first, tail, float(chi2.sf((seen - first) / scale + freedom, freedom))
+    tail = first + scale * (float(chdtri(freedom, 0.01)) - freedom)
+    beyond = max((seen - first) / scale + freedom, 0.0)
+    return first, tail, float(chdtrc(freedom, beyond))

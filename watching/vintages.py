@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from privacy.charges import Charge
 from privacy.continual import Series
@@ -130,6 +130,4 @@ def events_beside_expected(
     spread = observed.std**2 + at_risk_std**2 * float((hazards**2).sum()) + expected
     error = float(np.sqrt(spread)) / expected
     ratio = observed.value / expected
-    return EventsOfMonth(
-        observed, expected, ratio, error, 2 * float(norm.sf(abs(ratio - 1) / error))
-    )
+    return EventsOfMonth(observed, expected, ratio, error, 2 * float(ndtr(-abs(ratio - 1) / error)))

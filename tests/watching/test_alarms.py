@@ -81,6 +81,13 @@ def test_a_lender_tells_here_from_elsewhere():
         assert (alarm.cause, alarm.where) == (Cause.DATA_FAULT, where)
     [alarm] = of_lender(broken, broken)
     assert alarm.where is Where.EVERYWHERE
+    for doubtful in (
+        Movement("feature", "f1", 0.3, 0.1, 0.2),  # as large, and not beyond chance
+        Movement("feature", "f1", 0.01, 0.1, 0.6, speaks=False),
+    ):
+        for unsure in ([period(doubtful), CALM], [CALM, period(doubtful)]):
+            assert [one.where for one in of_lender(broken, unsure)] == [Where.HERE_AT_LEAST]
+            assert [one.where for one in of_lender(unsure, broken)] == [Where.ELSEWHERE_AT_LEAST]
     assert of_lender(calm, calm) == of_lender([], []) == of_consortium([]) == ()
 
 
