@@ -90,11 +90,10 @@ def at_equal_band(rates: Sequence[BandRate], weights: Sequence[float]) -> BandSh
     if not told or total <= 0:
         return None
     value = sum(w * (share.rate.value - usual) for share, usual, w in told) / total
-    error = math.sqrt(
-        sum(w**2 * (s.noise**2 + usual * (1 - usual) / s.people) for s, usual, w in told)
-    )
-    error = max(error / total, 1e-12)
-    return BandShift(ShareChange(value, error), 2 * float(ndtr(-abs(value) / error)))
+    variance = sum(w**2 * (s.noise**2 + usual * (1 - usual) / s.people) for s, usual, w in told)
+    error = math.sqrt(variance) / total
+    p_value = 2 * float(ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
+    return BandShift(ShareChange(value, error), p_value)
 
 
 @dataclass(frozen=True, slots=True)
