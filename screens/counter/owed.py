@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from starlette.requests import Request
@@ -29,6 +30,16 @@ class LoanPages:
     async def _loan(self, request: Request) -> dict[str, Any]:
         desk = self.door.at_desk(request)
         return dict((await desk.read(f"/v1/me/loans/{request.path_params['loan']}")).body)
+
+    async def repay(self, request: Request) -> Response:
+        """``GET /loans/{loan}/repay``: what it takes to repay all of it, today or on a day to come.
+        Money comes by the bank, so nothing is done here."""
+        loan, asked = await self._loan(request), request.query_params.get("on")
+        if asked is not None and not _is_day(asked):
+            raise PageError("not-found", 404)
+        path = f"/v1/me/loans/{loan['id']}/settlement" + (f"?on={asked}" if asked else "")
+        found = await self.door.at_desk(request).read(path)
+        return self.look.page(request, "repay.html", tab="/", loan=loan, found=found.body)
 
     async def ask_extension(self, request: Request) -> Response:
         """``GET /loans/{loan}/extend``: for how long; then what that costs over the whole life of
@@ -72,3 +83,10 @@ class LoanPages:
                 raise
             return await self._priced_page(request, form.days, error.code)
         return go(f"/loans/{loan}")
+
+
+def _is_day(given: str) -> bool:
+    try:
+        return date.fromisoformat(given).isoformat() == given
+    except ValueError:
+        return False
