@@ -59,16 +59,13 @@ class Influence:
 
         Squares are summed in whole numbers, so that nobody's depends on who else is there.
         """
-        norm, reach = (
-            (
-                np.rint(np.clip(part, -LARGEST_ROW, LARGEST_ROW) * STEPS_PER_UNIT).astype(np.int64)
-                ** 2
-            )
-            .sum(axis=1)
-            .astype(np.float64)
-            / STEPS_PER_UNIT**2
-            for part in (rows, rows * np.sqrt(self.diagonal))
-        )
+        norm, reach = _squared(rows), _squared(rows * np.sqrt(self.diagonal))
         residual = sigmoid(torch.from_numpy(logits)).numpy() - (labels > 0)
         kept = self.clip_norm / np.maximum(np.abs(residual) * np.sqrt(norm), self.clip_norm)
         return np.asarray(logits + kept * residual * reach)
+
+
+def _squared(rows: Floats) -> Floats:
+    """Squared norm of each row, exact but for the steps that entries are rounded to."""
+    whole = np.rint(np.clip(rows, -LARGEST_ROW, LARGEST_ROW) * STEPS_PER_UNIT).astype(np.int64)
+    return np.asarray((whole**2).sum(axis=1) / STEPS_PER_UNIT**2)
