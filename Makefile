@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TORCH  ?= torch==2.13.0
 
 # More processes than cores: tests of services wait for much of their time. Each file runs in one process.
-JOBS   ?= 3
+JOBS   ?= 4
 
 export OMP_NUM_THREADS ?= 1
 # Whatever the environment says: demo and tests start many processes, each of which would compile every module anew.

@@ -48,10 +48,11 @@ class Served:
         return resident_mib(self.pid)
 
     def processor_seconds(self) -> float:
-        """Of the process and its children, so far."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8")
-        ticks = 0
-        for pid in (self.pid, *children.split()):
+        """Of the process and all that it started, so far."""
+        ticks, family = 0, [self.pid]
+        for pid in family:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+            family += [int(child) for child in children.split()]
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
             fields = stat.rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])

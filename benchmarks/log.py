@@ -247,7 +247,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     wanted = options.only or SETS
     if "http" in wanted:
         kinds = {"sqlite": over_http("sqlite", None, folder, options.seconds)}
-        with empty_database(folder, options.postgresql) as url:
+        with empty_database(options.postgresql) as url:
             kinds["postgresql"] = over_http("postgresql", url, folder, options.seconds)
         report |= kinds
         for chief, name in (("http_appends_per_s", "single"), ("http_batched_per_s", "batched")):

@@ -4,6 +4,7 @@ to it."""
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -61,20 +62,22 @@ class PostgresqlServer:
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[PostgresqlServer]:
-    """A server whose data lie in ``folder``."""
-    with get_server(folder) as server:
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A server whose data lie in a temporary folder of its own: it runs as another user where this
+    process is root's, and pytest shuts its folders to everybody else again whenever it starts."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tahini-postgresql-") as folder,
+        get_server(Path(folder)) as server,
+    ):
         yield PostgresqlServer(server)
 
 
 @contextmanager
-def empty_database(
-    folder: Path, given: str | None, settings: Mapping[str, str] | None = None
-) -> Iterator[str]:
+def empty_database(given: str | None, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """URL of the database that was ``given``, or of one on a server with these settings."""
     if given:
         yield given
         return
-    with postgresql_server(folder / "pgdata") as server:
+    with postgresql_server() as server:
         server.tune(settings or {})
         yield server.fresh(empty=True)

@@ -364,7 +364,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="tahini-registry-bench-") as name:
         folder = Path(name)
         sqlite = chosen.database == "sqlite"
-        database = nullcontext(chosen.url) if sqlite else empty_database(folder, chosen.url, TUNING)
+        database = nullcontext(chosen.url) if sqlite else empty_database(chosen.url, TUNING)
         with database as url:
             show(measure(chosen, folder, url), chosen.json)
 

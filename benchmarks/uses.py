@@ -111,7 +111,7 @@ def main() -> None:
     report = {**versions(SERVICES), "database": asked.database}
     with tempfile.TemporaryDirectory() as folder:
         own_server = asked.database == "postgresql"
-        with empty_database(Path(folder), None) if own_server else nullcontext() as url:
+        with empty_database(None) if own_server else nullcontext() as url:
             people = Population.founded(Path(folder) / "homes", 1, asked.people, url, 1)
             enrol(people, lambda _: None)
             with people.registry() as registry:

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +32,7 @@ from ops.certificates import RenewingContext
 from ops.logs import keep_journal
 from ops.metrics import FOLDER_VARIABLE
 from ops.serving import SWITCH_INTERVAL_S, Listening, _config, _expose, serve_app
-from ops.workers import Supervisor, _beat, _end_with_parent, logger
+from ops.workers import Supervisor, _beat, logger
 from protocol import tracing
 from protocol.errors import ConsentError, StorageFailed
 from protocol.schema import now
@@ -189,7 +188,6 @@ def _opened_in_child(home: Path, holder: str) -> Registry:
     """The registry, in a process of a service of several."""
     keep_journal()
     tracing.begin("registry")
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         return open_registry(home, Lease(holder, shared=True))
     except (ConsentError, CryptoError) as error:
@@ -218,6 +216,7 @@ def supervise(service: Service, config: uvicorn.Config, folder: Path) -> None:
             listening,
             config.workers,
             folder,
+            (__name__, f"consent.api.{'log' if service.log_only else 'app'}"),
         ).run()
     finally:
         listening.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from ops.certificates import RenewingContext
 from ops.logs import keep_journal
 from ops.metrics import FOLDER_VARIABLE
 from ops.serving import _config, _expose, serve_app
-from ops.workers import Supervisor, _beat, _end_with_parent
+from ops.workers import Supervisor, _beat
 from protocol.errors import ConsentError
 
 logger = logging.getLogger("tahini.desk")
@@ -77,7 +76,8 @@ def _serve_many(home: Path, listening: DeskListening) -> None:
             ) from error
         with shared:
             worker = DeskWorker(home, config, folder)
-            if not Supervisor(worker, None, shared, config.workers, folder).run():
+            loaded = (__name__,)
+            if not Supervisor(worker, None, shared, config.workers, folder, loaded).run():
                 raise ConsentError(
                     "a worker did not finish its requests in time and was killed; what it "
                     "acknowledged is there"
@@ -100,7 +100,6 @@ class DeskWorker:
 
     def __call__(self, listening: socket) -> None:
         keep_journal()
-        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         try:
             desk = open_desk(self.home)
         except TahiniError as error:

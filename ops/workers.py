@@ -1,7 +1,9 @@
 """A supervisor of worker processes that share one listening socket, and of the writer that they
 hand their work to: it starts them, and replaces those that die. The writer ends last.
 
-The parent serves no request and holds no key. A worker whose parent is gone ends by itself.
+The parent serves no request and holds no key; nor does the server of forks beside it, which has
+loaded what workers run, so that one in another's place is there at once and not after seconds of
+imports. A worker whose parent is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from socket import socket
 
@@ -31,7 +36,8 @@ HASTE_S = 2.0
 away."""
 _TICK_S = 0.5
 _BEAT_FILE = "beat"
-_spawn = multiprocessing.get_context("spawn")
+_ENDS = {signal.SIGTERM}
+_forks = multiprocessing.get_context("forkserver")
 logger = logging.getLogger("tahini.workers")
 
 
@@ -40,18 +46,39 @@ async def _beat(folder: Path) -> None:
     (folder / f"{_BEAT_FILE}.{os.getpid()}").touch()
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A server of forks that is started meanwhile outlives a SIGTERM to the whole service, or the
+    parent would hear of no worker's end any more. What comes meanwhile comes afterwards."""
+    resource_tracker.ensure_running()  # it lets signals through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(work: Callable[..., None], *given: object) -> None:
+    """A process of the service, from its first to its last step."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    work(*given)
+
+
 def _end_with_parent() -> None:
-    """An orphan must not go on: nobody would replace it, and another service may hold its lease."""
-    parent = multiprocessing.parent_process()
+    """An orphan must not go on: nobody would replace it, and another service may hold its lease.
+    Nor must one whose end nobody would hear of, because the server of forks is gone."""
+    parent, forks = multiprocessing.parent_process(), os.getppid()
     if parent is not None:
-        wait([parent.sentinel])
+        while os.getppid() == forks and not wait([parent.sentinel], _TICK_S):
+            pass
         logger.error("the parent of this worker is gone; it ends")
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass
 class _Running:
-    process: SpawnProcess
+    process: ForkServerProcess
     writes: bool
     started: float = field(default_factory=time.monotonic)
 
@@ -76,6 +103,8 @@ class Supervisor:
     count: int
     folder: Path
     """Where workers say that they are alive."""
+    loaded: tuple[str, ...]
+    """The modules that workers run: loaded once, before the first of them."""
     _running: list[_Running] = field(default_factory=list)
     _ending: bool = False
     _renewing: bool = False
@@ -85,6 +114,7 @@ class Supervisor:
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: setattr(self, "_ending", True))
         signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))
+        _forks.set_forkserver_preload(list(self.loaded))
         first = [] if self.writer is None else [self._start(writes=True)]
         self._running = first + [self._start() for _ in range(self.count)]
         while not self._ending:
@@ -100,11 +130,12 @@ class Supervisor:
 
     def _start(self, writes: bool = False) -> _Running:
         process = (
-            _spawn.Process(target=self.writer, name="writer")
+            _forks.Process(target=_begin, args=(self.writer,), name="writer")
             if writes
-            else _spawn.Process(target=self.worker, args=(self.listening,), name="worker")
+            else _forks.Process(target=_begin, args=(self.worker, self.listening), name="worker")
         )
-        process.start()
+        with _undisturbed():
+            process.start()
         return _Running(process, writes)
 
     def _kept(self, running: _Running) -> _Running:

@@ -137,9 +137,9 @@ def active(ground_after: Callable[..., Ground], tmp_path: Path) -> Iterator[Hous
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgresql() -> Iterator[Callable[[], str]]:
     """URLs of fresh databases on a PostgreSQL server of this test session's own."""
-    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as server:
+    with postgresql_server() as server:
         yield server.fresh
 
 

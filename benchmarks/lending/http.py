@@ -140,7 +140,7 @@ def _desk(
 ) -> Iterator[tuple[str, float]]:
     folder = scenario.settings.workspace / f"database-{name}"
     folder.mkdir()
-    where = nullcontext(None) if name == "sqlite" else empty_database(folder, None)
+    where = nullcontext(None) if name == "sqlite" else empty_database(None)
     with where as url, _home(scenario, name, url) as (home, token):
         decided = _decisions(home, token, people, seconds)
         plain = _plain(folder, url, seconds)

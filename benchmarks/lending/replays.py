@@ -164,7 +164,7 @@ def measure(seed: int, scale: float) -> dict[str, float]:
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="tahini-replay-bench-") as folder:
         for name in ("sqlite", "postgresql"):
-            where = nullcontext(None) if name == "sqlite" else empty_database(Path(folder), None)
+            where = nullcontext(None) if name == "sqlite" else empty_database(None)
             with where as url:
                 home = Path(folder) / f"desk-{name}"
                 fill(home, url, count, seed)

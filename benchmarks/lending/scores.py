@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -232,10 +230,7 @@ def measure(seed: int, scale: float) -> dict[str, float]:
     """Every figure of this module, by name; ``optbinning`` beside it where it is installed (the
     extra ``yardsticks``). People are drawn by their number; ``seed`` draws nobody."""
     count = max(1000, round(PEOPLE * scale))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        empty_database(Path(folder), None) as url,
-    ):
+    with empty_database(None) as url:
         found = compare("scorecard", count, url) | compare("gam", count, url)
     mismatches = sum(value for name, value in found.items() if name.endswith("_mismatches"))
     figures = {"score_mismatches": mismatches, **found, **one_by_one()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -48,6 +49,7 @@ PASSED_ON: set[str] = set()
 ROOMS = ("auditlog", "cli", "consent", "demo", "naming", "server")
 
 
+@cache
 def written() -> dict[str, str]:
     """Every type that stands in the product as the type of an entry, and where."""
     found: dict[str, str] = {}

@@ -81,9 +81,9 @@ def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, requ
 
 
 @pytest.fixture
-def own_server(tmp_path) -> Iterator[PostgresqlServer]:
+def own_server() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server of the test's own, to be stopped at will."""
-    with postgresql_server(tmp_path / "server") as server:
+    with postgresql_server() as server:
         yield server
 
 

@@ -297,6 +297,36 @@ def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_service):
     assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
 
 
+@pytest.mark.timeout(240)
+def test_whoever_tells_every_process_to_end_at_once_loses_nothing(site):
+    """As a service manager does that signals a whole control group."""
+    with site.serve("--workers", 2) as served:
+        served.ready().begun(2)
+        [server] = served.forking()
+        with Load(site, served.url) as load:
+            served.until(lambda: len(load.acknowledged) > 20, "the load had begun")
+            for pid in [server, *served.children()]:
+                os.kill(pid, signal.SIGTERM)
+            assert served.end() == 0, served.written.read_text(encoding="utf-8")
+    assert site.state().holder == ""
+    site.check(load.acknowledged)
+    assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
+
+
+@pytest.mark.timeout(240)
+def test_a_server_of_forks_that_is_killed_takes_its_workers_along_and_others_come(site):
+    with site.serve("--workers", 2) as served:
+        served.ready().begun(2)
+        [server], old = served.forking(), served.children()
+        os.kill(server, signal.SIGKILL)
+        served.until(lambda: served.writer() not in {0, *old}, "another writer came")
+        served.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in old), "the old ones ended")  # noqa: PTH110
+        with Load(site, served.url, 2) as load:
+            served.until(lambda: len(load.acknowledged) > 5, "the service wrote")
+        assert served.end() == 0
+    site.check(load.acknowledged)
+
+
 @slow
 @pytest.mark.timeout(240)
 def test_orphans_end_and_a_standby_takes_over(site):

@@ -67,10 +67,12 @@ class Served:
         return self
 
     def children(self) -> list[int]:
-        """Process ids of the workers and of the writer, if there is one."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-        return [int(child) for child in children if "resource_tracker" not in _command(child)]
+        """Process ids of the workers and of the writer, if there is one: children of the server of forks."""
+        return [child for server in self.forking() for child in _children(server)]
+
+    def forking(self) -> list[int]:
+        """Process id of the server of forks, if there is one."""
+        return [child for child in _children(self.process.pid) if "forkserver" in _command(child)]
 
     def workers(self) -> list[int]:
         """Process ids of those that listen."""
@@ -96,7 +98,14 @@ class Served:
         ]
 
 
-def _command(pid: str) -> str:
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
     except OSError:
@@ -138,7 +147,7 @@ class Site:
             orphans = served.children() if process.poll() is None else []
             process.kill()
             process.wait()
-            served.until(lambda: not any("spawn_main" in _command(str(pid)) for pid in orphans), "all workers ended")
+            served.until(lambda: not any("forkserver" in _command(pid) for pid in orphans), "all workers ended")
 
     def client(self, url: str) -> LenderClient:
         registry = open_registry(self.registry)
