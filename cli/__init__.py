@@ -1,6 +1,7 @@
 """Commands of ``tahini``: one file per noun. Nothing here is part of the code that a lender signs.
 
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
+- ``quality``      how good a model is, in lines
 - ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
                    ``staff`` which member of its staff runs it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from cli import campaign_plan, campaign_review
 from cli.campaign_status import lenders_answers, told_event
+from cli.quality import quality_lines
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, say
 from credit.kinds import Kind
 from privacy.mechanism import MechanismKind
@@ -20,7 +22,7 @@ from server.commands import figures
 from server.desired_state import Stage, events, read_state
 from server.errors import CoordinatorError
 from server.folders import campaign_folder, campaign_in, campaigns_of, standing_of
-from server.home import Coordinator
+from server.home import Coordinator, load_releases
 from server.proposing import (
     MAX_HOLD_OUT,
     MAX_HOURS,
@@ -124,11 +126,14 @@ def propose(
             help="Hash of the impact assessment; by default the newest of this home that covers it."
         ),
     ] = None,
+    people: campaign_plan.ExpectedPeople = None,
+    bad: campaign_plan.ExpectedBad = None,
     as_json: AsJson = False,
 ) -> None:
     """Sign a campaign and the bundle that will run, and hand it to the registry for the lenders to
     approve."""
     from credit.validation import load_schema  # with pandas, which only this needs
+    from server import explaining
 
     coordinator = Coordinator.open(home)
     given = {
@@ -151,6 +156,12 @@ def propose(
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
     campaign = proposing.propose(coordinator, asked, assessment)
+    seen = (
+        explaining.counted(before, load_releases(campaign_folder(coordinator, like)))
+        if before and like
+        else None
+    )
+    known = explaining.expected(campaign, people or (seen and seen[0]), bad or (seen and seen[1]))
     plan = campaign.mechanism
     care = warning(campaign)
     if care:
@@ -162,7 +173,8 @@ def propose(
             "assessment": campaign.assessment_sha256,
             "releases": len(plan.releases),
         }
-        say(found | {"spare_attempts": plan.spare_attempts, "warning": care}, as_json)
+        found |= {"spare_attempts": plan.spare_attempts, "warning": care}
+        say(found | {"foreseen": [asdict(one) for one in known]}, as_json)
     else:
         typer.echo(
             f"proposed {campaign.sha256}\n  {len(campaign.lenders)} lenders, {len(plan.releases)} "
@@ -171,6 +183,7 @@ def propose(
             f"{str(campaign.assessment_sha256)[:12]}…\n  each lender now runs: tahini campaign "
             f"approve {campaign.sha256[:12]}"
         )
+        typer.echo("\n".join(f"  {line}" for line in explaining.foretold(known)))
 
 
 @app.command(epilog="Example: `tahini campaign launch 4f1c22 --home coordinator`")
@@ -292,6 +305,8 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
         f"  {found['releases']} of {found['planned']} releases; epsilon "
         f"{found['epsilon_spent']:.3f} so far, {found['epsilon']:g} at most, per borrower"
     )
+    if stands.state.stage is Stage.RELEASED:
+        typer.echo("\n".join(quality_lines(found["evaluation"])))
     if found["lost"]:
         typer.echo(f"  lost on the way: {', '.join(found['lost'])}")
 
@@ -299,7 +314,7 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
 @app.command("list", epilog="Example: `tahini campaign list --home coordinator --json`")
 def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
     """Every campaign in this home, the newest last: how it stands, what it cost, what it waits
-    for."""
+    for, how good its model is."""
     coordinator = Coordinator.open(home)
     found = []
     reached = True

@@ -3,12 +3,21 @@ chosen on the way and why."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, say
 
+ExpectedPeople = Annotated[
+    int | None,
+    typer.Option("--people", help="How many you expect to take part, to foresee errors.", min=100),
+]
+ExpectedBad = Annotated[
+    float | None,
+    typer.Option("--bad", help="Share of them you expect to be bad; 0.07.", min=0.001, max=0.999),
+]
 app = Noun("Explain a campaign's plan.")
 
 
@@ -22,9 +31,12 @@ def plan(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what was chosen from released figures, and why.")
     ] = False,
+    people: ExpectedPeople = None,
+    bad: ExpectedBad = None,
     as_json: AsJson = False,
 ) -> None:
-    """The releases of a campaign, their noise, and what share of a person's budget each takes."""
+    """The releases of a campaign, their noise, what share of a person's budget each takes, and how
+    well the model's quality will be known."""
     from server import explaining  # with pandas, which only this needs
     from server.folders import campaign_folder, campaign_in
     from server.home import Coordinator, load_releases
@@ -33,11 +45,14 @@ def plan(
     proposed = campaign_in(folder)
     mechanism = proposed.mechanism
     rows = explaining.planned(proposed)
+    seen = explaining.counted(proposed, load_releases(folder))
+    known = explaining.expected(proposed, *(seen or (people, bad)))
     figures = explaining.chosen(proposed, load_releases(folder)) if explain or as_json else None
     if as_json:
         about = {"campaign": proposed.sha256, "model": proposed.model, "kind": mechanism.kind}
         costs = {"epsilon": mechanism.epsilon, "delta": mechanism.delta}
         more = {"spare_attempts": mechanism.spare_attempts, "releases": rows, "chosen": figures}
+        more["foreseen"] = [asdict(one) for one in known]
         say(about | costs | more, as_json)
         return
     typer.echo(
@@ -50,5 +65,6 @@ def plan(
             f"  {row['times']:>3} x {row['kind']:<12} noise {row['noise_multiplier']:>8.2f} "
             f"{share:>8} of the {row['audience']}"
         )
+    typer.echo("\n".join(explaining.foretold(known)))
     if explain:
         typer.echo("\n".join(f"- {reason}" for reason in explaining.because(figures)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.institution import institution
+from cli.quality import quality_lines
 from cli.shared import AnyHome, AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from cli.staff import As, acting
 from protocol.client.filing import recall_model, released_card
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from protocol.cards import ModelCard
 
 app = Noun("Fetch, verify and read the models of a lender's campaigns, each with its signed card.")
-FIGURES = {"bad_rate": "bad rate", "auc": "AUC", "ks": "KS", "ece": "calibration error"}
 
 
 def _one(campaign: str, known: list[str], where: str) -> str:
@@ -206,28 +206,10 @@ def card_text(card: ModelCard) -> str:
     }
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
-    lines += _quality(card.evaluation)
+    lines += quality_lines(card.evaluation)
     lines += [
         f"  campaign     {card.campaign_sha256}",
         f"  model file   sha256 {card.model_sha256}",
     ]
     lines += [f"  limit        {limit}" for limit in card.limits]
     return "\n".join(lines)
-
-
-def _quality(evaluation: dict[str, Any] | None) -> list[str]:
-    """A line for each group of held-out people; a figure is absent where the noise is as large as
-    the group."""
-    if evaluation is None:
-        return ["  quality      not measured: nobody was held out"]
-    lines = []
-    for segment in evaluation["segments"]:
-        measured = [
-            f"{label} {segment[name]['value']:.3f} ± {segment[name]['error']:.3f}"
-            for name, label in FIGURES.items()
-            if segment.get(name) is not None
-        ]
-        told = ", ".join(measured) or "too few people to say"
-        people = f"{segment['people']['value']:,.0f} ± {segment['people']['error']:,.0f}"
-        lines.append(f"  quality      {segment['name']} ({people} held out): {told}")
-    return lines

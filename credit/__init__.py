@@ -25,8 +25,13 @@
                   and files
 - ``pairs``       pairwise terms of a GAM
 - ``boosting``    which pairs are asked about, and what a released sum makes of them
-- ``evaluation``  what held-out people add to a histogram
-- ``quality``     figures on them from its noisy sum
+- ``groups``      into which groups scores are counted, and how people lie within them
+- ``left_out``    scores as if the person scored had not been trained on
+- ``influence``   what one person's gradient made of the model
+- ``calibrating``  honest probabilities, from counts of scores
+- ``evaluation``  what people add to the releases that say how good a model is
+- ``quality``     figures out of their noisy sums, each with its error
+- ``foresight``   how well they will be known
 - ``metrics``     AUC, KS, Gini, Brier, calibration error
 - ``remarks``     what to know before a model is trusted
 - ``scaling``     log-odds to the 350-950 score

@@ -10,28 +10,31 @@ of descent (*gradient*, or *train* when lenders train by themselves), what featu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from credit.binning import Binning
 from credit.boosting import boosted, candidates
+from credit.calibrating import calibrated
 from credit.contributions import Task
 from credit.cutting import make_binning
 from credit.descent import Descent, averaged, step_size
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.evaluation import ScoreCells
+from credit.evaluation import GROUP_WEIGHT
 from credit.features import FeatureSchema
 from credit.grid import Grid
+from credit.groups import FineCounts, Shape, Spread, cut, finer, groups_for
+from credit.influence import Descended, influence_of, spectrum
 from credit.kinds import Kind
+from credit.left_out import Influence
 from credit.models import KNOTS, UNCALIBRATED, CreditModel, fold, start
 from credit.monotone import monotone
 from credit.pairs import Pairs
-from credit.quality import Figure, ModelEvaluation, evaluate
+from credit.quality import Counts, Figure, Measured, ModelEvaluation, TrainedOn, evaluate
 from credit.questions import Question
 from credit.remarks import RiskLevel, remarks
 from credit.tasks import DESCENT, task_of
@@ -41,10 +44,8 @@ from privacy.moments import OFF_DIAGONAL, second_moments
 
 Floats = NDArray[np.float64]
 
-PRIOR_PEOPLE = 5.0
-"""Weight of the belief that probabilities are right as they are."""
-NEWTON_STEPS, LARGEST_COEFFICIENT, SMALLEST_STEP = 50, 10.0, 1e-9
-CELL_DEVIATIONS, LEAST_SLOPE = 3.0, 0.05
+PREDICTED = 1.0
+"""Standard deviation of the log-odds of a model whose inputs' moments do not tell it."""
 
 
 @dataclass
@@ -59,6 +60,8 @@ class Learner:
     binning: Binning | None = field(default=None, init=False)
     level: RiskLevel | None = field(default=None, init=False)
     evaluation: ModelEvaluation | None = field(default=None, init=False)
+    measured: Measured | None = field(default=None, init=False)
+    """The counts that the evaluation's figures of everybody are of."""
     released: int = field(default=0, init=False)
     """Releases taken in so far."""
     chosen: Coordinates | None = field(default=None, init=False)
@@ -67,7 +70,8 @@ class Learner:
     _iterates: list[Floats] = field(default_factory=list, init=False)
     _pairs: Pairs = field(default=(), init=False)
     _calibration: tuple[float, ...] = field(default=UNCALIBRATED, init=False)
-    _scores: Floats | None = field(default=None, init=False)
+    _step: float = field(default=0.0, init=False)
+    _scores: tuple[Counts, Shape] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Raises ModelError if there is no such model of these features."""
@@ -98,13 +102,23 @@ class Learner:
         pairs = model.pairs
         if planned.kind is ReleaseKind.PAIRS and not pairs:
             pairs = candidates(model.embedding, model.parameters, planned.noise_multiplier)
-        return Question(
+        asked = Question(
             planned.kind,
             self._bins,
             weights=model.parameters,
             calibration=model.calibration,
             pairs=pairs,
         )
+        if planned.kind is ReleaseKind.PAIRS:
+            return asked
+        asked = replace(asked, edges=self._edges)
+        if planned.kind is ReleaseKind.EVALUATION:
+            return asked
+        asked = replace(asked, finer=finer(self._spread, self._edges))
+        influence = self._influence
+        if influence is None:
+            return asked
+        return replace(asked, whitening=influence.matrix, influence=influence.diagonal)
 
     def task(self, population: float = 1.0) -> Task:
         """The next release; whose ``population`` it is matters to a lender who trains by itself,
@@ -130,20 +144,31 @@ class Learner:
         elif kind is ReleaseKind.GRAM:
             self.chosen = self._chosen(vector, noise * OFF_DIAGONAL, contributors)
         elif kind is ReleaseKind.GRADIENT:
-            rate = self._rate(
+            self._step = self._rate(
                 noise, sum(release.kind is kind for release in self.mechanism.releases)
             )
-            self._iterates.append(self._latest - rate * vector / self._bins.population)
+            self._iterates.append(self._latest - self._step * vector / self._bins.population)
         elif kind is ReleaseKind.TRAIN:
             self._iterates.append(vector)
         elif kind is ReleaseKind.PAIRS:
             self._pairs = boosted(self.question().pairs, vector, noise)
         elif kind is ReleaseKind.CALIBRATION:
-            self._scores = vector.reshape(2, ScoreCells.WIDTH)
-            self._calibration = calibrated(self._scores, noise)
+            self._take_scores(vector, noise)
         else:
-            self.evaluation = evaluate(vector, noise, self.schema, self._bins, self._trained_on)
+            self.evaluation, self.measured = evaluate(
+                vector, noise, self.schema, self._bins, self._trained_on
+            )
         self.released += 1
+
+    def _take_scores(self, vector: Floats, noise: float) -> None:
+        """Counts of scores of people who were trained on, and what they are worth."""
+        edges = self._edges
+        groups, cells = np.split(vector, [2 * (len(edges) + 1)])
+        counts = Counts(groups.reshape(2, -1) / GROUP_WEIGHT, noise / GROUP_WEIGHT)
+        fine = FineCounts(cells, finer(self._spread, edges), noise)
+        shape = Shape.of(counts.people.sum(axis=0), edges, fine)
+        self._scores = counts, shape
+        self._calibration = calibrated(counts, shape)
 
     def model(self) -> CreditModel:
         """The model as it stands: before the descent has begun, one that says the base rate of
@@ -206,14 +231,45 @@ class Learner:
         return math.log(base / (1 - base))
 
     @property
-    def _trained_on(self) -> Floats | None:
-        """Score counts of the training population under the model as it was calibrated."""
-        if self._scores is None:
+    def _spread(self) -> Spread:
+        """Of the log-odds among people, as second moments tell it of a linear model."""
+        if self.kind == "mlp" or self.chosen is None:
+            return Spread(self._offset, PREDICTED)
+        plain = replace(self.model(), pairs=()).parameters
+        vectors, values = spectrum(self.chosen)
+        along = vectors[:-1].T @ plain[:-1]
+        return Spread(float(plain[-1]), math.sqrt(float(values @ along**2)))
+
+    @property
+    def _edges(self) -> Floats:
+        """Between the groups in which scores are counted, from the end of the descent on."""
+        counted = next(r for r in self.mechanism.releases if r.kind is ReleaseKind.CALIBRATION)
+        honest = self.mechanism.honest(self._contributors)
+        noise = counted.noise_multiplier * math.sqrt(self._contributors / honest)
+        base = self._bins.base_rate
+        groups = groups_for(base * self._bins.population, noise)
+        return cut(self._spread, base, groups)
+
+    @property
+    def _influence(self) -> Influence | None:
+        """Of one person on a scorecard that came of gradients; other models tell none."""
+        if self.kind != "scorecard" or self.chosen is None or not self._step:
             return None
-        moved = np.interp(ScoreCells.EDGES, KNOTS, self._calibration)
-        below = np.cumsum(self._scores, axis=1)
-        at_edges = np.stack([np.interp(ScoreCells.EDGES, moved, counts[:-1]) for counts in below])
-        return np.diff(at_edges, axis=1, prepend=0.0, append=below[:, -1:])
+        made = Descended(
+            self._step, len(self._iterates), self._bins.population, self.mechanism.clip_norm
+        )
+        return influence_of(self.chosen, made, self._spread)
+
+    @property
+    def _trained_on(self) -> TrainedOn:
+        if self._scores is None:
+            raise ModelError("an evaluation comes after the calibration of what it evaluates")
+        return TrainedOn(
+            *self._scores,
+            (KNOTS, np.array(self._calibration)),
+            self._influence is not None,
+            self.mechanism.hold_out,
+        )
 
     def _rate(self, noise_std: float, steps: int) -> float:
         """Step size from public and released figures only: no longer than curvature or noise
@@ -229,65 +285,3 @@ class Learner:
         one = self.mechanism.clip_norm * planned.noise_multiplier / planned.sampling_rate
         noise = one * math.sqrt(self._contributors / planned.steps)
         return self._rate(noise, rounds) / planned.steps
-
-
-def calibrated(counts: Floats, noise_std: float) -> tuple[float, ...]:
-    """Honest log-odds at each of ``KNOTS``, from (2, cells) noisy counts of scores among good and
-    bad.
-
-    A parabola in the logit, where Platt 1999 has a line: clipping bends probabilities more than it
-    shifts them. It is fitted by Newton's method on the binomial likelihood of the cells that stand
-    out of the noise, with a prior for no change, and made to rise where it would fall, so that the
-    order of people stays as it is. A cell counts by the share of chance in the variance of its bad
-    people, chance and noise: few bad in much noise say nothing.
-    """
-    people = counts.sum(axis=0)
-    seen = people > CELL_DEVIATIONS * math.sqrt(2) * noise_std
-    scores = ScoreCells.CENTRES[seen]
-    people = people[seen]
-    bad = counts[1][seen]
-    believed = expit(scores)
-    chance = people * believed * (1 - believed)
-    weight = chance / (chance + noise_std**2 * (believed**2 + (1 - believed) ** 2))
-    people, bad = weight * people, weight * bad
-    if not people.sum() > 0:
-        return UNCALIBRATED
-    centre = float(np.average(scores, weights=people))
-
-    def powers(at: Floats) -> Floats:
-        return np.stack([np.ones_like(at), at - centre, (at - centre) ** 2])
-
-    inputs = powers(scores)
-    unchanged = np.array([centre, 1.0, 0.0])
-
-    def loss(at: Floats) -> float:
-        logit = at @ inputs
-        prior = PRIOR_PEOPLE / 2 * float(((at - unchanged) ** 2).sum())
-        return float((people * np.logaddexp(0, logit) - bad * logit).sum()) + prior
-
-    found = unchanged
-    for _ in range(NEWTON_STEPS):
-        rate = expit(found @ inputs)
-        gradient = inputs @ (people * rate - bad) + PRIOR_PEOPLE * (found - unchanged)
-        curvature = (inputs * (people * rate * (1 - rate))) @ inputs.T + PRIOR_PEOPLE * np.eye(3)
-        step = np.linalg.solve(curvature, gradient)
-        while loss(found - step) > loss(found) and np.abs(step).max() > SMALLEST_STEP:
-            step = step / 2
-        found = found - step
-    if (
-        seen.sum() < len(found)
-        or not np.isfinite(found).all()
-        or np.abs(found).max() > LARGEST_COEFFICIENT
-    ):
-        return UNCALIBRATED
-    parabola = powers(KNOTS).T @ found
-    first, last = np.searchsorted(KNOTS, [scores.min(), scores.max()])
-    rises = np.maximum(np.diff(parabola), LEAST_SLOPE * np.diff(KNOTS))
-    # nobody was seen there
-    rises[: max(first - 1, 0)], rises[last:] = (
-        np.diff(KNOTS)[0],
-        np.diff(KNOTS)[0],
-    )
-    middle = int(np.argmin(np.abs(KNOTS - centre)))
-    values = parabola[middle] + np.concatenate([[0.0], np.cumsum(rises)]) - np.sum(rises[:middle])
-    return tuple(values.tolist())

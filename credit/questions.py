@@ -19,7 +19,7 @@ from credit.pairs import Pairs, as_data, pairs_from
 from privacy.mechanism import ReleaseKind
 
 Floats = NDArray[np.float64]
-ARRAYS = ("calibration", "learning_rate", "weights", "whitening")
+ARRAYS = ("calibration", "edges", "finer", "influence", "learning_rate", "weights", "whitening")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def arrays_from_bytes(data: bytes) -> dict[str, Floats]:
 @dataclass(frozen=True)
 class Question:
     """``whitening`` is (width, directions), ``weights`` are flat, ``calibration`` has a value for
-    each knot."""
+    each knot; ``edges`` lie between groups of scores, ``finer`` ones between cells; ``influence``
+    has a value for each direction (:mod:`credit.left_out`)."""
 
     kind: ReleaseKind
     binning: Binning | None = None
@@ -73,6 +74,9 @@ class Question:
     learning_rate: float = 0.0
     calibration: tuple[float, ...] = UNCALIBRATED
     pairs: Pairs = ()
+    edges: Floats = field(default_factory=lambda: np.zeros(0))
+    finer: Floats = field(default_factory=lambda: np.zeros(0))
+    influence: Floats = field(default_factory=lambda: np.zeros(0))
 
     def pack(self) -> Packed:
         return Packed(
@@ -80,6 +84,9 @@ class Question:
             json.dumps(as_data(self.pairs)),
             {
                 "calibration": np.array(self.calibration),
+                "edges": self.edges,
+                "finer": self.finer,
+                "influence": self.influence,
                 "learning_rate": np.array([self.learning_rate]),
                 "weights": self.weights,
                 "whitening": self.whitening,
@@ -108,4 +115,7 @@ class Question:
             float(packed.arrays["learning_rate"][0]),
             tuple(calibration.tolist()),
             pairs,
+            np.asarray(packed.arrays["edges"], dtype=np.float64),
+            np.asarray(packed.arrays["finer"], dtype=np.float64),
+            np.asarray(packed.arrays["influence"], dtype=np.float64),
         )

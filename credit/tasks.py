@@ -21,10 +21,11 @@ import torch
 from credit.contributions import Floats, Steps, SumTask, Tables, Task, each
 from credit.embedding import Embedding
 from credit.errors import ModelError
-from credit.evaluation import ScoreCells, Segments, evaluation_weight
+from credit.evaluation import GROUP_WEIGHT, Segments, broad, check_edges, count_cells, count_scores
 from credit.features import FeatureSchema
 from credit.grid import Grid
 from credit.kinds import Kind
+from credit.left_out import Influence
 from credit.models import CreditModel, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.questions import Question
@@ -194,49 +195,54 @@ class PairsTask(SumTask):
 @dataclass(frozen=True)
 class CalibrationTask(SumTask):
     scored: CreditModel
+    edges: Floats
+    finer: Floats
+    influence: Influence | None
 
     @property
     def shape(self) -> tuple[int, float, float]:
-        return ScoreCells.SIZE, 1.0, 1.0
+        size = 2 * (len(self.edges) + 1) + len(self.finer) + 1
+        return size, math.hypot(GROUP_WEIGHT, 1), 1.0
 
     def count(self, table: pd.DataFrame) -> Steps:
-        return ScoreCells.count(self.scored.logit(table), self.labels(table))
+        logits, labels = self.scored.raw_logit(table), self.labels(table)
+        if self.influence is not None:
+            embedding = self.scored.embedding
+            rows = embedding.projected(embedding.bins(table), self.influence.matrix)
+            logits = self.influence.without(rows, logits, labels)
+        groups = GROUP_WEIGHT * count_scores(logits, labels, self.edges)
+        return np.concatenate([groups, count_cells(logits, self.finer)])
 
 
 @dataclass(frozen=True)
 class EvaluationTask(SumTask):
     scored: CreditModel
+    edges: Floats
 
     @cached_property
     def segments(self) -> Segments:
         return Segments.of(self.schema)
 
-    @property
-    def weight(self) -> int:
-        return evaluation_weight(len(self.schema.features))
+    @cached_property
+    def broad(self) -> list[Steps]:
+        return [broad(bins) for bins in self.scored.embedding.binning.features]
 
     @property
     def shape(self) -> tuple[int, float, float]:
-        counted = ScoreCells.SIZE * self.segments.count + sum(
-            len(t) for t in self.scored.embedding.tables
-        )
-        held = math.sqrt(self.segments.per_person * self.weight**2 + len(self.schema.features))
-        return counted, held, 1.0
+        scores = 2 * (len(self.edges) + 1) * (1 + self.segments.count)
+        bins = sum(int(found.max()) + 1 for found in self.broad)
+        return scores + bins, self.segments.sensitivity, 1.0
 
     def count(self, table: pd.DataFrame) -> Steps:
-        logits = self.scored.logit(table)
-        labels = self.labels(table)
-        scores = [
-            ScoreCells.count(logits[rows], labels[rows]) for rows in self.segments.rows(table)
-        ]
-        embedding = self.scored.embedding
-        found = embedding.bins(table)
-        bins = [
-            np.bincount(found[:, j], minlength=len(each)) for j, each in enumerate(embedding.tables)
-        ]
-        return np.concatenate([*(self.weight * counts for counts in scores), *bins]).astype(
-            np.int64
-        )
+        logits, labels = self.scored.raw_logit(table), self.labels(table)
+        everybody, segment = self.segments.weights
+        counted = [everybody * count_scores(logits, labels, self.edges)]
+        for rows in self.segments.rows(table):
+            counted.append(segment * count_scores(logits[rows], labels[rows], self.edges))
+        bins = self.scored.embedding.bins(table)
+        for j, found in enumerate(self.broad):
+            counted.append(np.bincount(found[bins[:, j]], minlength=int(found.max()) + 1))
+        return np.concatenate(counted).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -303,11 +309,7 @@ class TrainTask:
         return 0.0
 
 
-SCORING: dict[ReleaseKind, type[PairsTask] | type[CalibrationTask] | type[EvaluationTask]] = {
-    ReleaseKind.PAIRS: PairsTask,
-    ReleaseKind.CALIBRATION: CalibrationTask,
-    ReleaseKind.EVALUATION: EvaluationTask,
-}
+SCORING = (ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION)
 """What asks for the scores of a model."""
 
 
@@ -361,7 +363,19 @@ def task_of(
                 "features"
             )
         scored = CreditModel(model, embedding, asked.weights, asked.calibration, asked.pairs)
-        return SCORING[planned.kind](planned, mechanism, schema, scored)
+        if planned.kind is ReleaseKind.PAIRS:
+            return PairsTask(planned, mechanism, schema, scored)
+        check_edges(asked.edges)
+        if planned.kind is ReleaseKind.EVALUATION:
+            return EvaluationTask(planned, mechanism, schema, scored, asked.edges)
+        influence = None
+        if asked.influence.size or asked.whitening.size:
+            influence = Influence(asked.whitening, asked.influence, mechanism.clip_norm)
+            influence.check(width)
+        check_edges(asked.finer)
+        return CalibrationTask(
+            planned, mechanism, schema, scored, asked.edges, asked.finer, influence
+        )
     offset = math.log(base / (1 - base))
     place = (embedding, model, asked.whitening, asked.weights, offset)
     if planned.kind is ReleaseKind.GRADIENT and model == "mlp":

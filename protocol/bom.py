@@ -73,7 +73,7 @@ def bill_of_materials(card: ModelCard) -> dict[str, Any]:
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each figure of each segment, within two standard errors of its noise."""
+    """Each figure of each segment, within two of its standard errors."""
     found = []
     for segment in evaluation.get("segments", ()):
         for name in FIGURES:

@@ -34,16 +34,17 @@ class ModelCard(Document):
     population_released: float
     base_rate_released: float
     evaluation: dict[str, Any] | None = None
-    """Figures on people nobody trained on, from one noisy sum over all lenders
-    (``credit.quality``)."""
+    """Figures on people nobody trained on, and on those trained on as if each had been left out,
+    from noisy sums over all lenders (``credit.quality``). Older cards have neither
+    ``held_out`` nor ``untold``, and their errors are those of the noise alone."""
     limits: tuple[str, ...] = (
         (
             "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
             "this model."
         ),
         (
-            "Quality figures here are of the noisy sum over held-out people; their errors are "
-            "those of the noise."
+            "Quality figures here are of noisy sums over people held out, and trained on as if "
+            "left out; their errors are those of noise and sampling."
         ),
     )
     released_at: Instant

@@ -89,6 +89,20 @@ _SAYS: Mapping[str, tuple[str, str]] = {
         "too few people to say",
         "人数过少，无法评估",
     ),
+    "errors": (
+        (
+            "Figures are of people nobody trained on, and of people trained on where each could "
+            "be scored as if left out; two standard errors of noise and sampling behind ±."
+        ),
+        (
+            "数据来自未参与训练的人群，以及可按未参与训练方式评分的训练人群；±之后为两倍标准误差（含"
+            "噪声与抽样误差）。"
+        ),
+    ),
+    "untold": (
+        "Too few people were held out to tell of: {names}. Evaluate the model on them yourself.",
+        "留出人数过少，无法评估以下人群：{names}。请自行对其评估。",
+    ),
     "noise": (
         "Figures are of people nobody trained on, two standard errors of the noise behind ±.",
         "数据来自未参与训练的人群；±之后为两倍噪声标准误差。",
@@ -193,6 +207,9 @@ _LIMITS_ZH = {
     "model.": "撤回同意后停止一切新的使用；在本模型中留有有限的影响（以记录的 epsilon 为上限）。",
     "Quality figures here are of the noisy sum over held-out people; their errors are those of the "
     "noise.": "质量数据来自留出人群的加噪总和，其误差为噪声误差。",
+    "Quality figures here are of noisy sums over people held out, and trained on as if left out; "
+    "their errors are those of noise and sampling.": "质量数据来自留出人群和按未参与训练方式评分的"
+    "训练人群的加噪总和，其误差含噪声与抽样误差。",
 }
 """What cards say by default (``protocol.cards``)."""
 
@@ -252,13 +269,16 @@ def _accuracy(card: ModelCard, say: Any) -> list[str]:
         people = segment["people"]["value"]
         told = figures or say("too_few")
         lines.append(say("segment", name=segment["name"], people=people, figures=told))
-    return ["\n".join(lines), say("noise")]
+    untold = ", ".join(card.evaluation.get("untold", ()))
+    errors = say("errors" if "held_out" in card.evaluation else "noise")
+    told = ["\n".join(lines)] if lines else []
+    return [*told, *([say("untold", names=untold)] if untold else []), errors]
 
 
 def _cut_off(card: ModelCard, say: Any) -> list[str]:
     """What follows from the figures: how far probabilities miss, and for whom it ranks worse."""
     segments = (card.evaluation or {}).get("segments", ())
-    everybody = segments[0] if segments else {}
+    everybody = segments[0] if segments and segments[0]["name"] == "everybody" else {}
     found = []
     if everybody.get("ece") and everybody.get("bad_rate"):
         ece, error = everybody["ece"]["value"], everybody["ece"]["error"]
@@ -271,7 +291,7 @@ def _cut_off(card: ModelCard, say: Any) -> list[str]:
 
 
 def _ranks_worse(segment: Mapping[str, Any], everybody: Mapping[str, Any]) -> bool:
-    """By more than two standard errors of both figures' noise."""
+    """By more than two standard errors of both figures."""
     mine, all_of_them = segment.get("auc"), everybody["auc"]
     if mine is None:
         return False

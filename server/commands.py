@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from crypto.errors import CryptoError
+from protocol.cards import ModelCard
 from server.desired_state import Stage, events, request_run, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import standing_of
-from server.home import Coordinator
+from server.home import CARD_FILE, Coordinator
 from server.status import Answers, CampaignStatus
 
 
@@ -79,6 +81,18 @@ def not_over(stands: CampaignStatus) -> CampaignStatus:
     return stands
 
 
+def evaluated(folder: Path) -> dict[str, Any] | None:
+    """What the card of a campaign says of its model's quality; None before it was released, and
+    where nobody was held out. Raises CoordinatorError."""
+    path = folder / CARD_FILE
+    if not path.exists():
+        return None
+    try:
+        return ModelCard.claimed(path.read_text(encoding="utf-8")).evaluation
+    except (OSError, UnicodeDecodeError, CryptoError) as error:
+        raise CoordinatorError(f"{path} is damaged ({error})") from error
+
+
 def figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
     """How a campaign stands, ready for JSON."""
     told = list(events(folder))
@@ -104,5 +118,6 @@ def figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
         "waits_for": stands.waits_for,
         "over": stands.over,
         "next": stands.next_one if stands.over else "",
+        "evaluation": evaluated(folder),
         "folder": str(folder),
     }

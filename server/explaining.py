@@ -5,10 +5,14 @@ Everything here is in the signed campaign or follows from sums that were release
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from credit.binning import Binning
 from credit.descent import CLIP_REACH
+from credit.features import schema_from
+from credit.foresight import BAD, PEOPLE, Foreseen, foreseen
 from privacy.mechanism import Audience, ReleaseKind
 from protocol.campaigns import Campaign
 from server.home import KeptReleases
@@ -65,6 +69,42 @@ def chosen(campaign: Campaign, kept: KeptReleases) -> dict[str, Any] | None:
         "clip_norm": campaign.mechanism.clip_norm / found.scale,
         "fitted": campaign.mechanism.kind == "distributed" and campaign.model != "mlp",
     }
+
+
+def expected(
+    campaign: Campaign, people: float | None = None, bad: float | None = None
+) -> list[Foreseen]:
+    """How well the model's quality will be known: of so many people if that is known, else of each
+    of :data:`credit.foresight.PEOPLE`. None where nobody is held out."""
+    schema = schema_from(campaign.features, f"campaign {campaign.id}")
+    rate = BAD if bad is None else bad
+    found = (
+        foreseen((campaign.model, schema), campaign.mechanism, len(campaign.lenders), one, rate)
+        for one in ((people,) if people else PEOPLE)
+    )
+    return [one for one in found if one is not None]
+
+
+def foretold(found: Sequence[Foreseen]) -> list[str]:
+    """The same in sentences, and a warning where something will not be told."""
+    if not found:
+        return ["nobody is held out: nothing will be known of how good the model is"]
+    lines = [one.said() for one in found]
+    if found[-1].untold:
+        who = ", ".join(found[-1].untold)
+        lines.append(f"too few, even of {found[-1].people:,.0f} people, to tell of: {who}")
+    return lines
+
+
+def counted(campaign: Campaign, kept: KeptReleases) -> tuple[float, float] | None:
+    """People, held out included, and the share of bad, as the histogram released them; None before
+    it."""
+    if not kept.releases:
+        return None
+    learner = learner_of(campaign)
+    learner.absorb(kept.releases[0].total, kept.releases[0].contributors)
+    binning: Binning = learner.embedding.binning
+    return binning.population / (1 - campaign.mechanism.hold_out), binning.base_rate
 
 
 def because(figures: dict[str, Any] | None) -> list[str]:

@@ -16,6 +16,7 @@ from crypto.errors import CryptoError
 from protocol.cards import ModelCard
 from protocol.parties import Role
 from screens.console.pictures import auc_picture, evaluation_pictures
+from screens.console.shown import segment_of
 from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.charts import Chart
 from screens.house.errors import PageError
@@ -58,6 +59,7 @@ class CardPages:
             signed=signed,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
             segments=segments,
+            untold=_untold(card.evaluation or {}, words),
             pictures=self._pictures(seen, segments, words),
         )
 
@@ -65,7 +67,7 @@ class CardPages:
         self, seen: SeenCampaign, segments: Sequence[Mapping[str, Any]], words: PageWords
     ) -> list[Chart]:
         """What can be drawn; nothing where the noise is as large as everybody who was held out."""
-        if not any(one["auc"] for one in segments):
+        if not any(one.get("auc") for one in segments):
             return []
         curves = _curves(seen)
         drawn = [] if curves is None else evaluation_pictures(curves, words)
@@ -86,6 +88,13 @@ class CardPages:
         if not (seen.folder / CARD_FILE).exists():
             raise PageError("not-found", 404)
         return seen
+
+
+def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:
+    """Groups of whom nothing can be said, on a card of any version."""
+    names = list(evaluation.get("untold", ()))
+    names += [one["name"] for one in evaluation.get("segments", ()) if not one.get("auc")]
+    return [segment_of(name, words) for name in names]
 
 
 def _file(path: Path, kind: str) -> Response:

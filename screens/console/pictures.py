@@ -40,7 +40,7 @@ def epsilon_picture(seen: SeenCampaign, words: PageWords) -> Chart | None:
 
 
 def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Chart:
-    """AUC of each group of people of whom it is known, with the 95% interval of the noise."""
+    """AUC of each group of people of whom it is known, with its 95% interval."""
     bars = [
         ChartBar(
             segment_of(str(one["name"]), words),
@@ -48,7 +48,7 @@ def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Char
             _interval(one["auc"]),
         )
         for one in segments
-        if one["auc"] is not None
+        if one.get("auc") is not None
     ]
     return bar_chart(
         words.say(N_("How well the model tells people apart, by group (AUC)")),
@@ -59,7 +59,7 @@ def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Char
 
 
 def evaluation_pictures(curves: EvaluationCurves, words: PageWords) -> list[Chart]:
-    """ROC, calibration, and how scores are spread; bands are the 95% interval of the noise."""
+    """ROC, calibration, and how scores are spread; bands are the 95% interval."""
     share = _percent
     diagonal = [(0.0, 0.0), (1.0, 1.0)]
     top = max(max(x, upper) for x, _, _, upper in curves.calibration.points)

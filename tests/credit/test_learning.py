@@ -13,11 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from support.effort import effort
 
 from credit import descent, metrics
+from credit.calibrating import calibrated
 from credit.errors import ModelError
-from credit.evaluation import ScoreCells
-from credit.learning import Learner, calibrated
+from credit.evaluation import count_scores
+from credit.groups import Shape
+from credit.learning import Learner
 from credit.models import KNOTS, UNCALIBRATED, check_calibration, fold
 from credit.planning import Training, plan_mechanism
+from credit.quality import Counts
 from credit.simulation import simulate
 from privacy.charges import Budget
 from privacy.errors import PrivacyError
@@ -138,9 +141,13 @@ def test_with_hardly_any_noise_the_evaluation_is_that_of_the_held_out_people(lea
     learner, _ = learnt
     everybody = pd.concat(hold_outs)
     exact = metrics.quality(everybody.bad.to_numpy(), learner.model().probability(everybody))
-    whole = learner.evaluation.segments[0]
-    assert whole.name == "everybody"
-    assert whole.people.value == pytest.approx(len(everybody), rel=0.01)
+    found = learner.evaluation
+    whole = found.segments[0]
+    assert whole.name == "everybody" and not found.contradicted
+    assert found.held_out.value == pytest.approx(len(everybody), rel=0.01)
+    trained_on = sum(SIZES) if learner.kind == "scorecard" else 0
+    assert (found.left_out or 0) == pytest.approx(trained_on, rel=0.01), "of other models nobody can be left out"
+    assert whole.people.value == pytest.approx(len(everybody) + trained_on, rel=0.01)
     assert whole.auc.value == pytest.approx(exact.auc, abs=0.015)
     assert whole.ks.value == pytest.approx(exact.ks, abs=0.03)
 
@@ -294,14 +301,19 @@ def test_after_the_last_release_nothing_is_asked_or_taken_in(learnt):
 
 
 PEOPLE = np.random.default_rng(0).normal(-1.2, 1.3, 200_000)
+EDGES = np.linspace(-4.5, 2.5, 15)
 SEEN = (KNOTS > -4) & (KNOTS < 1.5)
 
 
 def counts_of(shift, slope, bend, size=1.0):
     """Expected counts of a crowd whose honest log-odds are this parabola of what the model says."""
-    everybody = ScoreCells.count(PEOPLE, np.zeros(len(PEOPLE), dtype=np.int64))[: ScoreCells.WIDTH] * size
-    bad = everybody * expit(shift + slope * ScoreCells.CENTRES + bend * ScoreCells.CENTRES**2)
-    return np.stack([everybody - bad, bad])
+    group = np.searchsorted(EDGES, PEOPLE, side="right")
+    chance = expit(shift + slope * PEOPLE + bend * PEOPLE**2)
+    return size * np.stack([np.bincount(group, part, len(EDGES) + 1) for part in (1 - chance, chance)])
+
+
+def fitted(counts, noise):
+    return calibrated(Counts(counts, noise), Shape.of(counts.sum(axis=0), EDGES))
 
 
 def parabola(shift, slope, bend):
@@ -330,28 +342,28 @@ def test_a_parabola_is_recovered_where_people_are(truth):
     rising &= np.cumsum((np.gradient(want) < 0.05) & (KNOTS > -1.2)) == 0
     rising &= np.cumsum(((np.gradient(want) < 0.05) & (KNOTS < -1.2))[::-1])[::-1] == 0
     assert rising.sum() > 5
-    assert np.array(calibrated(counts_of(*truth), 0.0))[rising] == pytest.approx(want[rising], abs=0.05)
+    assert np.array(fitted(counts_of(*truth), 0.0))[rising] == pytest.approx(want[rising], abs=0.05)
 
 
 @pytest.mark.parametrize("truth", [(0.4, 0.8, 0.05), (-0.5, 1.3, -0.03), (0.0, 1.0, 0.0)], ids=str)
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_moves_the_calibration_little_where_people_are_many(truth, seed):
-    noisy = counts_of(*truth) + np.random.default_rng(seed).normal(0, 5, (2, ScoreCells.WIDTH))
+    noisy = counts_of(*truth) + np.random.default_rng(seed).normal(0, 5, (2, len(EDGES) + 1))
     dense = (KNOTS > -3.5) & (KNOTS < 1)
-    assert np.array(calibrated(noisy, 5.0))[dense] == pytest.approx(parabola(*truth)[dense], abs=0.15)
+    assert np.array(fitted(noisy, 5.0))[dense] == pytest.approx(parabola(*truth)[dense], abs=0.15)
 
 
 def test_probabilities_that_are_honest_stay_as_they_are():
-    assert calibrated(counts_of(0.0, 1.0, 0.0), 0.0) == pytest.approx(UNCALIBRATED, abs=1e-6)
+    assert fitted(counts_of(0.0, 1.0, 0.0), 0.0) == pytest.approx(UNCALIBRATED, abs=0.005)
 
 
 def test_few_people_hardly_move_what_was_believed():
-    found = np.array(calibrated(counts_of(3.0, 1.0, 0.0, size=5 / len(PEOPLE)), 0.0))
+    found = np.array(fitted(counts_of(3.0, 1.0, 0.0, size=5 / len(PEOPLE)), 0.0))
     assert 0 < found[KNOTS == -1][0] + 1 < 1.5
 
 
 def test_beyond_the_people_seen_the_calibration_goes_on_in_parallel():
-    found = np.array(calibrated(counts_of(0.4, 0.8, 0.05), 0.0))
+    found = np.array(fitted(counts_of(0.4, 0.8, 0.05), 0.0))
     assert np.diff(found)[KNOTS[1:] < -9] == pytest.approx(0.5)
     assert np.diff(found)[KNOTS[:-1] > 8.5] == pytest.approx(0.5)
 
@@ -367,7 +379,7 @@ def test_beyond_the_people_seen_the_calibration_goes_on_in_parallel():
 )
 def test_a_calibration_never_reorders_people_whatever_was_counted(seed, size, noise, shift, slope, bend):
     clean = counts_of(shift, slope, bend, size / len(PEOPLE) * 100)
-    found = calibrated(clean + np.random.default_rng(seed).normal(0, noise, clean.shape), noise)
+    found = fitted(clean + np.random.default_rng(seed).normal(0, noise, clean.shape), noise)
     check_calibration(found)
     assert (np.diff(found) > 1e-3).all()
 
@@ -375,7 +387,7 @@ def test_a_calibration_never_reorders_people_whatever_was_counted(seed, size, no
 @pytest.mark.parametrize("noise", [0.01, 1.0, 1e3, 1e9])
 def test_counts_that_are_pure_noise_leave_most_models_as_they_were(noise):
     generator = np.random.default_rng(5)
-    found = [calibrated(generator.normal(0, noise, (2, ScoreCells.WIDTH)), noise) for _ in range(40)]
+    found = [fitted(generator.normal(0, noise, (2, len(EDGES) + 1)), noise) for _ in range(40)]
     for values in found:
         check_calibration(values)
     unmoved = [np.abs(np.array(values) - KNOTS).max() < 1e-9 for values in found]
@@ -387,15 +399,15 @@ def test_few_bad_people_in_much_noise_do_not_move_the_level(seed):
     """A rare outcome at a small epsilon: 70 bad of 20,000, twenty deviations of noise for each cell's handful."""
     logits = np.random.default_rng(seed).normal(-5.8, 0.6, 20_000)
     labels = (np.random.default_rng(seed + 100).random(20_000) < expit(logits)).astype(np.int64)
-    counts = ScoreCells.count(logits, labels).reshape(2, -1)
-    found = calibrated(counts + np.random.default_rng(seed + 200).normal(0, 20, counts.shape), 20.0)
+    counts = count_scores(logits, labels, EDGES).reshape(2, -1)
+    found = fitted(counts + np.random.default_rng(seed + 200).normal(0, 20, counts.shape), 20.0)
     expected = expit(np.interp(logits, KNOTS, found)).sum()
     assert labels.sum() / 3 < expected < labels.sum() * 3
 
 
 def test_nobody_at_all_leaves_the_model_as_it_was():
-    assert calibrated(np.zeros((2, ScoreCells.WIDTH)), 0.0) == UNCALIBRATED
-    assert calibrated(np.full((2, ScoreCells.WIDTH), -5.0), 1.0) == UNCALIBRATED
+    assert fitted(np.zeros((2, len(EDGES) + 1)), 0.0) == UNCALIBRATED
+    assert fitted(np.full((2, len(EDGES) + 1), -5.0), 1.0) == UNCALIBRATED
 
 
 def test_a_whole_calibration_makes_scores_honest(market, tables, monkeypatch):

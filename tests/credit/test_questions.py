@@ -44,13 +44,17 @@ questions = st.builds(
     finite,
     st.lists(finite, max_size=60).map(tuple),
     st.lists(pair_terms, max_size=3).map(tuple),
+    doubles(1),
+    doubles(1),
+    doubles(1),
 )
 
 BINNING = Binning((FeatureBins((2.5,), (), (0.75, 0.25, 0.0)),), 100.0, 0.2)
 PAIR = PairTerm(0, 1, (0, 1), (0, 0), (0.5, -0.25))
 ASKED = Question(
-    ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0), (PAIR,)
-)
+    ReleaseKind.TRAIN, BINNING, np.arange(6.0).reshape(3, 2), np.array([1.0, -2.0]), 0.5, (-1.0, 0.0, 1.0), (PAIR,),
+    np.array([-1.0, 1.0]), np.array([-2.0, -1.0, 1.0]), np.array([0.5, 0.25]),
+)  # fmt: skip
 
 
 def travelled(packed):

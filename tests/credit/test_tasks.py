@@ -17,8 +17,9 @@ import privacy.sums
 from credit.binning import Binning
 from credit.boosting import candidates
 from credit.errors import FeatureError, ModelError
-from credit.evaluation import ScoreCells
-from credit.models import KNOTS, UNCALIBRATED, flat, network, size
+from credit.evaluation import GROUP_WEIGHT, MOST_GROUPS, broad, count_cells, count_scores
+from credit.left_out import LARGEST_INFLUENCE
+from credit.models import KNOTS, flat, network, size
 from credit.questions import Question
 from credit.tasks import TYPICAL_POPULATION, WEIGHT_POWER, task_of
 from privacy.errors import PrivacyError
@@ -43,6 +44,7 @@ code = st.sampled_from(["own", "rent", "free", "castle", "", "nan", None])
 anybody = st.tuples(number, number, number, code, number, st.integers(0, 1))
 """A row, sound or not."""
 
+EDGES, FINER = np.array([-1.0, 0.0, 0.7]), np.linspace(-2.0, 2.0, 9)
 NOBODY_SENDS = [
     (math.nan, math.nan, math.nan, None, math.nan, 1),
     (math.inf, -math.inf, math.inf, "castle", -math.inf, 0),
@@ -79,14 +81,21 @@ def asked(embedding):
         )
         descent = kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
         large = 40.0 if kind is ReleaseKind.GRADIENT and model != "mlp" else LARGEST_ENTRY
+        scores = kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION)
+        counted = kind is ReleaseKind.CALIBRATION and model == "scorecard"
         return Question(
             kind,
             embedding.binning,
-            generator.uniform(-1, 1, (width, inner)) * (large if wild else 1 / math.sqrt(width)),
+            np.zeros((0, 0))
+            if kind is ReleaseKind.CALIBRATION and not counted
+            else generator.uniform(-1, 1, (width, inner)) * (large if wild else 1 / math.sqrt(width)),
             generator.uniform(-1, 1, size(model, inner if descent else width)) * (8 if wild else 0.3),
             0.5,
             tuple((KNOTS * 0.9 - 0.2).tolist()),
             pairs,
+            EDGES if scores else np.zeros(0),
+            FINER if kind is ReleaseKind.CALIBRATION else np.zeros(0),
+            generator.uniform(0, LARGEST_INFLUENCE if wild else 0.05, inner) if counted else np.zeros(0),
         )
 
     return ask
@@ -226,8 +235,8 @@ def test_a_calibration_with_an_edge_under_a_crowd_does_not_amplify_one_person(ma
         plain = task_of(market.schema, model, plan, 1, question)
         seen = {x for n in range(1, 34) for x in plain.scored.raw_logit(crowd.iloc[:n]).tolist()}
         middle = (min(seen) + max(seen)) / 2
-        # 0 is an edge of the score cells: everybody's logit is now as near it as rounding allows.
-        moved = replace(question, calibration=tuple((KNOTS - middle).tolist()))
+        # Everybody's logit is now as near an edge as rounding allows.
+        moved = replace(question, edges=np.array([middle]))
         this = task_of(market.schema, model, plan, 1, moved)
         counts = [this.exact(crowd.iloc[:n]) for n in range(34)]
         worst = max(norm(this, after - before) for before, after in pairwise(counts))
@@ -303,21 +312,38 @@ def test_the_offset_is_the_released_base_rates(task, embedding):
     assert task(ReleaseKind.GRADIENT).offset == pytest.approx(math.log(base / (1 - base)))
 
 
-def test_an_evaluation_counts_scores_by_segment_and_then_bins(market, task):
+def test_an_evaluation_counts_everybody_by_group_of_scores_then_segments_and_then_broad_bins(market, task):
     this, table = task(ReleaseKind.EVALUATION), market.people(500)
-    vector = this.exact(table)
-    scores, bins = np.split(vector, [ScoreCells.SIZE * this.segments.count])
-    expected = ScoreCells.count(this.scored.logit(table), table.bad.to_numpy())
-    assert (scores[: ScoreCells.SIZE] == this.weight * expected).all()
-    by_segment = scores.reshape(this.segments.count, -1).sum(axis=1)
-    assert by_segment.tolist() == [this.weight * int(rows.sum()) for rows in this.segments.rows(table)]
+    everybody, segment = this.segments.weights
+    size = 2 * (len(EDGES) + 1)
+    scores, others, bins = np.split(this.exact(table), [size, size * (1 + this.segments.count)])
+    logits, labels = this.scored.raw_logit(table), table.bad.to_numpy()
+    assert (scores == everybody * count_scores(logits, labels, EDGES)).all()
+    by_segment = others.reshape(this.segments.count, -1).sum(axis=1)
+    assert by_segment.tolist() == [segment * int(rows.sum()) for rows in this.segments.rows(table)]
     assert bins.sum() == 5 * 500
+    found = this.scored.embedding.bins(table)
+    first = broad(this.scored.embedding.binning.features[0])[found[:, 0]]
+    assert bins[: first.max() + 1].tolist() == np.bincount(first).tolist()
 
 
-def test_scores_are_counted_as_the_calibrated_model_gives_them(market, task):
-    this, table = task(ReleaseKind.CALIBRATION), market.people(200)
-    assert (this.exact(table) == ScoreCells.count(this.scored.logit(table), table.bad.to_numpy())).all()
-    assert this.scored.calibration != UNCALIBRATED
+def test_of_a_gam_scores_are_counted_as_they_are(market, task):
+    this, table = task(ReleaseKind.CALIBRATION, "gam"), market.people(200)
+    logits, labels = this.scored.raw_logit(table), table.bad.to_numpy()
+    groups, cells = np.split(this.exact(table), [2 * (len(EDGES) + 1)])
+    assert (groups == GROUP_WEIGHT * count_scores(logits, labels, EDGES)).all()
+    assert (cells == count_cells(logits, FINER)).all()
+
+
+def test_of_a_scorecard_everybody_is_scored_without_themselves(market, task):
+    """Away from their own outcome: a bad person counts as safer than the model says, a good one as riskier."""
+    this, table = task(ReleaseKind.CALIBRATION), market.people(300)
+    logits, labels = this.scored.raw_logit(table), table.bad.to_numpy()
+    rows = this.scored.embedding.projected(this.scored.embedding.bins(table), this.influence.matrix)
+    without = this.influence.without(rows, logits, labels)
+    assert (without[labels == 1] < logits[labels == 1]).all() and (without[labels == 0] > logits[labels == 0]).all()
+    counted = np.concatenate([GROUP_WEIGHT * count_scores(without, labels, EDGES), count_cells(without, FINER)])
+    assert (this.exact(table) == counted).all()
 
 
 @pytest.mark.parametrize("model", KINDS)
@@ -448,6 +474,22 @@ BAD_CALIBRATION = {
     "not a number": lambda q: replace(q, calibration=(*q.calibration[:-1], math.nan)),
     "infinite": lambda q: replace(q, calibration=(*q.calibration[:-1], math.inf)),
 }
+WRONG_EDGES = {
+    "none": np.zeros(0), "falling": EDGES[::-1], "level": np.array([0.0, 0.0]), "in two rows": EDGES[None],
+    "not a number": np.array([0.0, math.nan]), "infinite": np.array([0.0, math.inf]),
+    "too many": np.arange(float(MOST_GROUPS)),
+}  # fmt: skip
+BAD_EDGES = {f"edges {name}": lambda q, edges=edges: replace(q, edges=edges) for name, edges in WRONG_EDGES.items()}
+BAD_FINER = {f"finer {name}": lambda q, edges=edges: replace(q, finer=edges) for name, edges in WRONG_EDGES.items()}
+BAD_INFLUENCE = {
+    "no influence": lambda q: replace(q, influence=np.zeros(0)),
+    "no matrix": lambda q: replace(q, whitening=np.zeros((0, 0))),
+    "a row too few": lambda q: replace(q, whitening=q.whitening[:-1]),
+    "negative": lambda q: replace(q, influence=-q.influence),
+    "too large": lambda q: replace(q, influence=q.influence + 2 * LARGEST_INFLUENCE),
+    "not a number": lambda q: replace(q, influence=q.influence * math.nan),
+    "a matrix not of numbers": lambda q: replace(q, whitening=q.whitening * math.nan),
+}
 BAD_RATE = {
     f"rate {value}": lambda q, value=value: replace(q, learning_rate=value)
     for value in (0.0, -1.0, math.nan, math.inf, 2 * LARGEST_ENTRY)
@@ -457,8 +499,8 @@ REFUSED = {
     ReleaseKind.GRADIENT: BAD_BINNING | BAD_WEIGHTS | BAD_WHITENING,
     ReleaseKind.TRAIN: BAD_BINNING | BAD_WEIGHTS | BAD_WHITENING | BAD_RATE,
     ReleaseKind.PAIRS: BAD_BINNING | BAD_WEIGHTS | BAD_PAIRS,
-    ReleaseKind.CALIBRATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION,
-    ReleaseKind.EVALUATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION,
+    ReleaseKind.CALIBRATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION | BAD_EDGES | BAD_FINER | BAD_INFLUENCE,
+    ReleaseKind.EVALUATION: BAD_BINNING | BAD_WEIGHTS | BAD_CALIBRATION | BAD_EDGES,
 }
 
 

@@ -73,3 +73,15 @@ def test_what_was_not_measured_is_not_said_to_be_good(language):
     drowned = {"name": "age 0 to 24", "people": {"value": 3.0, "error": 10.0}}
     said = instructions(card(drowned), language)
     assert ("too few people to say" if language == "en" else "人数过少") in said
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_who_cannot_be_told_is_named_in_one_line_and_errors_are_said_to_be_what_they_are(language):
+    found = {"segments": [EVERYBODY], "untold": ["thin file", "age 0 to 24"], "held_out": EVERYBODY["people"]}
+    text, before = (instructions(card(evaluation=one), language) for one in (found, {"segments": [EVERYBODY]}))
+    (line,) = [line for line in text.splitlines() if "thin file" in line]
+    assert "age 0 to 24" in line and "thin file" not in before
+    sampling, noise = ("sampling", "errors of the noise") if language == "en" else ("抽样误差", "两倍噪声标准误差")
+    assert sampling in text and noise in before and noise not in text
+    nobody = instructions(card(evaluation=found | {"segments": []}), language)
+    assert "auc" not in nobody and "thin file" in nobody

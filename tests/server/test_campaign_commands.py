@@ -288,7 +288,7 @@ def test_a_plan_says_what_each_release_takes_and_once_released_what_was_chosen_a
     kinds = [(row["kind"], row["times"]) for row in told["releases"]]
     assert kinds == [("histogram", 1), ("gram", 1), ("gradient", 2), ("calibration", 1)]
     assert sum(row["share"] for row in told["releases"]) == pytest.approx(1)
-    assert [row["share"] for row in told["releases"]] == pytest.approx([0.1, 0.1, 0.75, 0.05])
+    assert [row["share"] for row in told["releases"]] == pytest.approx([0.1, 0.1, 0.69, 0.11])
     assert told["chosen"] is None
     assert "once both are released" in desk.run("plan", campaign, "--home", desk.home, "--explain")
     desk.approve_all(campaign)
@@ -301,6 +301,37 @@ def test_a_plan_says_what_each_release_takes_and_once_released_what_was_chosen_a
     assert f"clip norm {found['clip_norm']:.2f}: 1.5 times" in text
     assert f"ridge {found['ridge']:.2g}: of those compared" in text
     assert "clip norm" not in desk.run("plan", campaign, "--home", desk.home)
+
+
+def test_how_well_quality_will_be_known_is_said_before_anybody_approves(desk):
+    text = desk.propose()
+    assert text.count("AUC will be known to ± ") == 3 and "5,000 people" in text and "50,000 people" in text
+    expected = desk.propose("--id", "more", "--people", "20000", "--bad", "0.1")
+    assert "with about 2,000 held out of 20,000 people, 10.0% of them bad, AUC will be known to ± 0.0" in expected
+    assert desk.propose("--id", "none", "--hold-out", "0").count("nobody is held out") == 1
+    assert "nothing will be known" in desk.propose("--id", "few", "--people", "500")
+
+
+def test_a_released_campaign_shows_how_good_its_model_is_and_tells_the_next_what_to_expect(desk):
+    from server.fleet_app import release_card  # imports what only servers need
+
+    campaign = desk.proposed("--hold-out", "0.3")
+    desk.approve_all(campaign)
+    foreseen = json.loads(desk.run("plan", campaign, "--home", desk.home, "--people", "900", "--json"))["foreseen"]
+    assert [one["people"] for one in foreseen] == [900]
+    assert desk.show(campaign)["evaluation"] is None
+    coordinator, claimed = desk.house.coordinator(), desk.claimed(campaign)
+    fleet = InMemoryFleet(desk.house)
+    learner = CampaignRun(coordinator, claimed, fleet, lambda _: None, lambda _: None).execute()
+    release_card(coordinator, claimed, learner)
+    write_state(coordinator.folder(campaign), Stage.RELEASED)
+    assert desk.show(campaign)["evaluation"] == json.loads(json.dumps(learner.evaluation.as_dict()))
+    text = desk.run("show", campaign, "--home", desk.home)
+    assert "  quality  " in text and "after ± one standard error" in text
+    (seen,) = json.loads(desk.run("plan", campaign, "--home", desk.home, "--json"))["foreseen"]
+    people = learner.embedding.binning.population / 0.7
+    assert seen["people"] == pytest.approx(people), "of those who were counted"
+    assert f"of {people:,.0f} people" in desk.propose("--id", "next", "--like", campaign)
 
 
 @pytest.fixture

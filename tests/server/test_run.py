@@ -118,7 +118,7 @@ def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active)
 def test_held_out_people_are_evaluated_on_and_never_trained_on(house):
     house.activate(plan={"hold_out": 0.3})
     learner = run(house).execute()
-    assert learner.evaluation is not None and learner.evaluation.segments[0].name == "everybody"
+    assert learner.evaluation is not None and learner.evaluation.untold[0] == "everybody", "they are a handful"
     store = house.node("cedar").store
     rosters = {r.kind: set(store.members(r.number)) for r in store.releases(house.campaign.sha256)}
     held = rosters.pop("evaluation")
