@@ -7,4 +7,5 @@ They share:
 - ``population``  a registry full of people
 - ``postgresql``  a PostgreSQL server; the tests have theirs from here as well
 - ``tables``      loan tables made up, each difficult in its own way
+- ``watched``     a consortium made up, month by month, with known truth
 """

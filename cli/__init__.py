@@ -45,6 +45,7 @@ Coordinator
 - ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown;
                    ``campaign_plan`` its plan, explained
 - ``assessment``   impact assessments: the form, and what was recorded
+- ``watch``        what watching costs; public series, and what they would do to vintages
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service

@@ -49,6 +49,12 @@ class AboveCap(Conflict):
     code = "above-cap"
 
 
+class PriceChanged(Conflict):
+    """What was asked for costs something else by now than the borrower was shown."""
+
+    code = "price-changed"
+
+
 class SourceFailed(DeskError):
     """A source cannot be asked as it is described, or answered something else than it should."""
 

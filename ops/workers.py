@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from socket import socket
 
 from ops import metrics
 from ops.serving import FINISH_S
+from protocol.errors import ConsentError
 
 INSIST_S = FINISH_S + 10.0
 """When a worker that was asked to end is killed."""
@@ -36,6 +38,8 @@ HASTE_S = 2.0
 away."""
 _TICK_S = 0.5
 _BEAT_FILE = "beat"
+LONGEST_FOLDER = 70
+"""A socket's path has 107 bytes at most (unix(7)); of these ``/pymp-…/listener-…`` takes 31."""
 _ENDS = {signal.SIGTERM}
 _forks = multiprocessing.get_context("forkserver")
 logger = logging.getLogger("tahini.workers")
@@ -110,7 +114,17 @@ class Supervisor:
     _renewing: bool = False
 
     def run(self) -> bool:
-        """Until SIGTERM or SIGINT; returns whether every worker came to an end by itself."""
+        """Until SIGTERM or SIGINT; returns whether every worker came to an end by itself.
+
+        Raises:
+            ConsentError: sockets cannot be where temporary files are.
+        """
+        if len(tempfile.gettempdir()) > LONGEST_FOLDER:
+            raise ConsentError(
+                f"processes of a service talk through sockets in {tempfile.gettempdir()}, and that "
+                f"path is too long for them: set TMPDIR to one of {LONGEST_FOLDER} characters at "
+                "most"
+            )
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: setattr(self, "_ending", True))
         signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))

@@ -7,6 +7,7 @@ removed.
 
 - ``mechanism``   what a campaign plans to release, and under whose noise
 - ``sums``        one noisy sum over lenders: exact integers, a share of the noise from each
+- ``continual``   a running sum that is published at every step, for the price of one release
 - ``onehot``      people as one cell of each feature: look-ups where products would be
 - ``gradients``   sums of clipped gradients of a linear model over cells, exact
 - ``moments``     sums of second moments of clipped rows over cells, exact

@@ -11,10 +11,12 @@ from pathlib import Path
 import alembic.command
 import pytest
 from alembic.config import Config
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 from support.effort import effort
 from support.house import Ground, House
+from support.waiting import PATIENCE_S
 
 from auditlog.database import Database
 from benchmarks.postgresql import postgresql_server
@@ -25,6 +27,14 @@ settings.register_profile(
     "house", max_examples=effort(100, 50), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+for part in (
+    "connect",
+    "read",
+    "write",
+    "pool",
+):  # where a test names none: five seconds are not long on a busy machine
+    setattr(DEFAULT_TIMEOUT_CONFIG, part, PATIENCE_S)
 
 
 YOUNG = timedelta(minutes=10)

@@ -35,7 +35,7 @@ QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS
 def tahini(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tahini", *args],
-        check=False, capture_output=True, text=True, timeout=280, env={**os.environ, **QUIET}, **kwargs,
+        check=False, capture_output=True, text=True, timeout=800, env={**os.environ, **QUIET}, **kwargs,
     )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
     ).stdout.split()
     assert pids
     os.kill(int(pids[0]), signal.SIGKILL)
-    _, errors = demo.communicate(timeout=120)
+    _, errors = demo.communicate(timeout=300)
     assert demo.returncode == 1
     assert "Traceback" not in errors
     assert "consent registry" in errors

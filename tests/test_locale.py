@@ -25,7 +25,7 @@ UTF_8 = {"PYTHONUTF8": "1"}
 def tahini(*arguments: object, locale: dict[str, str] = ASCII) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tahini", *map(str, arguments)],
-        check=False, capture_output=True, env={**os.environ, **locale}, timeout=120,
+        check=False, capture_output=True, env={**os.environ, **locale}, timeout=300,
     )  # fmt: skip
     assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -74,7 +74,7 @@ def test_a_doctor_looks_at_a_home_under_any_locale(founded: Path) -> None:
     for options in ((), ("--json",)):
         done = subprocess.run(
             [sys.executable, "-m", "tahini", "doctor", "--home", str(founded / "registry"), *options],
-            check=False, capture_output=True, env={**os.environ, **ASCII}, timeout=120,
+            check=False, capture_output=True, env={**os.environ, **ASCII}, timeout=300,
         )  # fmt: skip
         assert b"Traceback" not in done.stderr and done.returncode in {0, 1}, done.stderr.decode(errors="replace")
         assert done.stdout.decode()

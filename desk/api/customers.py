@@ -38,6 +38,7 @@ from desk.wording import TONGUES
 from lending.policy.pricing import Extending
 from ops.request_log import note_caller
 from protocol.errors import Malformed, NotAuthenticated
+from protocol.schema import Sha256
 
 router = APIRouter(tags=["customers"])
 MINE = "/v1/me/applications/{application}"
@@ -57,7 +58,10 @@ class MyApplication(DeskBody):
 
 
 class MyExtension(DeskBody):
+    """``terms_sha256``: of what such an extension costs, as ``GET …/extension`` showed it."""
+
     days: int = Field(strict=True, ge=1, le=3660)
+    terms_sha256: Sha256
 
 
 def _bearer(request: Request) -> str:
@@ -268,15 +272,17 @@ def post_my_extension(
     command: Commanded,
     if_match: IfMatch = None,
 ) -> Response:
-    """Have its end put off, on the terms of the product: the lender's consent to whoever asks for
-    no more than those allow. Acts once by its Idempotency-Key, which it needs."""
+    """Have its end put off, on the terms of the product and at the price that was shown: the
+    lender's consent to whoever asks for no more than those allow. 409 ``price-changed`` if it
+    costs something else by now. Acts once by its Idempotency-Key, which it needs."""
     once = _once(command, me)
     if once is None:
         raise Malformed("this call needs an Idempotency-Key")
     with desk.reading() as hand:
         today = desk.day(hand.moment)
     asked = Extending(f"{CUSTOMER}-{once.request_sha256[:16]}-{today}", today, body.days)
-    new = extend(desk, loan, asked, Booking(CUSTOMER, if_match, once))
+    booking = Booking(CUSTOMER, if_match, once)
+    new = extend(desk, loan, asked, booking, body.terms_sha256)
     return _loan_shown(desk, loan, 201, not new)
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from desk.api.loans import loan_view
-from desk.commands.extend import contracted
+from desk.commands.extend import contracted, terms_sha256
 from desk.office import Desk
 from lending.account.allocation import HEADS
 from lending.account.balances import Account
@@ -57,6 +57,7 @@ def extension_view(desk: Desk, loan: str, account: Account, days: int) -> dict[s
     asked = Extending("preview", account.day, days)
     found = desk.lending.extension(contracted(desk, loan), account, asked)
     told: dict[str, Any] = {"days": days, "obstacles": list(found.obstacles), "cost": None}
+    told["terms_sha256"] = terms_sha256(found)
     if found.cost is not None:
         cap = found.cost.cap
         told["cost"] = {

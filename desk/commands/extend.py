@@ -7,13 +7,17 @@ What it costs is what the product said when the loan was made, whatever the lend
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from crypto.documents import document_hash
 from desk.accounts import held_loan
 from desk.commands.repay import Booking, happen
-from desk.errors import AboveCap
+from desk.errors import AboveCap, PriceChanged
 from desk.office import Desk
 from desk.rulebook import Rulebook
 from lending.account.balances import Account
 from lending.account.events import LoanEvent
+from lending.account.extension import ExtensionAnswer
 from lending.policy.pricing import Extending
 from lending.terms.products import Product
 from protocol.errors import Conflict
@@ -30,10 +34,29 @@ _WHY = {
 }
 
 
-def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
+def terms_sha256(found: ExtensionAnswer) -> str:
+    """Names what an extension of so many days on this day costs, and the whole loan with it."""
+    event, cost = found.event, found.cost
+    return document_hash(
+        {
+            "event": None if event is None else {**asdict(event), "id": "", "day": str(event.day)},
+            "cost": None
+            if cost is None
+            else [str(cost.compound), str(cost.simple), str(cost.cap), cost.total],
+        }
+    )
+
+
+def extend(
+    desk: Desk, loan: str, asked: Extending, booking: Booking, shown: str | None = None
+) -> bool:
     """Extend a loan; returns whether that is new.
 
+    Args:
+        shown: :func:`terms_sha256` of what the borrower was shown, if it is the borrower who asks.
+
     Raises:
+        PriceChanged: it costs something else by now.
         NotFound, PreconditionFailed, Malformed: as of :func:`desk.commands.repay.happen`.
         Conflict: it may not be extended; AboveCap: it would cost too much. NotKept: the product
         that it was made under cannot be read.
@@ -45,6 +68,8 @@ def extend(desk: Desk, loan: str, asked: Extending, booking: Booking) -> bool:
         if earlier is not None:  # a retry: it is booked already
             return earlier
         found = desk.lending.extension(product, account, asked)
+        if shown is not None and terms_sha256(found) != shown:
+            raise PriceChanged("more time costs something else than was shown; look at it again")
         if found.event is not None:
             return found.event
         why = "; ".join(_WHY[one] for one in found.obstacles)

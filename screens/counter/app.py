@@ -117,6 +117,7 @@ def _routes(look: Look, door: CounterDoor, opened: PublicHome[CounterSettings]) 
         Route("/decisions/{decision:own}/receipt", decided.receipt, methods=get),
         Route("/decisions/{decision:own}/receipt/file", decided.file, methods=get),
         Route(loan, owed.loan, methods=get),
+        Route(f"{loan}/repay", owed.repay, methods=get),
         Route(f"{loan}/extend", owed.ask_extension, methods=get),
         Route(f"{loan}/extend", owed.extend, methods=post),
     ]

@@ -69,8 +69,8 @@ class PersonForm(OwnForm):
     view: str = Field(default="", max_length=3000)
 
 
-class ExtendForm(SeenForm):
-    """How much more time; ``priced``: the hash of what it costs, as it was shown."""
+class ExtendForm(OwnForm):
+    """How much more time; ``priced``: names what it costs, as it was shown."""
 
     days: int = Field(ge=1, le=3660)
     priced: Sha256

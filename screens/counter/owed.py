@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from starlette.requests import Request
@@ -14,7 +13,6 @@ from screens.counter.forms import ExtendForm
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
 from screens.house.forms import is_number, new_once
-from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
 
 
@@ -33,6 +31,16 @@ class LoanPages:
         desk = self.door.at_desk(request)
         return dict((await desk.read(f"/v1/me/loans/{request.path_params['loan']}")).body)
 
+    async def repay(self, request: Request) -> Response:
+        """``GET /loans/{loan}/repay``: what it takes to repay all of it, today or on a day to come.
+        Money comes by the bank, so nothing is done here."""
+        loan, asked = await self._loan(request), request.query_params.get("on")
+        if asked is not None and not _is_day(asked):
+            raise PageError("not-found", 404)
+        path = f"/v1/me/loans/{loan['id']}/settlement" + (f"?on={asked}" if asked else "")
+        found = await self.door.at_desk(request).read(path)
+        return self.look.page(request, "repay.html", tab="/", loan=loan, found=found.body)
+
     async def ask_extension(self, request: Request) -> Response:
         """``GET /loans/{loan}/extend``: for how long; then what that costs over the whole life of
         the loan, before anything is done."""
@@ -44,17 +52,14 @@ class LoanPages:
             raise PageError("not-found", 404)
         return await self._priced_page(request, int(asked))
 
-    async def _price(self, request: Request, days: int) -> ServiceAnswer:
-        path = f"/v1/me/loans/{request.path_params['loan']}/extension?days={days}"
-        return await self.door.at_desk(request).read(path)
-
     async def _priced_page(
         self, request: Request, days: int, problem: str | None = None
     ) -> Response:
         loan = await self._loan(request)
         if days not in loan["extensions"]:
             raise PageError("not-found", 404)
-        price = await self._price(request, days)
+        path = f"/v1/me/loans/{loan['id']}/extension?days={days}"
+        price = await self.door.at_desk(request).read(path)
         return self.look.page(
             request,
             "extend.html",
@@ -62,26 +67,26 @@ class LoanPages:
             tab="/",
             loan=loan,
             found=price.body,
-            priced=_hash(price.body),
-            seen=price.etag or "",
             problem=problem,
             once=new_once(),
         )
 
     async def extend(self, request: Request) -> Response:
         """``POST /loans/{loan}/extend``: granted at the price that was shown, or shown again."""
-        visit = self.door.visitor(request)
         form = await self.door.form(request, ExtendForm)
-        if _hash((await self._price(request, form.days)).body) == form.priced:
-            visit.confirmed.add(form.once)
-        if form.once not in visit.confirmed:  # tapped twice: it cost what was shown the first time
-            return await self._priced_page(request, form.days, "changed-since")
         desk, loan = self.door.at_desk(request), request.path_params["loan"]
-        path, seen = f"/v1/me/loans/{loan}/extensions", {"If-Match": form.seen}
-        await desk.act("POST", path, form.once, {"days": form.days}, **seen)
+        asked = {"days": form.days, "terms_sha256": form.priced}
+        try:
+            await desk.act("POST", f"/v1/me/loans/{loan}/extensions", form.once, asked)
+        except PageError as error:
+            if error.code != "price-changed":
+                raise
+            return await self._priced_page(request, form.days, error.code)
         return go(f"/loans/{loan}")
 
 
-def _hash(price: Any) -> str:
-    """SHA-256 of a price with its plan, whatever the order of its fields; hex."""
-    return hashlib.sha256(json.dumps(price, sort_keys=True).encode()).hexdigest()
+def _is_day(given: str) -> bool:
+    try:
+        return date.fromisoformat(given).isoformat() == given
+    except ValueError:
+        return False

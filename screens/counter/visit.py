@@ -31,8 +31,6 @@ class CounterVisit(PersonVisit):
 
     desk_token: str = field(repr=False)
     draft: LoanDraft | None = None
-    confirmed: set[str] = field(default_factory=set)
-    """By the random number of their form: extensions that were asked for at the price shown."""
 
 
 @dataclass(frozen=True)

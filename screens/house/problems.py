@@ -58,6 +58,7 @@ SENTENCES: Mapping[str, str] = {
     "changed-since": N_(
         "Something changed since you opened the page. Look at it again and decide then."
     ),
+    "price-changed": N_("By now it costs something else than you were shown. Look at it again."),
     "decided-since": N_(
         "Something changed since you opened the page. Look at it again and decide then."
     ),

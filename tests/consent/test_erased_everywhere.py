@@ -90,7 +90,6 @@ def lives(market, count: int):
     return people[::2], people[1::2]
 
 
-@pytest.mark.timeout(900)
 def test_a_search_for_the_erased_finds_nobody_and_the_log_still_verifies(any_market, tmp_path, written):
     market = any_market
     database, log = market.registry.ledger.database, market.registry.ledger.log

@@ -37,7 +37,6 @@ def make_place(request, tmp_path) -> Founded:
 # --- kill -9
 
 
-@pytest.mark.timeout(900)
 def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_place, record_property):
     kills = effort(200) if effort(200) == 200 else effort(50)
     place = make_place(imports=kills * 40)
@@ -53,7 +52,6 @@ def test_kill_9_under_load_loses_no_change_of_consent_and_does_none_twice(make_p
 
 
 @slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2], ids=["one process on SQLite", "two workers on PostgreSQL"])
 def test_kill_9_of_the_real_service_loses_nothing_either(workers, tmp_path, request):
     database = request.getfixturevalue("postgresql")() if workers > 1 else None
@@ -118,7 +116,6 @@ async def in_this_process(
     assert not failed, (failed, ledger.errors[:3], ledger.retries)
 
 
-@pytest.mark.timeout(300)
 @slow
 def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server, tmp_path):
     place, ledger = Place.founded(tmp_path / "place", own_server.fresh(empty=True), imports=3000), Ledger()
@@ -150,7 +147,6 @@ def test_postgresql_restarted_under_load_means_retries_and_no_losses(own_server,
 # --- a full disk
 
 
-@pytest.mark.timeout(300)
 def test_a_full_disk_refuses_changes_and_loses_none(tmp_path):
     try:
         with small_filesystem(tmp_path / "disk", "48m") as folder:

@@ -252,10 +252,9 @@ def any_service(request, tmp_path) -> tuple[Site, int]:
 
 
 def published(url: str) -> int:
-    return httpx.get(f"{url}/healthz", timeout=5).json()["published"]
+    return httpx.get(f"{url}/healthz").json()["published"]
 
 
-@pytest.mark.timeout(240)
 @slow
 def test_workers_that_are_killed_are_replaced_and_nothing_acknowledged_is_lost(site):
     with site.serve("--workers", 3) as served:
@@ -281,7 +280,6 @@ def test_workers_that_are_killed_are_replaced_and_nothing_acknowledged_is_lost(s
     assert len(load.refused) <= 4 * load.clients + 40, load.refused[:5]
 
 
-@pytest.mark.timeout(240)
 def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_service):
     site, workers = any_service
     with site.serve("--workers", workers) as served:
@@ -297,7 +295,6 @@ def test_sigterm_under_load_loses_nothing_and_lets_go_of_the_log(any_service):
     assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
 
 
-@pytest.mark.timeout(240)
 def test_whoever_tells_every_process_to_end_at_once_loses_nothing(site):
     """As a service manager does that signals a whole control group."""
     with site.serve("--workers", 2) as served:
@@ -313,7 +310,6 @@ def test_whoever_tells_every_process_to_end_at_once_loses_nothing(site):
     assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
 
 
-@pytest.mark.timeout(240)
 def test_a_server_of_forks_that_is_killed_takes_its_workers_along_and_others_come(site):
     with site.serve("--workers", 2) as served:
         served.ready().begun(2)
@@ -328,7 +324,6 @@ def test_a_server_of_forks_that_is_killed_takes_its_workers_along_and_others_com
 
 
 @slow
-@pytest.mark.timeout(240)
 def test_orphans_end_and_a_standby_takes_over(site):
     with ExitStack() as stack:
         served = stack.enter_context(site.serve("--workers", 2)).ready()  # whoever is first holds the log
@@ -350,7 +345,6 @@ def test_orphans_end_and_a_standby_takes_over(site):
 
 
 @slow
-@pytest.mark.timeout(120)
 def test_a_worker_that_hangs_is_killed_and_replaced(site):
     with site.serve("--workers", 2) as served:
         served.ready().begun(2)
@@ -364,10 +358,10 @@ def test_a_worker_that_hangs_is_killed_and_replaced(site):
         assert served.end() == 0
 
 
-def refusal(site: Site, *options: object) -> str:
+def refusal(site: Site, *options: object, **variables: str) -> str:
     """What a service that does not start says."""
     command = [sys.executable, "-m", "tahini", "registry", "serve", "--home", site.registry, *options]
-    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, timeout=60)
+    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, env=os.environ | variables)
     said = done.stderr.decode()
     assert done.returncode == 1, said
     assert "Traceback" not in said
@@ -378,6 +372,14 @@ def test_several_workers_are_refused_on_sqlite(tmp_path):
     said = refusal(Site.founded(tmp_path / "site", None), "--workers", 2)
     [line] = [line for line in said.splitlines() if line.startswith("tahini: ")]
     assert "PostgreSQL" in line
+
+
+def test_a_folder_whose_path_is_too_long_for_sockets_is_one_sentence(site, tmp_path):
+    deep = tmp_path / ("a" * 80)
+    deep.mkdir()
+    assert "tahini: processes of a service talk through sockets" in refusal(
+        site, "--workers", 2, "--port", free_port(), TMPDIR=str(deep)
+    )
 
 
 @slow
@@ -400,7 +402,7 @@ def one_line_to_each(served: Served) -> Iterator[list[httpx.Client]]:
     with ExitStack() as stack:
         lines = []
         for other in reversed(served.workers()):
-            line = stack.enter_context(httpx.Client(base_url=served.url, limits=limits, timeout=20))
+            line = stack.enter_context(httpx.Client(base_url=served.url, limits=limits, timeout=300))
             os.kill(other, signal.SIGSTOP)
             try:
                 line.get("/v1/consortium").raise_for_status()
@@ -423,7 +425,6 @@ def signed(site: Site) -> str:
     return "Bearer " + sign_request(key, "aspen", "registry", "POST", "/v1/log/entries", BODY)
 
 
-@pytest.mark.timeout(240)
 @slow
 def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacement(site):
     with site.serve("--workers", 2) as served:
@@ -436,7 +437,7 @@ def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacemen
                 assert (again.status_code, "acts once" in again.json()["detail"]) == (401, True), again.text
 
         def on_a_line_of_its_own(_: int) -> int:
-            with httpx.Client(base_url=served.url, timeout=20) as line:
+            with httpx.Client(base_url=served.url, timeout=300) as line:
                 return post(line, many).status_code
 
         with ThreadPoolExecutor(24) as crowd:
@@ -447,7 +448,7 @@ def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacemen
             os.kill(pid, signal.SIGKILL)
         served.until(lambda: len(served.workers()) == 2 and not set(old) & set(served.workers()), "both were replaced")
         served.ready()
-        with httpx.Client(base_url=served.url, timeout=20) as line:
+        with httpx.Client(base_url=served.url, timeout=300) as line:
             assert post(line, waiting).status_code == 201, "it was made after the service began"
             for replayed in (waiting, many, token):
                 assert post(line, replayed).status_code == 401
@@ -455,7 +456,6 @@ def test_a_signed_request_acts_once_across_workers_and_outlives_their_replacemen
         assert served.end() == 0
 
 
-@pytest.mark.timeout(240)
 @slow
 def test_a_session_is_its_workers_own_and_the_client_signs_elsewhere(site):
     with site.serve("--workers", 2) as served:

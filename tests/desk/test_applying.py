@@ -156,7 +156,7 @@ def test_the_same_request_again_makes_nothing_new(either: Counter):
 
 def test_the_same_request_at_once_makes_one_application(either: Counter):
     """Both find nothing before they read; the transaction lets one in."""
-    gate = threading.Barrier(2, timeout=20)
+    gate = threading.Barrier(2, timeout=300)
     either.book.before = lambda: (gate.wait(), None)[1]
     who, found = pseudonym(), []
     either.call("origination", "GET", "/v1/applications")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.counter import BAD, MIDDLING, Counter, PlainRules, StandInSource, counter
+from support.counter import BAD, MIDDLING, Counter, PlainRules, StandInSource, counter, some_id
 from support.lending_house import PROFILES, USUAL, home_day, released
 from support.world import features, pseudonym
 
@@ -17,6 +17,7 @@ from crypto.keys import write_secret
 from desk.commands.apply import LoanWanted, apply
 from desk.commands.challenge import replay_silent
 from desk.commands.replay import Replayed, Replaying
+from desk.customers import CustomerTokens
 from desk.errors import RulesMissing
 from desk.home import DATABASE_FILE, KEY_FILE
 from desk.lending_rules import ReleasedRules, feature_law
@@ -284,12 +285,38 @@ def test_a_letter_tells_what_would_have_changed_it_by_the_model_that_decided(len
 # --- the terms of a loan are those that it was made under
 
 
-def lent(lender: Counter) -> str:
-    application = lender.offered(product="daily-30", amount=300_000, purpose="shopping")
+def lent(lender: Counter, **more: Any) -> str:
+    application = lender.offered(product="daily-30", amount=300_000, purpose="shopping", **more)
     assert lender.accepts(application).status_code == 201
     paid = lender.pays(application["id"], amount=300_000)
     assert paid.status_code == 201, paid.text
     return str(paid.json()["id"])
+
+
+def test_more_time_is_had_at_the_price_that_was_shown_and_at_no_other(lender: Counter):
+    """Somebody pays meanwhile: then it costs something else."""
+    person = pseudonym()
+    loan = lent(lender, pseudonym=person)
+    token = CustomerTokens(lender.desk.at_rest).give(person, lender.clock())
+    mine, headers = f"/v1/me/loans/{loan}", {"Authorization": f"Bearer {token}"}
+
+    def shown() -> str:
+        return str(lender.http.get(f"{mine}/extension?days=7", headers=headers).json()["terms_sha256"])
+
+    def asks(terms: str, key: str) -> Any:
+        body = {"days": 7, "terms_sha256": terms}
+        return lender.http.post(f"{mine}/extensions", json=body, headers=headers | {"Idempotency-Key": key})
+
+    old = shown()
+    assert shown() == old
+    paid = {"event": "paid-meanwhile", "amount": 50_000, "on": lender.today(), "prepays": True}
+    assert lender.call("servicing", "POST", f"/v1/loans/{loan}/repayments", paid).is_success
+    refused = asks(old, some_id())
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (409, "price-changed")
+    assert lender.http.get(mine, headers=headers).json()["status"] == "active"
+    key, new = some_id(), shown()
+    assert all(asks(new, key).is_success for _ in range(2)), "sent twice, done once"
+    assert lender.http.get(mine, headers=headers).json()["status"] == "extended"
 
 
 def lends_on(lender: Counter, **changes: Any) -> None:

@@ -60,7 +60,8 @@ def test_a_loan_is_its_borrowers(desk: Counter):
     loan = desk.lent()["id"]
     for path in (f"/v1/me/loans/{loan}", f"/v1/me/loans/{loan}/extension?days=7"):
         assert desk.http.get(path, headers=of(desk, pseudonym())).status_code == 404
-    asked = desk.http.post(f"/v1/me/loans/{loan}/extensions", json={"days": 7}, headers=of(desk, pseudonym()))
+    body = {"days": 7, "terms_sha256": "0" * 64}
+    asked = desk.http.post(f"/v1/me/loans/{loan}/extensions", json=body, headers=of(desk, pseudonym()))
     assert asked.status_code == 404
 
 

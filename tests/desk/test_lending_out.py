@@ -117,7 +117,7 @@ def test_two_workers_pay_once(tmp_path: Path, request: pytest.FixtureRequest):
     with counter(location) as one, counter(location, make=False) as other:
         application = one.offered()
         one.accepts(application)
-        other.log.entries, found, gate = one.log.entries, [], threading.Barrier(8, timeout=20)
+        other.log.entries, found, gate = one.log.entries, [], threading.Barrier(8, timeout=300)
         for desk in (one, other):
             desk.tokens = one.tokens
             desk.call("servicing", "GET", "/v1/loans")

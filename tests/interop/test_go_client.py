@@ -111,7 +111,7 @@ class Auditor:
     def run(self, url: str, vkey: str, older: str) -> subprocess.CompletedProcess[str]:
         self.kept.write_text(older, encoding="utf-8")
         command = [str(self.binary), url, vkey, str(self.kept)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, encoding="utf-8")
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, encoding="utf-8")
 
     def refuses(self, because: str, url: str, vkey: str, older: str) -> None:
         done = self.run(url, vkey, older)

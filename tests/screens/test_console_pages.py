@@ -248,7 +248,7 @@ def test_a_stop_waits_for_nothing_slow(
         for one in waiting:
             one.start()
         for _ in range(40):
-            assert here.acquire(timeout=60)
+            assert here.acquire(timeout=300)
         asked = site.get(f"/campaigns/{runs.name}/stop", session=session)
         assert asked.status_code == 200 and "Stop" in asked.text
         assert site.post(f"/campaigns/{runs.name}/stop", session).status_code == 303

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -37,9 +38,9 @@ def visit(front: Front, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
 def held(front: Front, person: DemoBorrower) -> list[dict[str, Any]]:
     """A person's applications by the desk's own word, the newest first."""
     headers = front.at_desk(person)
-    items = httpx.get(f"{front.desk_url}/v1/me/applications", headers=headers, timeout=30).json()["items"]
+    items = httpx.get(f"{front.desk_url}/v1/me/applications", headers=headers, timeout=300).json()["items"]
     paths = [f"{front.desk_url}/v1/me/applications/{one['id']}" for one in items]
-    return [httpx.get(path, headers=headers, timeout=30).json() for path in paths]
+    return [httpx.get(path, headers=headers, timeout=300).json() for path in paths]
 
 
 def fill(visitor: Visitor, amount: str = "3000") -> None:
@@ -196,6 +197,25 @@ def test_more_time_shows_its_cost_before_it_is_taken(front: Front, visit: Callab
     assert "Running, with more time" in visitor.page.inner_text("main")
 
 
+def test_what_repays_a_loan_is_shown_for_any_day_to_come(front: Front, visit: Callable[..., Visitor]) -> None:
+    person = front.lending.people[8]
+    loan = front.lent(person)
+    visitor = visit(person, "See mine")
+    visitor.tap("Its plan")
+    visitor.tap("What repays it all")
+    main = visitor.page.locator("main")
+    mine, headers = f"{front.desk_url}/v1/me/loans/{loan}", front.at_desk(person)
+    later = (front.lending.desk.now().date() + timedelta(days=20)).isoformat()
+    today, then = (httpx.get(f"{mine}/settlement{on}", headers=headers).json() for on in ("", f"?on={later}"))
+    assert today["to_pay"] < then["to_pay"] and today["saved"] > then["saved"]
+    assert f"{today['to_pay'] / 100:,.2f}" in main.inner_text()
+    visitor.page.fill("#on", later)
+    visitor.tap("Show")
+    assert f"{then['to_pay'] / 100:,.2f}" in main.inner_text()
+    assert visitor.page.goto(f"{front.url}/loans/{loan}/repay?on=2026-02-30").status == 404
+    assert httpx.get(mine, headers=headers).json()["status"] == "active", "nothing was done"
+
+
 def test_more_time_is_granted_at_the_price_that_was_shown_and_at_no_other(
     front: Front, visit: Callable[..., Visitor]
 ) -> None:
@@ -213,7 +233,10 @@ def test_more_time_is_granted_at_the_price_that_was_shown_and_at_no_other(
     after = httpx.get(f"{mine}/extension?days=30", headers=headers).json()
     assert before != after
     visitor.tap("Take more time")
-    assert "Something changed" in page.inner_text("main") and page.get_by_role("button", name="Take more time").count()
+    assert (
+        "costs something else than you were shown" in page.inner_text("main")
+        and page.get_by_role("button", name="Take more time").count()
+    )
     assert httpx.get(mine, headers=headers).json()["status"] == "active", "nothing was granted"
     visitor.tap("Take more time")
     page.wait_for_url(f"**/loans/{loan}")

@@ -16,7 +16,7 @@ from screens.house.pace import Pace
 from screens.house.sessions import cookie
 from screens.house.words import FOLDER, TAGS, catalogue
 
-HTTP = httpx.Client(timeout=30)
+HTTP = httpx.Client(timeout=300)
 WORDS = FOLDER.parents[1] / "counter" / "words"
 
 

@@ -100,7 +100,7 @@ def test_every_page_is_whole_and_nothing_is_left_in_english(
 
 def test_who_has_not_come_in_sees_nothing(office: BackOffice, paths: list[str]) -> None:
     for path in paths[:-1]:
-        answer = httpx.get(f"{office.url}{path}", timeout=60)
+        answer = httpx.get(f"{office.url}{path}", timeout=300)
         assert answer.status_code == 401 and f"/enter?back={path}" in answer.text, path
     with office.http() as http:
         assert http.post("/logout", data={"once": new_once()}).status_code == 303

@@ -10,7 +10,7 @@ from support.portal import Site
 from screens.house.forms import new_once
 from screens.portal.visit import SESSION
 
-HTTP = httpx.Client(timeout=30, verify=False)
+HTTP = httpx.Client(timeout=300, verify=False)
 FOREIGN = {
     "another site": {"Sec-Fetch-Site": "cross-site"},
     "a neighbour": {"Sec-Fetch-Site": "same-site"},

@@ -19,7 +19,7 @@ from screens.house.shell import HOUSE, Look, shell
 from screens.house.words import FOLDER, TAGS, catalogue
 from screens.portal.visit import SESSION
 
-HTTP = httpx.Client(timeout=30, verify=False)  # without a context of its own for every call
+HTTP = httpx.Client(timeout=300, verify=False)  # without a context of its own for every call
 PORTAL_WORDS = FOLDER.parents[1] / "portal" / "words"
 
 

@@ -73,7 +73,7 @@ def receipt(site: Site) -> tuple[str, str]:
     import httpx
 
     headers = {"Authorization": f"Bearer {site.token(person)}"}
-    with httpx.Client(base_url=site.house.url, headers=headers, timeout=30) as http:
+    with httpx.Client(base_url=site.house.url, headers=headers, timeout=300) as http:
         mine = http.get("/v1/me/receipts").json()["items"][0]["decision_sha256"]
         return http.get(f"/v1/me/receipts/{mine}").text, http.get("/v1/consortium").text
 

@@ -46,7 +46,7 @@ class BackOffice:
     def http(self, language: str = "en") -> Iterator[httpx.Client]:
         """Somebody who has come in."""
         chosen = f"{cookie('office', 'language')}={language}"
-        with httpx.Client(base_url=self.url, timeout=60, headers=OWN) as client:
+        with httpx.Client(base_url=self.url, timeout=300, headers=OWN) as client:
             entered = client.post("/enter", data={"once": new_once(), "code": self.code, "back": "/"})
             number = entered.headers["set-cookie"].partition(";")[0].partition("=")[2]
             client.cookies.clear()

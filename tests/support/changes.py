@@ -257,7 +257,7 @@ async def _answered(place: Place, op: Op, again: bool, send: Send, tell: Tell) -
 
 async def over(url: str, place: Place, ledger: Ledger, enough: Callable[[], bool]) -> None:
     """Write to a registry in another process, until it is gone."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=300) as client:
 
         async def send(sent: Sent, authorization: str) -> Answered:
             headers = {"Content-Type": "application/json", **dict(sent.headers)}

@@ -35,7 +35,7 @@ from server.run import CampaignRun
 from server.status import CampaignStatus
 
 SESSION = cookie("console")
-HTTP = httpx.Client(timeout=60, verify=False)
+HTTP = httpx.Client(timeout=300, verify=False)
 
 
 @dataclass
@@ -104,7 +104,7 @@ class ConsoleSite:
 
         def between(_: int) -> None:
             if hold is not None:
-                assert hold.acquire(timeout=120)
+                assert hold.acquire(timeout=300)
             if not run_requested(folder):
                 raise CampaignStopped("the coordinator's operator stopped it")
 

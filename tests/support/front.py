@@ -52,7 +52,7 @@ class Front:
         return [one for one in self.lending.house.borrowers[LENDER] if one.answer == "silent"]
 
     def registry_token(self, person: DemoBorrower, client: str = COUNTER) -> str:
-        with httpx.Client(base_url=self.lending.house.url, timeout=30) as http:
+        with httpx.Client(base_url=self.lending.house.url, timeout=300) as http:
             nonce = http.post("/v1/challenges").json()["nonce"]
             asked = Authorize(subject=person.pseudonym, nonce=nonce, client_id=client)
             form = {"grant_type": JWT_BEARER, "assertion": issue_id_token(self.issuer_key, self.issuer, asked)}
@@ -73,14 +73,14 @@ class Front:
         """Headers of the person at the desk."""
         self.link(person)
         headers = {"Authorization": f"Bearer {self.registry_token(person)}"}
-        given = httpx.post(f"{self.desk_url}/v1/me/sessions", headers=headers, timeout=30)
+        given = httpx.post(f"{self.desk_url}/v1/me/sessions", headers=headers, timeout=300)
         assert given.status_code == 201, given.text
         return {"Authorization": f"Bearer {given.json()['token']}"}
 
     def cookie(self, person: DemoBorrower) -> str:
         """A session, for tests that need no browser."""
         self.link(person)
-        with httpx.Client(follow_redirects=False, timeout=30) as http:
+        with httpx.Client(follow_redirects=False, timeout=300) as http:
             left = http.get(f"{self.url}/login")
             fields = dict(parse_qsl(urlsplit(left.headers["location"]).query))
             back = http.post(f"{self.issuer}/login", data={**fields, "subject": person.pseudonym})
@@ -93,7 +93,7 @@ class Front:
         """An application of somebody of whom this is known."""
         self.lending.knows(person, **facts)
         body = {"product": "monthly-12", "amount": 300_000, "term_days": 360, "purpose": "shopping"}
-        made = httpx.post(f"{self.desk_url}/v1/me/applications", json=body, headers=self.at_desk(person), timeout=30)
+        made = httpx.post(f"{self.desk_url}/v1/me/applications", json=body, headers=self.at_desk(person), timeout=300)
         assert made.status_code == 201, made.text
         return dict(made.json())
 
@@ -103,7 +103,7 @@ class Front:
         path = f"{self.desk_url}/v1/me/applications/{made['id']}"
         sha256 = httpx.get(f"{path}/disclosure", headers=headers).json()["sha256"]
         body = {"decision": made["decision"]["id"], "disclosure_sha256": sha256}
-        assert httpx.post(f"{path}/acceptance", json=body, headers=headers, timeout=30).status_code == 201
+        assert httpx.post(f"{path}/acceptance", json=body, headers=headers, timeout=300).status_code == 201
         today = self.lending.desk.now().date().isoformat()
         paid = {"payment": f"pay-{made['id'][:8]}", "amount": 300_000, "on": today}
         done = self.lending.call("servicing", "POST", f"/v1/applications/{made['id']}/disbursement", paid)
@@ -170,6 +170,6 @@ def everything(front: Front, person: DemoBorrower) -> list[str]:
     return [
         "/", mine, f"{mine}/accept", f"{mine}/take-back", f"{mine}/review", f"/applications/{no['id']}",
         f"/applications/{no['id']}/review?about=0", f"/applications/{looked['id']}",
-        f"/decisions/{yes['decision']['id']}/receipt", f"/loans/{loan}", f"/loans/{loan}/extend",
-        f"/loans/{loan}/extend?days={days}", "/apply", "/apply/no", "/there-is-no-such-page",
+        f"/decisions/{yes['decision']['id']}/receipt", f"/loans/{loan}", f"/loans/{loan}/repay",
+        f"/loans/{loan}/extend", f"/loans/{loan}/extend?days={days}", "/apply", "/apply/no", "/there-is-no-such-page",
     ]  # fmt: skip

@@ -53,7 +53,7 @@ class Site:
 
     def token(self, person: DemoBorrower) -> str:
         """An access token of a login that the person's lender vouches for."""
-        with httpx.Client(base_url=self.house.url, timeout=30) as http:
+        with httpx.Client(base_url=self.house.url, timeout=300) as http:
             nonce = http.post("/v1/challenges").json()["nonce"]
             asked = Authorize(subject=person.pseudonym, nonce=nonce, client_id=PORTAL)
             form = {"grant_type": JWT_BEARER, "assertion": issue_id_token(self.issuer_key, self.issuer, asked)}
@@ -67,7 +67,7 @@ class Site:
     def cookie(self, person: DemoBorrower) -> str:
         """A session of the portal's, for tests that need no browser: all of a log-in but the browser's part."""
         self.token(person)
-        with httpx.Client(follow_redirects=False, timeout=30, verify=False) as http:
+        with httpx.Client(follow_redirects=False, timeout=300, verify=False) as http:
             left = http.get(f"{self.url}/login")
             fields = dict(parse_qsl(urlsplit(left.headers["location"]).query))
             back = http.post(f"{self.issuer}/login", data={**fields, "subject": person.pseudonym})

@@ -19,7 +19,7 @@ HELD = re.compile(r'(<data id="(receipt|consortium)" value=")([^"]+)')
 def saved_by(site: Site, person) -> str:
     """The file that a person saves."""
     cookie = {"Cookie": f"{SESSION}={site.cookie(person)}"}
-    with httpx.Client(base_url=site.url, headers=cookie, timeout=30) as http:
+    with httpx.Client(base_url=site.url, headers=cookie, timeout=300) as http:
         path = re.findall(r'"(/receipts/[0-9a-f]{64})"', http.get("/receipts").text)[0]
         answer = http.get(f"{path}/file")
     assert answer.headers["content-disposition"].endswith('.html"')

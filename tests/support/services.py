@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -41,6 +43,8 @@ class Served:
     url: str
     metrics_url: str
     written: Path
+    scratch: Path
+    """Where its temporary files are: a short path, as sockets need it."""
 
     def until(self, holds, what: str) -> None:
         try:
@@ -62,8 +66,7 @@ class Served:
 
     def begun(self, workers: int) -> Served:
         """All of them have begun, not only the first."""
-        beats = self.written.parent
-        self.until(lambda: len(list(beats.glob("*/beat.*"))) == workers + 1, "all had begun, and the writer")
+        self.until(lambda: len(list(self.scratch.glob("*/beat.*"))) == workers + 1, "all had begun, and the writer")
         return self
 
     def children(self) -> list[int]:
@@ -81,7 +84,7 @@ class Served:
 
     def writer(self) -> int:
         """Process id of the writer: who holds the turn's lock; 0 where there is none."""
-        found = [str(path.stat().st_ino) for path in self.written.parent.glob("tahini-workers-*/turn")]
+        found = [str(path.stat().st_ino) for path in self.scratch.glob("tahini-workers-*/turn")]
         locks = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
         held = {lock[5].rpartition(":")[2]: int(lock[4]) for lock in locks if lock[1] == "FLOCK"}
         mine = [held[inode] for inode in found if held.get(inode) in self.children()]
@@ -133,14 +136,17 @@ class Site:
         written = self.home / f"{port}.log"
         command = [sys.executable, "-m", "tahini", room, "serve", "--home", self.registry, "--port", port]
         command += ["--metrics-port", metrics_port, *options]
+        scratch = Path(tempfile.mkdtemp(prefix="tahini-"))
         with written.open("wb") as errors:
             process = subprocess.Popen(
                 [str(part) for part in command],
                 stderr=errors,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "TMPDIR": str(self.home)},
+                env={**os.environ, "TMPDIR": str(scratch)},
             )
-        served = Served(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", written)
+        served = Served(
+            process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", written, scratch
+        )
         try:
             yield served
         finally:
@@ -148,6 +154,7 @@ class Site:
             process.kill()
             process.wait()
             served.until(lambda: not any("forkserver" in _command(pid) for pid in orphans), "all workers ended")
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def client(self, url: str) -> LenderClient:
         registry = open_registry(self.registry)

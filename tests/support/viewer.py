@@ -83,7 +83,7 @@ def viewing(house: House) -> Iterator[Watch]:
     )
     url = f"http://127.0.0.1:{port}"
     app = create_viewer(opened, url)
-    with serve(app, port), httpx.Client(timeout=60) as http:
+    with serve(app, port), httpx.Client(timeout=300) as http:
         watch = Watch(house, home, url, app, http)
         entered = http.post(f"{url}/enter", data={"once": new_once(), "code": staff_code(home)}, headers=OWN)
         name = cookie("viewer")
