@@ -146,8 +146,8 @@ def one_seed(
         started = time.monotonic()
         cuts = [round(hold_out * len(table)) for table in tables]
         kept = [table.iloc[at:] for at, table in zip(cuts, tables, strict=True)]
-        apart = [table.iloc[:at] for at, table in zip(cuts, tables, strict=True)]
-        learner = simulate(Learner(schema, training.model, plan, seed), kept, apart)
+        aside = [table.iloc[:at] for at, table in zip(cuts, tables, strict=True)]
+        learner = simulate(Learner(schema, training.model, plan, seed), kept, aside)
         predicted = learner.model().probability(test)
         figures |= {
             f"{name}_auc": auc(labels, predicted),

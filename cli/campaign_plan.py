@@ -46,7 +46,8 @@ def plan(
     mechanism = proposed.mechanism
     rows = explaining.planned(proposed)
     seen = explaining.counted(proposed, load_releases(folder))
-    known = explaining.expected(proposed, *(seen or (people, bad)))
+    counted, rate = seen or (None, None)
+    known = explaining.expected(proposed, people or counted, bad or rate)
     figures = explaining.chosen(proposed, load_releases(folder)) if explain or as_json else None
     if as_json:
         about = {"campaign": proposed.sha256, "model": proposed.model, "kind": mechanism.kind}

@@ -51,4 +51,4 @@ def _measured_on(evaluation: Mapping[str, Any]) -> str:
     held = f"about {evaluation['held_out']['value']:,.0f} people held out"
     if evaluation.get("left_out") is None:
         return held
-    return f"{held} and {evaluation['left_out']:,.0f} trained on, each scored as if it had not been"
+    return f"{held} and {evaluation['left_out']:,.0f} trained on, each scored as if left out"

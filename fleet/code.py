@@ -40,6 +40,7 @@ OURS = frozenset(
         "protocol",
         "screens",
         "server",
+        "watching",
     }
 )
 TABLES = {"law.packs": ("law/cn.toml", "law/eu.toml", "law/us.toml", "law/words.toml")}

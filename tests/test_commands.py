@@ -26,7 +26,9 @@ SERVICES = {"sqlalchemy", "alembic", "fastapi", "uvicorn"}
 LOADED = "import json, sys; from importlib import import_module; [import_module(m) for m in sys.argv[1:]]; "
 LOADED += "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
 CLI = Path(__file__).parent.parent / "cli"
-HELPERS = {"__init__", "shared", "campaign_status", "forms", "institution", "legal_form", "public_pages", "staff"}
+HELPERS = {
+    "__init__", "shared", "campaign_status", "forms", "institution", "legal_form", "public_pages", "quality", "staff",
+}  # fmt: skip
 """Files of ``cli`` that are no noun."""
 TAHINI = Path(sys.executable).with_name("tahini")
 

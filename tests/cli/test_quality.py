@@ -26,7 +26,7 @@ def test_a_line_for_each_group_that_can_be_told_and_one_for_the_others():
     lines = quality_lines(evaluation())
     assert lines[0].split()[:5] == ["quality", "AUC", "0.750", "±", "0.007,"]
     assert lines[1].startswith("  thick file   AUC 0.700")
-    assert "about 1,500 people held out and 13,500 trained on, each scored as if it had not been" in lines[2]
+    assert "about 1,500 people held out and 13,500 trained on, each scored as if left out" in lines[2]
     assert [line for line in lines if "age 0 to 24" in line] == [
         "  not told     too few people: thin file, age 0 to 24"
     ]

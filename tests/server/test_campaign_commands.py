@@ -331,6 +331,8 @@ def test_a_released_campaign_shows_how_good_its_model_is_and_tells_the_next_what
     (seen,) = json.loads(desk.run("plan", campaign, "--home", desk.home, "--json"))["foreseen"]
     people = learner.embedding.binning.population / 0.7
     assert seen["people"] == pytest.approx(people), "of those who were counted"
+    (asked,) = json.loads(desk.run("plan", campaign, "--home", desk.home, "--people", "900", "--json"))["foreseen"]
+    assert asked["people"] == 900, "unless somebody asks about others"
     assert f"of {people:,.0f} people" in desk.propose("--id", "next", "--like", campaign)
 
 
