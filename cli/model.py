@@ -205,6 +205,9 @@ def card_text(card: ModelCard) -> str:
         ),
     }
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
+    for way, said in (("up", "rises"), ("down", "falls")):
+        if named := [name for name, declared in card.directions.items() if declared == way]:
+            told[f"risk {said}"] = f"with {', '.join(named)}, throughout (declared)"
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
     lines += quality_lines(card.evaluation)
     lines += [

@@ -132,6 +132,11 @@ class FeatureSchema(BaseModel):
             )
         return self
 
+    @property
+    def directions(self) -> dict[str, Literal["up", "down"]]:
+        """Which way the risk of bad goes with a feature, where that is declared."""
+        return {one.name: one.direction for one in self.features if one.direction is not None}
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         names = [feature.name for feature in self.features]

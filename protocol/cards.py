@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from protocol.schema import Document, Instant, Sha256
 
 
@@ -19,6 +21,9 @@ class ModelCard(Document):
     model: Literal["scorecard", "gam", "mlp"]
     model_sha256: Sha256
     features: tuple[str, ...]
+    directions: dict[str, Literal["up", "down"]] = Field(default_factory=dict)
+    """Features with which the risk of bad was declared to rise or fall, and therefore does (the
+    pairs of a GAM apart); absent in cards that name none."""
     purpose: str
     legal_basis: str
     lenders: tuple[str, ...]
@@ -50,9 +55,8 @@ class ModelCard(Document):
     released_at: Instant
 
     def payload(self) -> dict[str, Any]:
-        found = super().payload()
-        return (
-            found
-            if self.epsilon_spent is not None
-            else {k: v for k, v in found.items() if k != "epsilon_spent"}
-        )
+        absent = {
+            *(["directions"] if not self.directions else []),
+            *(["epsilon_spent"] if self.epsilon_spent is None else []),
+        }
+        return {name: said for name, said in super().payload().items() if name not in absent}

@@ -107,6 +107,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         model=campaign.model,
         model_sha256=hashlib.sha256(model).hexdigest(),
         features=tuple(feature["name"] for feature in campaign.features["features"]),
+        directions={} if learner.kind == "mlp" else learner.schema.directions,
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
         lenders=kept.releases[-1].lenders,

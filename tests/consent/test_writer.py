@@ -135,6 +135,7 @@ def test_a_writer_killed_in_the_middle_of_a_group_tells_every_caller_and_leaves_
         with Load(site, served.url, 6) as load:
             served.until(lambda: len(load.acknowledged) > 10, "the load went on")
             with database.write():  # no group commits while this transaction is open
+                served.until(lambda: site.state().appended == len(load.acknowledged), "all were told")
                 writer, before = served.writer(), set(load.acknowledged)
                 served.until(lambda: next(copy(load._numbers)) > len(before) + 5, "all wait for the writer")
                 os.kill(writer, signal.SIGKILL)

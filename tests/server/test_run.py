@@ -9,8 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from scipy.stats import chisquare
 from support.house import InMemoryFleet
-from support.world import loans
+from support.world import features, loans
 
+from cli.model import card_text
 from clients.errors import GateClosed
 from clients.releases import join, release
 from credit.errors import ModelError
@@ -116,8 +117,13 @@ def test_a_campaign_ends_in_a_model_that_scores_and_a_signed_logged_card(active)
 
 
 def test_held_out_people_are_evaluated_on_and_never_trained_on(house):
-    house.activate(plan={"hold_out": 0.3})
+    asked = features().model_dump(mode="json")
+    next(one for one in asked["features"] if one["name"] == "late")["direction"] = "up"
+    house.activate(plan={"hold_out": 0.3}, features=asked)
     learner = run(house).execute()
+    release_card(house.coordinator(), house.campaign, learner)
+    card = ModelCard.verify(card_of(house), house.coordinator().key.public)
+    assert card.directions == {"late": "up"} and "risk rises   with late, throughout" in card_text(card)
     assert learner.evaluation is not None and learner.evaluation.untold[0] == "everybody", "they are a handful"
     store = house.node("cedar").store
     rosters = {r.kind: set(store.members(r.number)) for r in store.releases(house.campaign.sha256)}
@@ -270,6 +276,7 @@ def test_attempts_stay_counted_when_a_run_dies(spare):
 
 def test_a_card_of_an_earlier_version_keeps_its_hash(finished):
     said = unverified_payload(card_of(finished))
+    assert "directions" not in said, "none is declared"
     del said["epsilon_spent"]
     assert ModelCard.model_validate(said).sha256 == document_hash(said)
 
