@@ -18,7 +18,7 @@ from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, progress, sa
 from credit.kinds import Kind
 from privacy.mechanism import MechanismKind
 from server import commands, proposing
-from server.commands import figures
+from server.commands import evaluated, figures
 from server.desired_state import Stage, events, read_state
 from server.errors import CoordinatorError
 from server.folders import campaign_folder, campaign_in, campaigns_of, standing_of
@@ -155,12 +155,12 @@ def propose(
     schema = load_schema(features).model_dump(mode="json") if features else None
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)
-    campaign = proposing.propose(coordinator, asked, assessment)
     seen = (
         explaining.counted(before, load_releases(campaign_folder(coordinator, like)))
         if before and like
         else None
     )
+    campaign = proposing.propose(coordinator, asked, assessment)
     known = explaining.expected(campaign, people or (seen and seen[0]), bad or (seen and seen[1]))
     plan = campaign.mechanism
     care = warning(campaign)
@@ -284,7 +284,7 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
     coordinator = Coordinator.open(home)
     folder = campaign_folder(coordinator, campaign)
     stands = standing_of(coordinator, folder, lenders_answers(coordinator, folder.name))
-    found = figures(stands, folder)
+    found = figures(stands, folder) | {"evaluation": evaluated(coordinator, folder)}
     if as_json:
         say(found, as_json)
         return
@@ -314,7 +314,7 @@ def show(campaign: CampaignHash, home: CoordinatorHome, as_json: AsJson = False)
 @app.command("list", epilog="Example: `tahini campaign list --home coordinator --json`")
 def list_(home: CoordinatorHome, as_json: AsJson = False) -> None:
     """Every campaign in this home, the newest last: how it stands, what it cost, what it waits
-    for, how good its model is."""
+    for."""
     coordinator = Coordinator.open(home)
     found = []
     reached = True

@@ -43,12 +43,13 @@ class Influence:
 
     def check(self, width: int) -> None:
         """Raises ModelError unless it fits inputs of this width."""
-        shaped = self.matrix.shape == (width, len(self.diagonal)) and self.diagonal.ndim == 1
+        shaped = self.diagonal.ndim == 1 and 1 <= self.diagonal.size <= width
+        shaped = shaped and self.matrix.shape == (width, self.diagonal.size)
         largest = max(np.abs(self.matrix).max(initial=0), np.abs(self.diagonal).max(initial=0))
         if not (shaped and largest <= LARGEST_INFLUENCE and (self.diagonal >= 0).all()):
             raise ModelError(
-                f"the influence is not a matrix of {width} rows and a row of as many directions, "
-                f"within {LARGEST_INFLUENCE:g}"
+                f"the influence is not a matrix of {width} rows and as many directions at most, "
+                f"with a row of them, within {LARGEST_INFLUENCE:g}"
             )
 
     def without(self, rows: Floats, logits: Floats, labels: NDArray[np.int64]) -> Floats:

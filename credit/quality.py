@@ -117,15 +117,19 @@ class Counts:
         people: (2, groups), good and then bad.
         noise: standard deviation in each coordinate.
         by_chance: variance by chance per person counted.
+        known: how many people these are, where some are counted more than once.
     """
 
     people: Floats
     noise: float
     by_chance: float = 1.0
+    known: Figure | None = None
 
     @property
     def number(self) -> Figure:
-        return Figure(float(self.people.sum()), self.noise * math.sqrt(self.people.size))
+        return self.known or Figure(
+            float(self.people.sum()), self.noise * math.sqrt(self.people.size)
+        )
 
     @property
     def variance(self) -> Floats:
@@ -146,6 +150,10 @@ def pooled(trained: Counts, held: Counts, share: float, base_rate: float) -> Cou
         trained.people + weight * held.people,
         math.hypot(trained.noise, weight * held.noise),
         (number + weight**2 * fewer) / (number + weight * fewer),
+        Figure(
+            trained.number.value + held.number.value,
+            math.hypot(trained.number.error, held.number.error),
+        ),
     )
 
 

@@ -40,7 +40,7 @@ _TICK_S = 0.5
 _BEAT_FILE = "beat"
 LONGEST_FOLDER = 70
 """A socket's path has 107 bytes at most (unix(7)); of these ``/pymp-…/listener-…`` takes 31."""
-_ENDS = {signal.SIGTERM}
+_ENDS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _forks = multiprocessing.get_context("forkserver")
 logger = logging.getLogger("tahini.workers")
 
@@ -52,8 +52,9 @@ async def _beat(folder: Path) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A server of forks that is started meanwhile outlives a SIGTERM to the whole service, or the
-    parent would hear of no worker's end any more. What comes meanwhile comes afterwards."""
+    """A server of forks that is started meanwhile outlives what a terminal or a service manager
+    says to all processes, or the parent would hear of no worker's end any more. What comes
+    meanwhile comes afterwards."""
     resource_tracker.ensure_running()  # it lets signals through again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
@@ -119,12 +120,13 @@ class Supervisor:
         Raises:
             ConsentError: sockets cannot be where temporary files are.
         """
-        if len(tempfile.gettempdir()) > LONGEST_FOLDER:
+        if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
             raise ConsentError(
                 f"processes of a service talk through sockets in {tempfile.gettempdir()}, and that "
-                f"path is too long for them: set TMPDIR to one of {LONGEST_FOLDER} characters at "
-                "most"
+                f"path is too long for them: set TMPDIR to one of {LONGEST_FOLDER} bytes at most"
             )
+        # what is forked is what this process runs, and nothing that lies where it was started
+        os.environ["PYTHONSAFEPATH"] = "1"
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: setattr(self, "_ending", True))
         signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_renewing", True))
@@ -166,16 +168,25 @@ class Supervisor:
         logger.warning(
             "%s %s ended (%s) and is replaced", process.name, process.pid, process.exitcode
         )
-        metrics.worker_ended(process.pid, self.folder)
-        return self._start(running.writes)
+        return self._another(running)
+
+    def _another(self, ended: _Running) -> _Running:
+        """One in the place of one that ended; or that one, to be looked at again at the next tick,
+        where the server of forks ended in this moment too."""
+        try:
+            begun = self._start(ended.writes)
+        except (EOFError, OSError) as error:
+            logger.error("no process could be forked (%s); it is tried again", type(error).__name__)
+            return ended
+        metrics.worker_ended(ended.process.pid, self.folder)
+        return begun
 
     def _renew(self) -> None:
         for index, running in enumerate(self._running):
             if self._ending:
                 return
             self._end([running])
-            metrics.worker_ended(running.process.pid, self.folder)
-            self._running[index] = self._start(running.writes)
+            self._running[index] = self._another(running)
 
     def _end(self, workers: list[_Running]) -> bool:
         """Ask workers to end, wait, and kill those that do not; whether none had to be."""

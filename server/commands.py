@@ -81,16 +81,18 @@ def not_over(stands: CampaignStatus) -> CampaignStatus:
     return stands
 
 
-def evaluated(folder: Path) -> dict[str, Any] | None:
+def evaluated(coordinator: Coordinator, folder: Path) -> dict[str, Any] | None:
     """What the card of a campaign says of its model's quality; None before it was released, and
-    where nobody was held out. Raises CoordinatorError."""
+    where nobody was held out. Raises CoordinatorError: it is damaged, or signed by somebody
+    else."""
     path = folder / CARD_FILE
     if not path.exists():
         return None
     try:
-        return ModelCard.claimed(path.read_text(encoding="utf-8")).evaluation
+        card = ModelCard.verify(path.read_text(encoding="utf-8"), coordinator.key.public)
     except (OSError, UnicodeDecodeError, CryptoError) as error:
         raise CoordinatorError(f"{path} is damaged ({error})") from error
+    return card.evaluation
 
 
 def figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
@@ -118,6 +120,5 @@ def figures(stands: CampaignStatus, folder: Path) -> dict[str, Any]:
         "waits_for": stands.waits_for,
         "over": stands.over,
         "next": stands.next_one if stands.over else "",
-        "evaluation": evaluated(folder),
         "folder": str(folder),
     }

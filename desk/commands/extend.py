@@ -68,9 +68,9 @@ def extend(
         if earlier is not None:  # a retry: it is booked already
             return earlier
         found = desk.lending.extension(product, account, asked)
-        if shown is not None and terms_sha256(found) != shown:
-            raise PriceChanged("more time costs something else than was shown; look at it again")
         if found.event is not None:
+            if shown is not None and terms_sha256(found) != shown:
+                raise PriceChanged("more time costs something else than was shown; look again")
             return found.event
         why = "; ".join(_WHY[one] for one in found.obstacles)
         refused = AboveCap if found.obstacles == ("above-cap",) else Conflict

@@ -59,6 +59,7 @@ class CardPages:
             signed=signed,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
             segments=segments,
+            evaluation=card.evaluation and {**_NOT_SAID_BEFORE, **card.evaluation},
             untold=_untold(card.evaluation or {}, words),
             pictures=self._pictures(seen, segments, words),
         )
@@ -88,6 +89,10 @@ class CardPages:
         if not (seen.folder / CARD_FILE).exists():
             raise PageError("not-found", 404)
         return seen
+
+
+_NOT_SAID_BEFORE: Mapping[str, Any] = {"held_out": None, "left_out": None, "untold_features": []}
+"""Of an evaluation by version 0.6 and before."""
 
 
 def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.counter.forms import ExtendForm
+from screens.counter.shown import REPAYABLE
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
 from screens.house.forms import is_number, new_once
@@ -35,11 +36,14 @@ class LoanPages:
         """``GET /loans/{loan}/repay``: what it takes to repay all of it, today or on a day to come.
         Money comes by the bank, so nothing is done here."""
         loan, asked = await self._loan(request), request.query_params.get("on")
-        if asked is not None and not _is_day(asked):
+        days = _days_to_repay(loan)
+        if not days or (asked is not None and not (_is_day(asked) and days[0] <= asked <= days[1])):
             raise PageError("not-found", 404)
         path = f"/v1/me/loans/{loan['id']}/settlement" + (f"?on={asked}" if asked else "")
         found = await self.door.at_desk(request).read(path)
-        return self.look.page(request, "repay.html", tab="/", loan=loan, found=found.body)
+        return self.look.page(
+            request, "repay.html", tab="/", loan=loan, found=found.body, last=days[1]
+        )
 
     async def ask_extension(self, request: Request) -> Response:
         """``GET /loans/{loan}/extend``: for how long; then what that costs over the whole life of
@@ -83,6 +87,14 @@ class LoanPages:
                 raise
             return await self._priced_page(request, form.days, error.code)
         return go(f"/loans/{loan}")
+
+
+def _days_to_repay(loan: dict[str, Any]) -> tuple[str, str] | None:
+    """From which day to which it can be repaid before its end, if at all."""
+    last = date.fromisoformat(loan["dues"][-1]["due"]) - timedelta(days=1)
+    until = last.isoformat()
+    open_yet = loan["status"] in REPAYABLE and loan["as_of"] <= until
+    return (loan["as_of"], until) if open_yet else None
 
 
 def _is_day(given: str) -> bool:

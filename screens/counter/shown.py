@@ -33,6 +33,8 @@ LOANS: Mapping[str, str] = {
     "charged-off": N_("Written off in the lender's books; you still owe it"),
     "settled": N_("Paid back"),
 }
+REPAYABLE = ("active", "extended", "restructured")
+"""How loans stand that can be repaid before their end."""
 PURPOSES: Mapping[str, str] = {
     "shopping": N_("Shopping"),
     "travel": N_("Travel"),

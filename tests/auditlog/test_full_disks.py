@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,10 +64,11 @@ def test_a_database_that_cannot_grow_refuses_in_one_sentence_and_loses_nothing(t
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    tmp_path.chmod(0o711)
+def small_disk() -> Iterator[Path]:
+    """Outside pytest's folders, which the user of a PostgreSQL server may not enter."""
     try:
-        with small_filesystem(tmp_path / "disk", "6m") as folder:
+        with tempfile.TemporaryDirectory() as own, small_filesystem(Path(own) / "disk", "6m") as folder:
+            Path(own).chmod(0o711)
             yield folder
     except PermissionError as error:
         pytest.skip(f"no filesystem can be mounted here, so NO FULL DISK WAS TESTED: {error}")

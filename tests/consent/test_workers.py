@@ -310,6 +310,17 @@ def test_whoever_tells_every_process_to_end_at_once_loses_nothing(site):
     assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
 
 
+def test_what_is_forked_is_what_the_parent_runs_wherever_it_was_started(site, tmp_path):
+    """A folder of the same name, where the operator happens to be, is not the product."""
+    trap = tmp_path / "there" / "consent"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise SystemExit('another product')\n", encoding="utf-8")
+    with site.serve("--workers", 2, where=trap.parent) as served:
+        served.ready().begun(2)
+        assert len(served.forking()) == 1 and served.end() == 0
+    assert not [line for line in served.lines() if line["level"] in {"error", "critical"}]
+
+
 def test_a_server_of_forks_that_is_killed_takes_its_workers_along_and_others_come(site):
     with site.serve("--workers", 2) as served:
         served.ready().begun(2)
@@ -375,7 +386,7 @@ def test_several_workers_are_refused_on_sqlite(tmp_path):
 
 
 def test_a_folder_whose_path_is_too_long_for_sockets_is_one_sentence(site, tmp_path):
-    deep = tmp_path / ("a" * 80)
+    deep = tmp_path / ("数" * 20)
     deep.mkdir()
     assert "tahini: processes of a service talk through sockets" in refusal(
         site, "--workers", 2, "--port", free_port(), TMPDIR=str(deep)

@@ -102,7 +102,10 @@ def test_whole_numbers_make_a_person_alone_the_same_as_among_others():
     assert np.isfinite(found.without(crooked, scores, crowd.labels)).all()
 
 
-@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (0, 0)])
-def test_an_influence_of_another_shape_is_refused(shape):
+@pytest.mark.parametrize(
+    ("shape", "directions"), [((3, 2), 3), ((2, 3), 3), ((0, 0), 3), ((4, 5), 5), ((4, 0), 0), ((4, 1), ())]
+)
+def test_an_influence_of_another_shape_is_refused(shape, directions):
+    """More directions than inputs, too: they would only take a node's memory."""
     with pytest.raises(ModelError, match="influence"):
-        Influence(np.zeros(shape), np.zeros(3), 1.0).check(4)
+        Influence(np.zeros(shape), np.zeros(directions), 1.0).check(4)

@@ -182,6 +182,9 @@ def test_pooled_counts_are_unbiased_and_better_than_either():
         )
         both = pooled(trained, held, 0.2, 0.04)
         found.append(both.people / both.people.sum())
+        everybody = trained.people.sum() + held.people.sum()
+        assert both.number.value == pytest.approx(everybody), "each once, however they weigh"
+        assert both.number.error == pytest.approx(math.hypot(14.0, 7.0) * math.sqrt(6))
         rates = [bad_rate_of(one).error for one in (both, trained, held)]
         assert rates[0] < min(rates[1:])
     assert np.mean(found, axis=0) == pytest.approx(expected / expected.sum(), rel=0.03, abs=5e-4)

@@ -183,6 +183,25 @@ def test_a_card_that_was_altered_is_not_believed(
     assert ModelCard.claimed(token).campaign_sha256 == campaigns["released"].sha256
 
 
+def test_a_card_of_an_earlier_version_is_shown(site: ConsoleSite, session: str, campaigns: dict[str, Campaign]) -> None:
+    """Its evaluation says neither who was held out nor who could not be told of."""
+    file = site.folder(campaigns["released"]) / CARD_FILE
+    token = file.read_text(encoding="utf-8")
+    names = ("bad_rate", "auc", "ks", "ece", "observed_to_expected")
+    told = {name: {"value": 0.5, "error": 0.1} for name in names} | {"people": {"value": 400.0, "error": 9.0}}
+    few = dict.fromkeys(names) | {"people": {"value": 20.0, "error": 9.0}}
+    segments = [{"name": "everybody", **told}, {"name": "thin file", **few}]
+    old = {"segments": segments, "psi_score": None, "psi_features": {}}
+    card = ModelCard.claimed(token).model_copy(update={"evaluation": old})
+    try:
+        file.write_text(card.sign(site.house.coordinator().key), encoding="utf-8")
+        answer = site.get(f"/campaigns/{campaigns['released'].sha256}/card", session=session)
+    finally:
+        file.write_text(token, encoding="utf-8")
+    assert answer.status_code == 200 and "checked by this server" in answer.text
+    assert "0.500 ± 0.100" in answer.text and "Too few people to tell of" in answer.text
+
+
 def test_who_is_connected_is_what_the_service_saw_lately(site: ConsoleSite, session: str) -> None:
     assert "service does not run" in site.get("/now", session=session).text
     keep_connections(site.home, {"aspen": True, "birch": False})

@@ -214,6 +214,17 @@ def test_what_repays_a_loan_is_shown_for_any_day_to_come(front: Front, visit: Ca
     assert f"{then['to_pay'] / 100:,.2f}" in main.inner_text()
     assert visitor.page.goto(f"{front.url}/loans/{loan}/repay?on=2026-02-30").status == 404
     assert httpx.get(mine, headers=headers).json()["status"] == "active", "nothing was done"
+    visitor.page.goto(f"{front.url}/loans/{loan}/repay")
+    last = visitor.page.locator("#on").get_attribute("max")
+    assert last and visitor.page.goto(f"{front.url}/loans/{loan}/repay?on={last}").ok
+    yesterday = (front.lending.desk.now().date() - timedelta(days=1)).isoformat()
+    for day in (yesterday, "2099-01-01"):
+        assert visitor.page.goto(f"{front.url}/loans/{loan}/repay?on={day}").status == 404
+    paid = {"event": "all-of-it", "amount": today["to_pay"], "on": today["on"]}
+    assert front.lending.call("servicing", "POST", f"/v1/loans/{loan}/settlement", paid).is_success
+    visitor.page.goto(f"{front.url}/loans/{loan}")
+    assert not visitor.page.get_by_role("link", name="What repays it all").count(), "there is nothing to repay"
+    assert visitor.page.goto(f"{front.url}/loans/{loan}/repay").status == 404
 
 
 def test_more_time_is_granted_at_the_price_that_was_shown_and_at_no_other(

@@ -131,10 +131,12 @@ class Site:
         return self.home / REGISTRY_HOME
 
     @contextmanager
-    def serve(self, *options: object, room: str = "registry") -> Iterator[Served]:
+    def serve(self, *options: object, room: str = "registry", where: Path | None = None) -> Iterator[Served]:
+        """``where``: the folder in which it is started, by the command that is installed."""
         port, metrics_port = free_port(), free_port()
         written = self.home / f"{port}.log"
-        command = [sys.executable, "-m", "tahini", room, "serve", "--home", self.registry, "--port", port]
+        begun = [sys.executable, "-m", "tahini"] if where is None else [Path(sys.executable).with_name("tahini")]
+        command = [*begun, room, "serve", "--home", self.registry, "--port", port]
         command += ["--metrics-port", metrics_port, *options]
         scratch = Path(tempfile.mkdtemp(prefix="tahini-"))
         with written.open("wb") as errors:
@@ -143,6 +145,7 @@ class Site:
                 stderr=errors,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "TMPDIR": str(scratch)},
+                cwd=where,
             )
         served = Served(
             process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", written, scratch
