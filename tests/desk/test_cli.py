@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from support.lending_house import PROFILES, write_home
 from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check
 from crypto.keys import SigningKey
 from desk.consents import ScoringConsents
-from desk.home import open_desk
+from desk.home import DeskSettings, open_desk
 from desk.lending_rules import ReleasedRules
 from desk.released import REFERENCE_FILE, read_scorer
 from law.categories import DataCategory
@@ -83,7 +84,8 @@ def test_a_desk_is_made_and_looked_after(made, tmp_path: Path):
         assert run("monitor", "--home", home, "--loss-given-default", share).exit_code == 1
     assert "no alarm" in run("monitor", "--home", home).output
     public = told("principles", "--home", home)
-    assert (public["model"]["kind"], public["model"]["reviewed_as_of"]) == ("scorecard", now().date().isoformat())
+    there = now().astimezone(ZoneInfo(DeskSettings.model_fields["timezone"].default)).date()  # tomorrow, at times
+    assert (public["model"]["kind"], public["model"]["reviewed_as_of"]) == ("scorecard", there.isoformat())
     assert public["model"]["released_on"] == now().date().isoformat() and public["model"]["families"]
     assert "目的" in run("principles", "--home", home, "--language", "zh").output
     assert told("retain", "--home", home, "--days", 30) == {"forgotten": 0, "kept": 0}
