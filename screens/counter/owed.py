@@ -16,6 +16,8 @@ from screens.house.errors import PageError
 from screens.house.forms import is_number, new_once
 from screens.house.shell import Look, go
 
+SOME_DAYS = (0, 1, 7, 14, 30, 60, 90, 180)
+
 
 @dataclass(frozen=True)
 class LoanPages:
@@ -37,12 +39,12 @@ class LoanPages:
         Money comes by the bank, so nothing is done here."""
         loan, asked = await self._loan(request), request.query_params.get("on")
         days = _days_to_repay(loan)
-        if not days or (asked is not None and not (_is_day(asked) and days[0] <= asked <= days[1])):
+        if not days or asked not in {None, *days}:
             raise PageError("not-found", 404)
         path = f"/v1/me/loans/{loan['id']}/settlement" + (f"?on={asked}" if asked else "")
         found = await self.door.at_desk(request).read(path)
         return self.look.page(
-            request, "repay.html", tab="/", loan=loan, found=found.body, last=days[1]
+            request, "repay.html", tab="/", loan=loan, found=found.body, days=days
         )
 
     async def ask_extension(self, request: Request) -> Response:
@@ -89,16 +91,10 @@ class LoanPages:
         return go(f"/loans/{loan}")
 
 
-def _days_to_repay(loan: dict[str, Any]) -> tuple[str, str] | None:
-    """From which day to which it can be repaid before its end, if at all."""
-    last = date.fromisoformat(loan["dues"][-1]["due"]) - timedelta(days=1)
-    until = last.isoformat()
-    open_yet = loan["status"] in REPAYABLE and loan["as_of"] <= until
-    return (loan["as_of"], until) if open_yet else None
-
-
-def _is_day(given: str) -> bool:
-    try:
-        return date.fromisoformat(given).isoformat() == given
-    except ValueError:
-        return False
+def _days_to_repay(loan: dict[str, Any]) -> list[str]:
+    """Some days on which it can be repaid before its end, today first; none if it cannot be."""
+    today, last = (date.fromisoformat(day) for day in (loan["as_of"], loan["dues"][-1]["due"]))
+    if loan["status"] not in REPAYABLE:
+        return []
+    some = (today + timedelta(days=days) for days in SOME_DAYS)
+    return [day.isoformat() for day in some if day < last]
