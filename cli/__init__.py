@@ -3,7 +3,7 @@
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
 - ``quality``      how good a model is, in lines
 - ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
-                   ``staff`` which member of its staff runs it
+                   ``staff`` which member of its staff runs it; ``staff_leaving`` who has left
 
 Everything on this machine
 
