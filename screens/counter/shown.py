@@ -128,6 +128,15 @@ def name_of(fact: Mapping[str, Any], language: str) -> str | None:
     return words_list(data) or (None if not own else str(own))
 
 
+def told_apart(fact: Mapping[str, Any], language: str) -> str | None:
+    """The lender's own words in the other language, where :func:`name_of` has the kinds of data
+    alone: several facts are of one kind."""
+    own = fact["words"].get("en")
+    if language == "en" or not own or own != fact["words"].get(language, own):
+        return None
+    return str(own) if fact.get("data") else None
+
+
 def words_list(names: list[str]) -> str | None:
     return ", ".join(names) or None
 
