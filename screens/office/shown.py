@@ -134,8 +134,10 @@ PROBLEMS: Mapping[str, str] = {
 """What codes mean in this office; the house's own words stand behind them."""
 
 
-def value_in_words(words: PageWords, stored: Any) -> str:
-    """A fact's value, as a case keeps it (``lending.records``)."""
+def value_in_words(words: PageWords, stored: Any, kind: str | None = None) -> str:
+    """A fact's value, as a case keeps it (``lending.records``). One of kind ``fen`` is money."""
+    if kind == "fen" and isinstance(stored, int):
+        return words.money(stored)
     if isinstance(stored, Mapping):
         ((named, text),) = stored.items()
         return words.day(text) if named == "date" else words.number(float(text))

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crypto.errors import CryptoError
+from crypto.keys import PublicKey
 from law.categories import DataCategory
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
 from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
+from protocol.tickets import LinkTicket
 from protocol.uses import SCORING_PURPOSE
 from screens.house.problems import N_
 from screens.house.words import PageWords
@@ -50,6 +53,16 @@ class PartyNames:
 
     def of_party(self, party: str) -> str:
         return self.parties.get(party, party)
+
+    def inviter(self, ticket: str) -> str | None:
+        """The lender that has signed an invitation; None where none that is known here has."""
+        try:
+            lender = LinkTicket.claimed(ticket).lender
+            known = self.signing[lender]
+            LinkTicket.verify(ticket, PublicKey.from_text(known["key"]))
+        except (KeyError, CryptoError):
+            return None
+        return known["name"]
 
 
 def kind_of(sensitivity: str, language: str) -> str:

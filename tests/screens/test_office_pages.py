@@ -148,6 +148,8 @@ def test_the_machines_answer_is_nowhere_before_the_reviewers_own_is_recorded(off
         page = http.get(f"/reviews/{review}")
         assert "Record my decision" in page.text and "my bank had made a mistake" in page.text
         assert not told(page.text)
+        for called, shown in (("take-home pay", "CN¥10,000.00"), ("due on other loans in a month", "CN¥1,000.00")):
+            assert re.search(rf"{called}</span></th><td>{shown}</td>", page.text), "fen are shown as money, by a name"
         refused = http.get(f"/reviews/{review}/answers")
         assert refused.status_code == 403 and not told(refused.text)
 

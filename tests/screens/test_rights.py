@@ -20,6 +20,7 @@ from protocol.incidents import IncidentReport
 from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.portal.asking import KINDS, steps_of
+from screens.portal.shown import PartyNames
 from screens.portal.visit import SESSION
 
 
@@ -136,9 +137,19 @@ def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Vis
     visitor.page.goto(f"{site.url}/link#{ticket_for(site, site.person('aspen', 5))}")
     visitor.tap("Link")
     shows_who_they_are(visitor, person)
+    assert re.search(r"Invitation of\s+Aspen", visitor.page.inner_text("main"))
     visitor.tap("Send it now")
     visitor.page.goto(f"{site.url}/lenders")
     assert visitor.page.get_by_role("button", name="End this link").count() == 2
+
+
+def test_nobody_is_named_as_inviting_who_has_not_signed_it(site: Site) -> None:
+    """Nor by a lender's name that stands in it, nor where it is no invitation at all."""
+    names, person = PartyNames.of(site.house.node("aspen").consortium), site.person("aspen", 7)
+    token = ticket_for(site, person)
+    assert names.inviter(token) == "Aspen Finance"
+    for forged in (ticket_for(site, person, SigningKey.generate()), token[:-8] + "AAAAAAAA", "a.b.c", "", "ü" * 50):
+        assert names.inviter(forged) is None, forged
 
 
 def shows_who_they_are(visitor: Visitor, person: DemoBorrower) -> None:
