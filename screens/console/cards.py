@@ -57,6 +57,7 @@ class CardPages:
             seen=seen,
             card=card,
             signed=signed,
+            this_campaign=card.campaign_sha256 == seen.sha256,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
             segments=segments,
             evaluation=card.evaluation and {**_NOT_SAID_BEFORE, **card.evaluation},

@@ -137,6 +137,7 @@ class ConsentPages:
     async def consent(self, request: Request) -> Response:
         """``GET /consents/{record}``: all that it says, and what can be done."""
         borrower = self.door.borrower(request)
+        seen = await borrower.tag()  # first: what changes while the page is made is not seen yet
         found = await _record(request, borrower)
         history = await borrower.whole(f"/v1/me/consents/{found.body['record_id']}/history")
         return self.look.page(
@@ -145,7 +146,7 @@ class ConsentPages:
             tab="/",
             record=found.body,
             history=history,
-            seen=await borrower.tag(),
+            seen=seen,
             names=self.names,
             once=new_once(),
         )

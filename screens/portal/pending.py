@@ -72,6 +72,7 @@ class PendingPages:
         return kept
 
     async def _keep(self, request: Request) -> Response:
+        self.door.ways_in.count(request)  # or a stranger's forms would push out other people's
         if request.url.path == LINK:  # anybody's: of it no more is kept than an invitation has
             form = await read_form(request, LinkForm)
             fields, how = {"once": form.once, "ticket": form.invitation}, "fresh"

@@ -179,6 +179,10 @@ def test_a_card_that_was_altered_is_not_believed(
     try:
         file.write_text(f"{header}.{body}.{'A' * 86}", encoding="utf-8")
         assert "it does not verify" in site.get(path, session=session).text
+        other = ModelCard.claimed(token).model_copy(update={"campaign_sha256": campaigns["ready"].sha256})
+        file.write_text(other.sign(site.house.coordinator().key), encoding="utf-8")
+        page = site.get(path, session=session).text
+        assert "about another campaign than this one" in page and '<section class="error">' in page
     finally:
         file.write_text(token, encoding="utf-8")
     assert ModelCard.claimed(token).campaign_sha256 == campaigns["released"].sha256
