@@ -67,8 +67,30 @@ TYPES: Mapping[str, str] = {
     "system.started": N_("A service was started"),
     "system.stopped": N_("A service was stopped"),
     "system.changed": N_("Something was changed by staff"),
+    "use.refused": N_("A use of data was refused"),
+    "use.corrected": N_("Data were corrected"),
+    "use.exported": N_("Data were handed out"),
+    "use.deleted": N_("Data were deleted"),
+    "review.made": N_("A review was made"),
+    "request.received": N_("A borrower asked a lender for something"),
+    "request.marked": N_("A lender marked it in its own systems"),
+    "request.answered": N_("A lender answered a request"),
+    "request.closed": N_("A request was closed"),
+    "login.linked": N_("A log-in was linked to a borrower"),
+    "login.unlinked": N_("A log-in was linked no longer"),
+    "key.added": N_("A borrower's key was added"),
+    "key.ended": N_("A borrower's key was ended"),
+    "key.demanded": N_("A borrower lets only a key say yes"),
+    "key.waived": N_("A borrower lets a log-in say yes again"),
+    "hold.opened": N_("What an erased person had signed was opened for a court"),
+    "retention.applied": N_("What had been kept long enough was deleted"),
+    "retention.reviewed": N_("What is still kept was counted"),
+    "party.key_added": N_("An institution has another key"),
+    "party.key_revoked": N_("A key of an institution was revoked"),
+    "names.evaluated": N_("The naming service made pseudonyms"),
+    "names.keys": N_("The naming service published its keys"),
 }
-"""What a type of entry means; the others are called by their type."""
+"""What each type of entry means (``auditlog.entry_checks.FORMS``)."""
 STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         N_("Proposal"),
