@@ -226,25 +226,32 @@ def unlawful_portrait(
     return None
 
 
-def portrait_from(payload: Mapping[str, Any], law: FeatureLaw, day: date) -> Portrait:
-    """The portrait in a file or a verified document, for use on ``day``.
+def portrait_of(payload: Mapping[str, Any]) -> Portrait:
+    """The portrait in a file; whoever uses it asks the law of the day (:func:`unlawful_portrait`).
 
     Raises:
-        PortraitRefused: malformed, or unlawful on that day. TableError: its rule is faulty.
+        PortraitRefused: malformed. TableError: its rule is faulty.
     """
     try:
         document = PortraitDocument.model_validate(payload)
         document = PortraitDocument.model_validate_json(canonical_json(document.payload()))
     except ValidationError as error:
         raise PortraitRefused(f"the portrait cannot be used: {one_sentence(error)}") from error
-    if why := unlawful_portrait(document, law, day):
-        raise PortraitRefused(why)
     return Portrait(document)
 
 
-def verified_portrait(token: str, key: PublicKey, law: FeatureLaw, day: date) -> Portrait:
-    """The portrait in a signed document. Raises SignatureError, and as :func:`portrait_from`."""
-    return portrait_from(verify_document(token, PORTRAIT_TYP, key), law, day)
+def portrait_from(payload: Mapping[str, Any], law: FeatureLaw, day: date) -> Portrait:
+    """As :func:`portrait_of`, for use on ``day``. Raises PortraitRefused where the law of that day
+    is against it, too."""
+    found = portrait_of(payload)
+    if why := unlawful_portrait(found.document, law, day):
+        raise PortraitRefused(why)
+    return found
+
+
+def verified_portrait(token: str, key: PublicKey) -> Portrait:
+    """The portrait in a signed document. Raises SignatureError, and as :func:`portrait_of`."""
+    return portrait_of(verify_document(token, PORTRAIT_TYP, key))
 
 
 def in_use(portraits: Iterable[Portrait], day: date) -> dict[str, Portrait]:

@@ -143,12 +143,12 @@ def test_the_newest_version_that_has_begun_is_used_and_an_older_one_does_not_com
 
 def test_a_signed_portrait_verifies_under_its_key_alone_and_has_one_hash():
     key, made = SigningKey.generate(), document()
-    found = verified_portrait(made.sign(key), key.public, objection, DAY)
+    found = verified_portrait(made.sign(key), key.public)
     other_order = portrait_from(dict(reversed(portrait().items())), objection, DAY)
     assert found.hash == other_order.hash == compiled().hash
     assert found.hash != compiled(version=2).hash
     with pytest.raises(SignatureError):
-        verified_portrait(made.sign(key), SigningKey.generate().public, objection, DAY)
+        verified_portrait(made.sign(key), SigningKey.generate().public)
 
 
 def test_the_law_is_that_of_the_day():
