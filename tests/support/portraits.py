@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from consent.notice_text import with_particulars
+from demo.scoring_notice import make_scoring_notice
+from law.categories import DataCategory
 from lending.law.features import objection
 from lending.portraits import Portrait, PortraitDocument, portrait_from
+from protocol.notices import Notice
+from protocol.parties import Consortium
+from protocol.uses import PORTRAIT_PURPOSE
 
 DAY = date(2026, 11, 28)
 
@@ -43,3 +50,12 @@ def document(**changes: Any) -> PortraitDocument:
 
 def compiled(day: date = DAY, **changes: Any) -> Portrait:
     return portrait_from(portrait(**changes), objection, day)
+
+
+def portrait_notice(consortium: Consortium, lenders: Sequence[str], categories: Sequence[DataCategory]) -> Notice:
+    """What people are shown before they are placed in groups."""
+    scoring = make_scoring_notice(consortium, lenders, categories)
+    terms = scoring.terms.model_copy(update={"automated_decision": False, "logic": {}})
+    said = {"en": "We sort customers into groups by rules.", "zh": "我们按规则对客户分组。"}
+    about = {"id": "portraits", "purpose": PORTRAIT_PURPOSE, "terms": terms, "texts": said}
+    return with_particulars(scoring.model_copy(update=about))
