@@ -56,7 +56,7 @@ Portraits = Mapping[str, Portrait]
 @dataclass(frozen=True)
 class Portrayed:
     """What came of a run: customers, those whose data were read, how often somebody is in a
-    portrait now, and those whom the registry let nobody read."""
+    portrait now, and those who took their consent back meanwhile."""
 
     people: int
     read: int
@@ -136,8 +136,8 @@ def _objections(connection: Connection, people: Sequence[str]) -> set[tuple[str,
 def _look(
     desk: Desk, permits: Permits, portraits: Portraits, people: Sequence[str]
 ) -> tuple[list[_Seen], int]:
-    """What portraits say of people who may be placed in all of them; and how many the registry lets
-    nobody read after all."""
+    """What portraits say of people who may be placed in all of them; and how many may
+    not be read after all."""
     names = {fact for one in portraits.values() for fact in one.document.facts}
     sources = own_sources(desk, names)
     asked: dict[str, DataCategory] = {}
@@ -146,9 +146,11 @@ def _look(
     if names & set(OF_ACCOUNTS):
         asked[ACCOUNTS] = DataCategory.REPAYMENT
     wanted, hashed = categories_of(portraits.values()), set_hash(portraits)
+    permissions = [permits.check(one, wanted) for one in people]
     uses = [
-        AboutToRead(Blinding.of(new_id()), permits.check(one, wanted), asked, hashed)
-        for one in people
+        AboutToRead(Blinding.of(new_id()), one, asked, hashed)
+        for one in permissions
+        if set(wanted) <= one.granted.keys()  # as it stands now: it may have changed since
     ]
     logged: list[tuple[AboutToRead, LoggedUse]] = []
     for use, came in zip(uses, desk.trail.read_together(uses), strict=True):
@@ -161,7 +163,7 @@ def _look(
         _Seen(came, use.blinding, _within(desk, portraits, found, use.permission))
         for (use, came), found in zip(logged, facts, strict=True)
     ]
-    return seen, len(uses) - len(logged)
+    return seen, len(people) - len(logged)
 
 
 def _facts(

@@ -70,7 +70,7 @@ def call(desk: Counter, person: str, method: str = "GET", path: str = MINE) -> A
 
 
 def objects(desk: Counter, person: str, portrait: str = "late-before") -> Any:
-    return call(desk, person, "POST", f"{MINE}/{portrait}/objection")
+    return call(desk, person, "POST", f"/v1/me/portraits/{portrait}/objection")
 
 
 # --- who is placed
@@ -132,6 +132,21 @@ def test_without_a_consent_to_portraits_nothing_is_read_or_stated(desk: Counter)
     desk.portrait_consents.refused = {DataCategory.REPAYMENT}
     assert portrayed(desk) == Portrayed(people=1, read=0, placed=0, refused=0)
     assert (desk.book.asked, desk.log.asked, placed(desk)) == (before, [], set())
+
+
+def test_who_takes_it_back_while_the_run_goes_on_is_not_read_and_holds_up_nobody(desk: Counter):
+    person, other = borrower(desk), borrower(desk, payment="pay-2")
+    check, before = desk.portrait_consents.check, desk.book.asked
+
+    def taken_back(pseudonym: str, categories: Any) -> Any:
+        desk.portrait_consents.refused = {DataCategory.REPAYMENT} if pseudonym == person else set()
+        return check(pseudonym, categories)
+
+    at_first = desk.portrait_consents.check_together(sorted((person, other)), [DataCategory.REPAYMENT])
+    desk.portrait_consents.check_together = lambda *_: at_first  # type: ignore[method-assign]
+    desk.portrait_consents.check = taken_back  # type: ignore[method-assign]
+    assert portrayed(desk) == Portrayed(people=2, read=1, placed=1, refused=1)
+    assert (placed(desk), desk.book.asked) == ({(other, "late-before")}, before + 1)
 
 
 def test_a_consent_to_less_than_it_reads_is_none(desk: Counter):
