@@ -17,6 +17,7 @@ from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
 from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE, Limits
 from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE
+from protocol.watched import WATCHING_PURPOSE
 
 PURPOSES: Mapping[str, tuple[str, str]] = {
     TRAINING_PURPOSE: (
@@ -39,6 +40,13 @@ PURPOSES: Mapping[str, tuple[str, str]] = {
             "按照书面规则对您（作为客户）进行命名分组（画像），并据此提醒、告知或联系您；"
             "不会因此决定价格、额度或拒绝。"
         ),
+    ),
+    WATCHING_PURPOSE: (
+        (
+            "To watch a model for credit scores together with other lenders, after it was made: "
+            "who applies and what becomes of loans, as sums over many people."
+        ),
+        "与其他机构共同监测已建成的信用模型：申请人群和贷款结果的变化，仅以许多人的合计数体现。",
     ),
     BROADER_PURPOSE: (
         "To judge whether you can repay a loan.",
