@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.policy import rules_in
 from cli.shared import AsJson, DeskHome, Noun, say
@@ -112,18 +112,16 @@ def listed(home: DeskHome, as_json: AsJson = False) -> None:
     if as_json:
         say({"items": [_told(one) for one in found]}, True)
         return
-    table = Table("portrait", "version", "action", "people", "objections", "review", "owner")
+    table = Table("portrait", Column("action", no_wrap=True), "people", "objected", "review on")
     for one in found:
         said = one.portrait.document
         action = said.action if said.product is None else f"{said.action} of {said.product}"
         table.add_row(
-            said.id,
-            str(said.version),
+            f"{said.id} {said.version}",
             action,
             str(one.people),
             str(one.objections),
             said.review_on.isoformat(),
-            said.owner,
         )
     Console().print(table)
     for one in found:
