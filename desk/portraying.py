@@ -64,15 +64,14 @@ def _verified(path: Path, key: PublicKey) -> Portrait:
 
 
 def keep_portrait(home: Path, desk: Desk, document: PortraitDocument, key: SigningKey) -> Path:
-    """Sign a portrait and put it into the home, beside what was there before.
+    """Sign a portrait and put it into the home, beside what was there before; it may be one that
+    begins later.
 
     Raises:
         PortraitRefused: it cannot be used here. Conflict: this version or a newer one is there.
             Nothing was written.
     """
-    day = desk.now().date()
-    made = Portrait(document)
-    if why := unusable(desk, made, day):
+    if why := unusable(desk, Portrait(document), max(desk.now().date(), document.valid_from)):
         raise PortraitRefused(f"{why}; nothing was written")
     newer = [
         one.document.version

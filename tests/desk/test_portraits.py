@@ -359,6 +359,16 @@ def test_a_portrait_is_signed_once_in_each_version_and_read_back_under_the_lende
         read_portraits(tmp_path, key.public)
 
 
+def test_one_that_begins_later_can_be_signed_before(desk: Counter, tmp_path: Path):
+    key, tomorrow = SigningKey.generate(), desk.desk.day(desk.clock()) + timedelta(days=1)
+    keep_portrait(tmp_path, desk.desk, made(desk, valid_from=str(tomorrow)).document, key)
+    borrower(desk)
+    assert portrayed(desk, *read_portraits(tmp_path, key.public)).read == 0
+    assert [one.people for one in all_portraits(desk.desk)] == [0]
+    desk.clock.move(days=1)
+    assert portray(desk.desk).placed == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
