@@ -33,7 +33,8 @@ Lender
 - ``model``        what was trained
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
                    ``desk_monitor`` its model and loans watched; ``desk_loans`` a loan repaid
-                   early; ``desk_upkeep`` people told, what ended forgotten
+                   early; ``desk_upkeep`` people told, what ended forgotten,
+                   ``desk_portraits`` people in named groups
 - ``office``       the pages of the lender's own staff: served; ``counter`` those of its borrowers
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log

@@ -26,6 +26,7 @@ from screens.office import shown
 from screens.office.campaigns import CampaignPages
 from screens.office.consents import ConsentsPages
 from screens.office.customers import CustomerPages
+from screens.office.groups import PortraitPages
 from screens.office.home import OfficeListening
 from screens.office.portfolio import FigurePages
 from screens.office.reviews import ReviewPages
@@ -117,7 +118,7 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
     todo = TodoPages(office, DoctorsRound(office))
     campaigns, consents = CampaignPages(office), ConsentsPages(office)
     customers, reviews = CustomerPages(office, portal), ReviewPages(office)
-    figures = FigurePages(office)
+    figures, groups = FigurePages(office), PortraitPages(office)
     one, review = "/campaigns/{sha256:hex}", "/reviews/{review}"
     pages = [
         ("GET", "/", todo.start),
@@ -138,6 +139,8 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
         ("GET", "/customers", customers.ask),
         ("POST", "/customers", customers.make),
         ("GET", "/customers/{ticket:hex}", customers.show),
+        ("GET", "/groups", groups.listed),
+        ("GET", "/groups/{portrait}", groups.people),
         ("GET", "/reviews", reviews.queue),
         ("GET", review, reviews.case),
         ("POST", review, reviews.decide),

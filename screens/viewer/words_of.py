@@ -64,6 +64,7 @@ TYPES: Mapping[str, str] = {
     "use.read": N_("A lender read somebody's data"),
     "use.scored": N_("A lender scored somebody"),
     "use.explained": N_("A lender explained a decision"),
+    "use.portrayed": N_("A lender read somebody's data for portraits"),
     "system.started": N_("A service was started"),
     "system.stopped": N_("A service was stopped"),
     "system.changed": N_("Something was changed by staff"),

@@ -56,8 +56,8 @@ def paths(office: BackOffice, review: str, waiting: Campaign) -> list[str]:
     one, budget = f"/campaigns/{waiting.sha256}", office.house.node().store.ledger()[0].campaign
     return [
         "/", "/requests", "/doctor", "/campaigns", one, f"{one}/code", f"{one}/code/0", f"{one}/yes", f"{one}/no",
-        "/consents", "/revocations", "/customers", "/reviews", f"/reviews/{review}", "/portfolio", "/budget",
-        f"/budget/{budget}", "/there-is-no-such-page",
+        "/consents", "/revocations", "/customers", "/groups", "/reviews", f"/reviews/{review}", "/portfolio",
+        "/budget", f"/budget/{budget}", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
