@@ -82,7 +82,7 @@ class PersonBook:
     """Over their orders. Each has a seed that no lender knows, so nobody can tell from a view how
     many there were."""
     at: datetime | None = None
-    pending: ExposureOrder | None = None
+    pending: PendingOperation | None = None
     """At the first server: sent to the second one, whose word is awaited."""
 
     def repeated(self, part: ExposurePart) -> Outcome | None:
@@ -182,6 +182,16 @@ class PersonBook:
             if reservation.lender != asker:
                 total += reservation.share
         return total
+
+
+@dataclass(frozen=True)
+class PendingOperation:
+    """What comes of an operation once the second server has done it too. Until then nobody is told,
+    and the book is as it was."""
+
+    order: ExposureOrder
+    after: PersonBook
+    outcome: Outcome
 
 
 # --- whether a question is answered

@@ -14,27 +14,30 @@ from datetime import datetime, timedelta
 
 from crypto.keys import b64
 from crypto.shares import SEED_SIZE
-from exposure.book import PersonBook
+from exposure.book import Outcome, PendingOperation, PersonBook
 from exposure.errors import ExposureBusy, ExposureRefused
-from protocol.exposure import ExposureOrder, ExposurePart
+from protocol.exposure import ExposureOrder, ExposurePart, ExposureTerms
 
 TOLERANCE = timedelta(seconds=30)
 """How far the two servers' clocks may be apart."""
 
 
 def propose(
-    book: PersonBook, part: ExposurePart, now: datetime
+    book: PersonBook, part: ExposurePart, now: datetime, terms: ExposureTerms, sign: int
 ) -> tuple[PersonBook, ExposureOrder]:
     """At the first server: the book with this operation pending, to be kept before it is sent on,
     and the order.
 
+    Args:
+        sign: see :meth:`PersonBook.apply`.
+
     Raises:
-        ExposureBusy: another one is.
+        ExposureBusy: another one is. ExposureRefused: it may not be.
     """
     if book.pending is not None:
-        if book.pending.operation != part.operation:
+        if book.pending.order.operation != part.operation:
             raise ExposureBusy("something else about this person is under way")
-        return book, book.pending
+        return book, book.pending.order
     order = ExposureOrder(
         handle=part.handle,
         operation=part.operation,
@@ -42,11 +45,23 @@ def propose(
         at=now if book.at is None else max(now, book.at),
         seed=b64(secrets.token_bytes(SEED_SIZE)),
     )
-    return replace(book, pending=order), order
+    after, outcome = book.apply(part, order, terms, sign)
+    return replace(book, pending=PendingOperation(order, after, outcome)), order
 
 
-def settled(book: PersonBook) -> PersonBook:
-    """At the first server: without the operation that the second has done or refused."""
+def settled(book: PersonBook, part: ExposurePart) -> tuple[PersonBook, Outcome]:
+    """At the first server, once the second has done it: the book after it, and what came of it.
+
+    Raises:
+        ExposureRefused: this is not what is pending.
+    """
+    if book.pending is None or book.pending.order.operation != part.operation:
+        raise ExposureRefused("this operation is not pending")
+    return book.pending.after, book.pending.outcome
+
+
+def withdrawn(book: PersonBook) -> PersonBook:
+    """At the first server, once the second has refused it: as if it had never been."""
     return replace(book, pending=None)
 
 

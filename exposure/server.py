@@ -15,7 +15,6 @@ from crypto.keys import RecipientPublicKey, SigningKey
 from exposure import ordering
 from exposure.book import HeldAccount, Outcome, PersonBook
 from exposure.envelopes import sealed
-from exposure.errors import ExposureRefused
 from protocol.errors import Malformed, NotAllowed
 from protocol.exposure import (
     ExposureAnswer,
@@ -79,17 +78,18 @@ class ExposureServer:
         Raises:
             ExposureRefused, ExposureBusy: see there.
         """
-        proposed, order = ordering.propose(book, part, now)
-        ordering.settled(proposed).apply(part, order, self.terms(now), SIGNS[self.role])
+        sign = SIGNS[self.role]
+        proposed, order = ordering.propose(book, part, now, self.terms(now), sign)
         return proposed, order.sign(self.key)
 
     def settle(self, book: PersonBook, part: ExposurePart, now: datetime) -> tuple[PersonBook, str]:
-        """Once the second server has done what is pending: the book after it, and the reply."""
-        order = book.pending
-        if order is None or order.operation != part.operation:
-            raise ExposureRefused("this operation is not pending")
-        terms = self.terms(now)
-        after, outcome = ordering.settled(book).apply(part, order, terms, SIGNS[self.role])
+        """Once the second server has done what is pending: the book after it, and the reply.
+
+        Raises:
+            ExposureRefused: it is not pending.
+        """
+        self.terms(now)
+        after, outcome = ordering.settled(book, part)
         return after, self._reply(part, outcome)
 
     # --- the second server

@@ -7,7 +7,6 @@ schedules with TAHINI_EFFORT=1, which take minutes; a hundredth of them otherwis
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -19,6 +18,7 @@ from support.exposure import LENDERS, MINUTE, NOON, Somebody, TwoServers
 from exposure.amounts import Exposure, may_lend
 from exposure.errors import ExposureBusy, ExposureRefused
 from exposure.lending import SentParts
+from exposure.ordering import withdrawn
 from protocol.exposure import ExposurePart
 
 LIMIT = 100
@@ -97,7 +97,7 @@ class Market:
             try:
                 reply = servers.at_naming(second, order)
             except ExposureRefused:  # too late by its clock: the registry forgets the order
-                servers.registry_book = replace(servers.registry_book, pending=None)
+                servers.registry_book = withdrawn(servers.registry_book)
                 return None
             if self.schedule(4) != 3:  # else the reply is lost, and the registry sends the order again
                 break
