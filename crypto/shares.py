@@ -8,7 +8,7 @@ or alters anything in its share changes value and tag by numbers d and e of its 
 believed only where e = a d: for d other than 0 that is one a in 2^127 - 2.
 
 This is the information-theoretic MAC of SPDZ (Damgård, Pastro, Smart & Zakarias 2012,
-https://eprint.iacr.org/2011/535, section 3) in its simplest setting: whoever has the value deals
+https://eprint.iacr.org/2011/535) in its simplest setting: whoever has the value deals
 the shares, and the one who opens them holds the coefficient. Over a prime field, because modulo
 2^64 half of all d have more than one such a (Cramer et al. 2018, https://eprint.iacr.org/2018/482).
 

@@ -100,7 +100,8 @@ class ExposureServer:
         """Do what the first server orders; the reply is for the lender.
 
         Raises:
-            ExposureRefused, SignatureError: nothing was changed.
+            ExposureRefused, CryptoError, Malformed: nothing was changed, and the first server is
+                to withdraw what is pending.
         """
         again = self.repeated(book, part)
         if again is not None:

@@ -32,6 +32,7 @@ from exposure.amounts import Exposure
 from exposure.envelopes import opened, sealed
 from exposure.errors import AnswersDisagree, ExposureRefused
 from exposure.lending import SentParts, open_statement
+from exposure.ordering import withdrawn
 from protocol.errors import Malformed, NotAllowed
 from protocol.exposure import LENGTH, ExposureAnswer, ExposureOrder, ExposureQuestion, ExposureStatement
 from protocol.parties import Role
@@ -317,6 +318,26 @@ def test_parts_that_differ_in_what_both_must_know_have_different_names(somebody:
     for change in ({"version": 3}, {"releases": ("0" * 64,)}, {"lender": "birch"}, {"handle": "1" * 64}):
         other = second.model_copy(update=change)
         assert ExposureStatement.model_validate(other.payload()).operation != first.operation
+
+
+@pytest.mark.parametrize("spoilt", ["share", "answer key"])
+def test_what_only_the_second_server_can_refuse_changes_nothing_and_holds_nobody_up(somebody: Somebody, spoilt: str):
+    servers, sent = somebody.servers, somebody.question("aspen")
+    first, second = servers.read(sent)
+    if spoilt == "share":
+        second = second.model_copy(update={"share": "_" * 128})
+    else:
+        first, second = (_renamed(part, answer_to="A" * 1622) for part in (first, second))
+    order, books_before = servers.at_registry(first), (servers.naming_book, servers.registry_book.accounts)
+    with pytest.raises((CryptoError, Malformed)):
+        servers.at_naming(second, order)
+    servers.registry_book = withdrawn(servers.registry_book)
+    assert (servers.naming_book, servers.registry_book.accounts) == books_before
+    assert somebody.asks("birch") == OWED["aspen"] + OWED["cedar"]
+
+
+def _renamed(part: ExposureQuestion, **changes) -> ExposureQuestion:
+    return ExposureQuestion.model_validate(part.payload() | changes)
 
 
 # --- a lender that lies
