@@ -81,6 +81,25 @@ def test_a_share_alone_is_uniform_whatever_it_is_of():
         assert sorted(seen[0]) == sorted(seen[1]) == sorted(product(range(7), repeat=2))
 
 
+def test_one_servers_shares_and_the_sum_tell_nothing_of_what_the_sum_is_of():
+    """In a field of 5, over all draws: whatever two lenders have that adds up to 3, one server sees the shares of both
+    and the answer of the other equally often. So an asker that helps a server learns the sum again."""
+    seen = []
+    for first in range(5):
+        views = []
+        for drawn in product(range(5), repeat=4):
+            with (
+                patch.object(crypto.shares, "PRIME", 5),
+                patch.object(crypto.shares.secrets, "randbelow", _of(drawn)),
+            ):
+                mine, others = split((first,), 2)
+                more, rest = split(((3 - first) % 5,), 2)
+                answer = others + rest
+            views.append((mine.values, mine.tags, more.values, more.tags, answer.values, answer.tags))
+        seen.append(sorted(views))
+    assert all(view == seen[0] for view in seen)
+
+
 def _of(drawn):
     left = list(drawn)
     return lambda _: left.pop(0)
