@@ -215,6 +215,7 @@ def released(know: AuditState, leaf: Leaf) -> None:
         "legal_basis": campaign.legal_basis,
         "model": campaign.model,
         "features": tuple(feature["name"] for feature in campaign.features["features"]),
+        "watched": campaign.watched,
         "mechanism": mechanism.model_dump(mode="json"),
         "releases": len(mechanism.releases),
         "epsilon": mechanism.epsilon,

@@ -43,7 +43,7 @@ CHECKED: Mapping[Role, tuple[str, ...]] = {
     Role.COORDINATOR: (
         *_MADE,
         rf"{_CAMPAIGN}/(campaign|who-sees-what|model-card)\.jws",
-        rf"{_CAMPAIGN}/(evaluation|bom\.cdx)\.json",
+        rf"{_CAMPAIGN}/(evaluation|bom\.cdx|figures)\.json",
         rf"{_CAMPAIGN}/instructions\.{_LANGUAGE}\.md",
     ),
     Role.LENDER: (*_MADE, rf"{_CAMPAIGN}/(campaign|approval)\.jws"),

@@ -4,6 +4,7 @@ another."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -99,6 +100,10 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
         ):
             held = json_in(folder, f"campaigns/{sha256}/{name}")
             require(held == truth, f"{below}/{name}: it is not what the model card says")
+        if card.watched is not None:
+            counted = (folder / f"campaigns/{sha256}/figures.json").read_bytes()
+            same = hashlib.sha256(counted).hexdigest() == card.model_sha256
+            require(same, f"{below}/figures.json: it is not the file that the card names")
         for path in folder.glob(f"campaigns/{sha256}/instructions.*.md"):
             with naming(f"{below}/{path.name}"):
                 told = instructions(card, path.name.split(".")[1])

@@ -98,6 +98,7 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
             f"{', '.join(f['name'] for f in features)}"
         ),
         *(f"             {_feature(one)}" for one in features),
+        *_watches(campaign),
         (
             f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at "
             f"delta {mechanism.delta:g}"
@@ -123,6 +124,20 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
     for change in changed if diff else []:
         typer.echo(f"\n{change.kind}: {change.path}")
         typer.echo("\n".join(change.diff))
+
+
+def _watches(campaign: Campaign) -> list[str]:
+    """What a campaign that watches a model would count."""
+    watched = campaign.watched
+    if watched is None:
+        return []
+    kind = campaign.mechanism.releases[0].kind
+    who = "everybody who applied" if kind == "intake" else "everybody whose outcome became known"
+    counted = (
+        f"{who} in {watched.name}, by the model that campaign {watched.campaign_sha256[:12]} "
+        f"released (sha256 {watched.model_sha256[:12]})"
+    )
+    return [f"  watches    {counted}"]
 
 
 def _feature(stated: Mapping[str, Any]) -> str:

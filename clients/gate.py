@@ -28,17 +28,19 @@ import pandas as pd
 from clients.admission import Admission, UseLimits
 from clients.budget_ledger import Attempt, PersonCaps, Reserved
 from clients.consents import HeldSnapshot
-from clients.data.book import open_source
-from clients.data.people import Source
+from clients.data.book import open_applicants, open_source
+from clients.data.people import Period, Source
 from clients.erasures import obey
 from clients.home import Node
 from clients.rules import Use, require
 from credit.features import FeatureSchema, schema_from
+from credit.values import moment
 from crypto.documents import canonical_json
 from crypto.keys import RecipientPublicKey, b64
 from crypto.sealing import body_context, pad, seal_to
 from fleet.code import installed_code
 from privacy.charges import Charge
+from privacy.mechanism import ReleaseKind
 from protocol.campaigns import (
     Approval,
     Authorisation,
@@ -117,8 +119,8 @@ class Gate:
         usable = snapshot.usable(use.places, needs)
 
         # 3 and 4: who can still pay, and the reservation, on this disk
-        book = open_source(self._node.home)
-        consenting = set(usable.members).intersection(book.people())
+        book, period = self._source()
+        consenting = set(usable.members).intersection(book.people(period))
         reserved = self._reserve(use, draw, consenting)
         patterns = usable.hidden()
         hidden = np.fromiter((patterns.get(name, NONE) for name in reserved.members), np.int32)
@@ -148,7 +150,7 @@ class Gate:
         admission = Admission(
             self._features, use.moment, needs, hidden, (*usable.patterns, frozenset()), limits
         )
-        rows = self._rows(book, reserved.members, admission)
+        rows = self._rows(book.rows(reserved.members, self._features, period), admission)
         return Batch(rows, self._features, reserved.number)
 
     def _use(self, request: ReleaseRequest, charge: Charge) -> tuple[Use, HeldSnapshot]:
@@ -181,6 +183,15 @@ class Gate:
     @property
     def _features(self) -> FeatureSchema:
         return schema_from(self._campaign.features, f"campaign {self._campaign.id}")
+
+    def _source(self) -> tuple[Source, Period | None]:
+        """Whose rows the campaign is about, and of which days."""
+        watched, home = self._campaign.watched, self._node.home
+        if watched is None:
+            return open_source(home), None
+        intake = self._campaign.mechanism.releases[0].kind is ReleaseKind.INTAKE
+        period = Period(moment(watched.since), moment(watched.until))
+        return (open_applicants if intake else open_source)(home), period
 
     def _live_authorisation(self) -> Authorisation:
         held = self._authorisation
@@ -224,15 +235,8 @@ class Gate:
         sealed = seal_to(recipient, pad(body), body_context("roster.committed"))
         self._client.commit_roster(self._campaign.sha256, CommitmentRequest.of(commitment, sealed))
 
-    def _rows(
-        self,
-        book: Source,
-        members: list[str],
-        admission: Admission,
-    ) -> Iterator[pd.DataFrame]:
-        """The members' rows, each chunk as their consents let it be before anything else sees
-        it."""
-        rows = book.rows(members, self._features)
+    def _rows(self, rows: Iterator[pd.DataFrame], admission: Admission) -> Iterator[pd.DataFrame]:
+        """Members' rows, each chunk as their consents let it be before anything else sees it."""
         return (admission.admitted(table) for table in rows)
 
     @contextmanager

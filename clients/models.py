@@ -28,6 +28,8 @@ from protocol.recalls import ModelRecall, verified_recall
 
 MODELS_FOLDER = "models"
 MODEL_FILE, CARD_FILE, CAMPAIGN_FILE = "model.safetensors", "model-card.jws", "campaign.jws"
+FIGURES_FILE = "figures.json"
+"""In the place of a model, of a campaign that watched one."""
 APPROVALS_FILE, LEAF_FILE, PROOF_FILE = "approvals.json", "entry.json", "entry.tlog-proof"
 RECALLS_FILE = "recalls.json"
 
@@ -79,7 +81,7 @@ class KeptModel:
                 (folder / name).read_text(encoding="utf-8")
                 for name in (CARD_FILE, CAMPAIGN_FILE, PROOF_FILE)
             )
-            model, leaf = (folder / MODEL_FILE).read_bytes(), (folder / LEAF_FILE).read_bytes()
+            model, leaf = released_file(folder).read_bytes(), (folder / LEAF_FILE).read_bytes()
             return cls(model, card, campaign, approvals, leaf, proof, _kept_recalls(folder))
         except (OSError, ValueError, TypeError) as error:
             raise NodeError(
@@ -87,7 +89,8 @@ class KeptModel:
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Keep everything, each file whole or not at all; the model last."""
+        """Keep everything, each file whole or not at all; the model, or the figures, last."""
+        watches = ModelCard.claimed(self.card).watched is not None
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / CARD_FILE, self.card.encode())
         replace_file(folder / CAMPAIGN_FILE, self.campaign.encode())
@@ -95,7 +98,13 @@ class KeptModel:
         replace_file(folder / RECALLS_FILE, json.dumps(self.recalls).encode())
         replace_file(folder / LEAF_FILE, self.leaf)
         replace_file(folder / PROOF_FILE, self.proof.encode())
-        replace_file(folder / MODEL_FILE, self.model)
+        replace_file(folder / (FIGURES_FILE if watches else MODEL_FILE), self.model)
+
+
+def released_file(folder: Path) -> Path:
+    """The model that was kept in a folder, or the figures that watched one."""
+    figures = folder / FIGURES_FILE
+    return figures if figures.exists() else folder / MODEL_FILE
 
 
 def _kept_recalls(folder: Path) -> tuple[str, ...]:
@@ -193,6 +202,7 @@ def _rules(
         (card.model, card.features) == (campaign.model, names),
         "the card names another kind of model or features",
     )
+    yield card.watched == campaign.watched, "the card watches another model, or other days"
     about = (card.purpose, card.legal_basis)
     yield (
         about == (campaign.purpose, campaign.legal_basis),

@@ -17,6 +17,7 @@ from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
 from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE, Limits
 from protocol.uses import SCORING_PURPOSE
+from protocol.watched import WATCHING_PURPOSE
 
 PURPOSES: Mapping[str, tuple[str, str]] = {
     TRAINING_PURPOSE: (
@@ -29,6 +30,13 @@ PURPOSES: Mapping[str, tuple[str, str]] = {
     SCORING_PURPOSE: (
         "To judge an application for a loan that you make, with a score.",
         "对您本人提出的贷款申请进行信用评分和审批。",
+    ),
+    WATCHING_PURPOSE: (
+        (
+            "To watch a model for credit scores together with other lenders, after it was made: "
+            "who applies and what becomes of loans, as sums over many people."
+        ),
+        "与其他机构共同监测已建成的信用模型：申请人群和贷款结果的变化，仅以许多人的合计数体现。",
     ),
     BROADER_PURPOSE: (
         "To judge whether you can repay a loan.",

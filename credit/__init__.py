@@ -29,6 +29,8 @@
 - ``left_out``    scores as if the person scored had not been trained on
 - ``influence``   what one person's gradient made of the model
 - ``calibrating``  honest probabilities, from counts of scores
+- ``watched``     what applicants add to the release that watches who comes through the door
+- ``watcher``     figures out of a release that watches a model: the fold
 - ``evaluation``  what people add to the releases that say how good a model is
 - ``quality``     figures out of their noisy sums, each with its error
 - ``foresight``   how well they will be known

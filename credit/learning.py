@@ -111,10 +111,10 @@ class Learner:
         )
         if planned.kind is ReleaseKind.PAIRS:
             return asked
-        asked = replace(asked, edges=self._edges)
+        asked = replace(asked, edges=self.edges)
         if planned.kind is ReleaseKind.EVALUATION:
             return asked
-        asked = replace(asked, finer=finer(self._spread, self._edges))
+        asked = replace(asked, finer=finer(self._spread, self.edges))
         influence = self._influence
         if influence is None:
             return asked
@@ -156,13 +156,13 @@ class Learner:
             self._take_scores(vector, noise)
         else:
             self.evaluation, self.measured = evaluate(
-                vector, noise, self.schema, self._bins, self._trained_on
+                vector, noise, self.schema, self._bins, self.trained_on
             )
         self.released += 1
 
     def _take_scores(self, vector: Floats, noise: float) -> None:
         """Counts of scores of people who were trained on, and what they are worth."""
-        edges = self._edges
+        edges = self.edges
         groups, cells = np.split(vector, [2 * (len(edges) + 1)])
         counts = Counts(groups.reshape(2, -1) / GROUP_WEIGHT, noise / GROUP_WEIGHT)
         fine = FineCounts(cells, finer(self._spread, edges), noise)
@@ -241,7 +241,7 @@ class Learner:
         return Spread(float(plain[-1]), math.sqrt(float(values @ along**2)))
 
     @property
-    def _edges(self) -> Floats:
+    def edges(self) -> Floats:
         """Between the groups in which scores are counted, from the end of the descent on."""
         counted = next(r for r in self.mechanism.releases if r.kind is ReleaseKind.CALIBRATION)
         honest = self.mechanism.honest(self._contributors)
@@ -261,7 +261,8 @@ class Learner:
         return influence_of(self.chosen, made, self._spread)
 
     @property
-    def _trained_on(self) -> TrainedOn:
+    def trained_on(self) -> TrainedOn:
+        """What the calibration told; raises ModelError before it."""
         if self._scores is None:
             raise ModelError("an evaluation comes after the calibration of what it evaluates")
         return TrainedOn(

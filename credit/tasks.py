@@ -29,11 +29,12 @@ from credit.left_out import Influence
 from credit.models import CreditModel, check_calibration, check_network, flat, layers, network, size
 from credit.pairs import PAIR_UNIT, check_pairs, residual_sums, sensitivity, sums_size
 from credit.questions import Question
+from credit.watched import IntakeTask
 from credit.whitening import row_clip
 from privacy.clipping import UNIT, Records, clipped_gradient_sum, device
 from privacy.errors import PrivacyError
 from privacy.gradients import GRADIENT_UNIT, ClippedGradients
-from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
+from privacy.mechanism import WATCHING, Mechanism, PlannedRelease, ReleaseKind
 from privacy.moments import MOMENT_UNIT, ClippedMoments
 from privacy.onehot import Exact
 from privacy.sums import fixed_point, from_fixed_point
@@ -309,7 +310,7 @@ class TrainTask:
         return 0.0
 
 
-SCORING = (ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION)
+SCORING = (ReleaseKind.PAIRS, ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION, *WATCHING)
 """What asks for the scores of a model."""
 
 
@@ -366,7 +367,9 @@ def task_of(
         if planned.kind is ReleaseKind.PAIRS:
             return PairsTask(planned, mechanism, schema, scored)
         check_edges(asked.edges)
-        if planned.kind is ReleaseKind.EVALUATION:
+        if planned.kind is ReleaseKind.INTAKE:
+            return IntakeTask(planned, mechanism, schema, scored, asked.edges)
+        if planned.kind in (ReleaseKind.EVALUATION, ReleaseKind.OUTCOMES):
             return EvaluationTask(planned, mechanism, schema, scored, asked.edges)
         influence = None
         if asked.influence.size or asked.whitening.size:

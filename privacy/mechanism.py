@@ -25,6 +25,7 @@ from privacy.charges import (
 
 LEAST_HONEST = 2
 """A sum must have this many contributors who do not collude."""
+TOO_FEW_HONEST = "a sum must have at least two contributors who do not collude: raise the threshold"
 
 
 MechanismKind = Literal["distributed", "local"]
@@ -46,6 +47,14 @@ class ReleaseKind(StrEnum):
     """The shared model's scores, for good and bad."""
     EVALUATION = "evaluation"
     """Scores and features of held-out people, for good and bad, by segment."""
+    INTAKE = "intake"
+    """Everybody who applied in one month: scores, for declined and approved, bins and segments."""
+    OUTCOMES = "outcomes"
+    """Everybody whose outcome became known in one month: scores, for good and bad, by segment."""
+
+
+WATCHING = frozenset({ReleaseKind.INTAKE, ReleaseKind.OUTCOMES})
+"""Kinds that watch a released model; a campaign that makes one makes nothing else."""
 
 
 class Audience(StrEnum):
@@ -75,7 +84,7 @@ class PlannedRelease(BaseModel):
 
 
 class Mechanism(BaseModel):
-    """How the model is trained and what protects each person."""
+    """How the model is trained, or watched, and what protects each person."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,6 +106,8 @@ class Mechanism(BaseModel):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         kinds = [release.kind for release in self.releases]
+        if WATCHING.intersection(kinds):
+            return self._watching()
         if kinds[0] is not ReleaseKind.HISTOGRAM or kinds.count(ReleaseKind.HISTOGRAM) > 1:
             raise ValueError("a plan begins with its only histogram")
         if (self.kind == "local") != (ReleaseKind.TRAIN in kinds):
@@ -112,12 +123,25 @@ class Mechanism(BaseModel):
         if ReleaseKind.GRADIENT in after or ReleaseKind.TRAIN in after:
             raise ValueError("pairs of features come after the descent, whose residuals they are")
         if self.kind == "distributed" and self.threshold < self.collusion_bound + LEAST_HONEST:
-            raise ValueError(
-                "a sum must have at least two contributors who do not collude: raise the threshold"
-            )
+            raise ValueError(TOO_FEW_HONEST)
         if (self.hold_out > 0) != (ReleaseKind.EVALUATION in kinds):
             raise ValueError("people are held out for an evaluation, and only for one")
         return self
+
+    def _watching(self) -> Self:
+        planned = self.releases[0]
+        if len(self.releases) > 1 or (planned.sampling_rate, planned.steps) != (1.0, 1):
+            raise ValueError("what watches a model is one sum over everybody, once")
+        if self.kind != "distributed" or self.hold_out:
+            raise ValueError("what watches a model is a sum over all lenders, with nobody held out")
+        if self.threshold < self.collusion_bound + LEAST_HONEST:
+            raise ValueError(TOO_FEW_HONEST)
+        return self
+
+    @property
+    def watches(self) -> bool:
+        """Whether it watches a released model instead of training one."""
+        return self.releases[0].kind in WATCHING
 
     def honest(self, contributors: int) -> int:
         """How many of these contributors' noise shares reach the target: those who do not

@@ -22,6 +22,7 @@ from protocol.errors import Malformed
 from protocol.parties import Consortium
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
+from protocol.watched import WatchedPeriod
 
 MAX_BODY_TEXT = 16_384
 
@@ -81,8 +82,8 @@ class AuthorisationRequest(BaseModel):
 
 
 class Campaign(Document):
-    """What a coordinator wants to train. Its hash is what lenders approve and everything later
-    refers to."""
+    """What a coordinator wants to train, or which released model to watch. Its hash is what lenders
+    approve and everything later refers to."""
 
     typ = "tahini-campaign"
 
@@ -100,6 +101,8 @@ class Campaign(Document):
     features: dict[str, Any]
     """The feature schema (``credit.features.FeatureSchema``) that the model may see."""
     mechanism: Mechanism
+    watched: WatchedPeriod | None = Field(default=None, exclude_if=left_out)
+    """The released model that is watched, and when; none where one is trained."""
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""
     bundle_sha256: Sha256 | None = None
@@ -118,9 +121,10 @@ class Campaign(Document):
             raise ValueError("a lender is named twice")
         if len(self.lenders) < self.mechanism.threshold:
             raise ValueError("the threshold is higher than there are lenders")
-        if (self.model == "gam") != any(
-            r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases
-        ):
+        if (self.watched is not None) != self.mechanism.watches:
+            raise ValueError("a campaign that watches a model says which one and when")
+        pairs = any(r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases)
+        if self.watched is None and (self.model == "gam") != pairs:
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self
 

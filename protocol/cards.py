@@ -1,5 +1,5 @@
-"""The model card: what was trained, on which authority, what it cost. Signed by the coordinator,
-logged by hash."""
+"""The card of what a campaign released: a model, or figures that watch one; on which authority, and
+what it cost. Signed by the coordinator, logged by hash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from protocol.schema import Document, Instant, Sha256
+from protocol.schema import Document, Instant, Sha256, left_out
+from protocol.watched import WatchedPeriod
 
 
 class ModelCard(Document):
@@ -20,6 +21,11 @@ class ModelCard(Document):
     campaign_title: str
     model: Literal["scorecard", "gam", "mlp"]
     model_sha256: Sha256
+    """Of the released file: the model's, or the figures'."""
+    watched: WatchedPeriod | None = Field(default=None, exclude_if=left_out)
+    """The model that was watched, and when; absent in the card of a model. ``population_released``
+    then are the people who were counted, ``base_rate_released`` the share of them that was approved
+    or bad, and ``evaluation`` is of the model on them."""
     features: tuple[str, ...]
     directions: dict[str, Literal["up", "down"]] = Field(default_factory=dict)
     """Features with which the risk of bad was declared to rise or fall, and therefore does (the

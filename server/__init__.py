@@ -5,6 +5,7 @@ alone.
                      model and card
 - ``folders``        its campaigns' folders: found by their hash, read
 - ``proposing``      from an operator's choices to a campaign that lenders can approve
+- ``watching``       the same for campaigns that watch a released model
 - ``commands``       what an operator has a campaign do: launch, stop, resume; how it stands
 - ``budgets``        what campaigns spend of a person's budget, and what is left
 - ``explaining``     what a plan says, and why its figures are what they are

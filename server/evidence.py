@@ -17,7 +17,7 @@ from protocol.instructions import instructions
 from protocol.parts import PartWriter
 from protocol.sight import AttackOnBuild, SightStatement
 from server.folders import CAMPAIGN_FILE, campaigns_of
-from server.home import CARD_FILE, Coordinator, load_releases
+from server.home import CARD_FILE, FIGURES_FILE, Coordinator, load_releases
 
 STATEMENT_FILE = "who-sees-what.jws"
 
@@ -55,6 +55,9 @@ def collect(coordinator: Coordinator, scope: PackScope, part: PartWriter) -> Non
         evaluation: dict[str, Any] = {} if card.evaluation is None else card.evaluation
         part.add_json(f"{below}/evaluation.json", evaluation)
         part.add_json(f"{below}/bom.cdx.json", bill_of_materials(card))
+        if card.watched is not None:
+            part.add(f"{below}/figures.json", (folder / FIGURES_FILE).read_bytes())
+            continue  # figures are no model: nobody decides with them
         for language in LANGUAGES:
             text = instructions(card, language)
             part.add(f"{below}/instructions.{language}.md", text.encode())

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -18,6 +19,7 @@ from flwr.serverapp import Grid, ServerApp
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
 from credit.planning import spent
+from credit.quality import ModelEvaluation
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from protocol import tracing
@@ -29,8 +31,15 @@ from protocol.schema import now
 from server.desired_state import Stage, record_event, run_requested, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.flower_fleet import Emit, FlowerFleet
-from server.home import CARD_FILE, MODEL_FILE, Coordinator, Progressed, load_releases
-from server.run import CampaignRun
+from server.home import (
+    CARD_FILE,
+    FIGURES_FILE,
+    MODEL_FILE,
+    Coordinator,
+    Progressed,
+    load_releases,
+)
+from server.run import CampaignRun, Fold
 
 HOME_VARIABLE = "TAHINI_COORDINATOR_HOME"
 EXPECTED = (CampaignStopped, CoordinatorError, ConsentError, CryptoError, FeatureError, ModelError)
@@ -95,19 +104,40 @@ def conduct_campaign(
             emit({"event": "stopped", "reason": str(error)})
 
 
-def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner) -> str:
-    """Sign the model card, log it, and leave it beside the model; returns its hash."""
-    binning = learner.embedding.binning
+@dataclass(frozen=True)
+class _Told:
+    """What a card says of what was released."""
+
+    people: float
+    rate: float
+    evaluation: ModelEvaluation | None
+    directions: dict[str, Literal["up", "down"]]
+    remarks: tuple[str, ...]
+
+
+def _told(fold: Fold) -> _Told:
+    if not isinstance(fold, Learner):
+        return _Told(fold.people, fold.rate, fold.evaluation, {}, ())
+    binning = fold.embedding.binning
+    directions = {} if fold.kind == "mlp" else fold.schema.directions
+    return _Told(binning.population, binning.base_rate, fold.evaluation, directions, fold.remarks)
+
+
+def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> str:
+    """Sign the card, log it, and leave it beside the model or the figures; returns its hash."""
     folder = coordinator.folder(campaign.sha256)
     kept = load_releases(folder)
-    model = (folder / MODEL_FILE).read_bytes()
+    file = MODEL_FILE if campaign.watched is None else FIGURES_FILE
+    model = (folder / file).read_bytes()
+    told = _told(fold)
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
         model=campaign.model,
         model_sha256=hashlib.sha256(model).hexdigest(),
         features=tuple(feature["name"] for feature in campaign.features["features"]),
-        directions={} if learner.kind == "mlp" else learner.schema.directions,
+        directions=told.directions,
+        watched=campaign.watched,
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
         lenders=kept.releases[-1].lenders,
@@ -116,10 +146,10 @@ def release_card(coordinator: Coordinator, campaign: Campaign, learner: Learner)
         delta=campaign.mechanism.delta,
         mechanism=campaign.mechanism.model_dump(mode="json"),
         releases=len(campaign.mechanism.releases),
-        population_released=binning.population,
-        base_rate_released=binning.base_rate,
-        evaluation=learner.evaluation and learner.evaluation.as_dict(),
-        limits=(*ModelCard.model_fields["limits"].default, *learner.remarks),
+        population_released=told.people,
+        base_rate_released=told.rate,
+        evaluation=told.evaluation and told.evaluation.as_dict(),
+        limits=(*ModelCard.model_fields["limits"].default, *told.remarks),
         released_at=now(),
     )
     token = card.sign(coordinator.key)

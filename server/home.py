@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 KEY_FILE, SETTINGS_FILE, SECRET_FILE = "coordinator.key", "coordinator.json", "executor.secret"
 MAX_ATTEMPTS = 100
 MODEL_FILE, CARD_FILE, PROGRESS_FILE = "model.safetensors", "model-card.jws", "progress.json"
+FIGURES_FILE = "figures.json"
+"""What a campaign that watches a model leaves instead of one."""
 
 
 class CoordinatorSettings(HomeSettings):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from credit.planning import Training, plan_mechanism
 from crypto.keys import replace_file
@@ -252,7 +252,15 @@ def warning(campaign: Campaign) -> str:
     )
 
 
-def propose(coordinator: Coordinator, asked: Asked, assessment: str | None = None) -> Campaign:
+class Wanted(Protocol):
+    """What a campaign is to be, found sound."""
+
+    def campaign(
+        self, coordinator: str, code_sha256: str, bundle_sha256: str, moment: datetime
+    ) -> Campaign: ...
+
+
+def propose(coordinator: Coordinator, asked: Wanted, assessment: str | None = None) -> Campaign:
     """Sign a campaign and the bundle that will run, hand it to the registry, and keep both.
 
     Args:

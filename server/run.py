@@ -10,8 +10,11 @@ campaign reserved; every attempt is charged. The sums are kept, and the model is
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +22,24 @@ from numpy.typing import NDArray
 
 from credit.features import schema_from
 from credit.learning import Learner
-from credit.models import CreditModel
 from credit.planning import spent
 from credit.questions import Packed
+from credit.watcher import Watcher, Yardstick
 from crypto.errors import CryptoError
+from crypto.keys import replace_file
 from crypto.masks import Words, unmask
 from protocol import tracing
 from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
-from server.errors import CampaignStopped
-from server.home import MODEL_FILE, Coordinator, Progressed, load_releases, save_release
+from server.errors import CampaignStopped, CoordinatorError
+from server.folders import campaign_in
+from server.home import (
+    FIGURES_FILE,
+    MODEL_FILE,
+    Coordinator,
+    Progressed,
+    load_releases,
+    save_release,
+)
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -59,6 +71,53 @@ def learner_of(campaign: Campaign) -> Learner:
     return Learner(schema, campaign.model, campaign.mechanism, campaign.seed)
 
 
+def watcher_of(coordinator: Coordinator, campaign: Campaign) -> Watcher:
+    """A campaign's watching before its release. What it compares with follows from the sums that
+    the watched model's own campaign released, which this coordinator kept.
+
+    Raises:
+        CoordinatorError: it did not conduct that campaign, or that one released no model, or
+            another one.
+    """
+    if campaign.watched is None:
+        raise CoordinatorError(f"campaign {campaign.id!r} watches no model")
+    folder = coordinator.home / "campaigns" / campaign.watched.campaign_sha256
+    try:
+        file = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CoordinatorError(
+            f"{folder} holds no released model: a model is watched by the coordinator that "
+            "released it"
+        ) from error
+    if file != campaign.watched.model_sha256:
+        raise CoordinatorError(f"{folder / MODEL_FILE} is not the model that is to be watched")
+    learner = learner_of(campaign_in(folder))
+    for kept in load_releases(folder).releases:
+        learner.absorb(kept.total, kept.contributors)
+    schema = schema_from(campaign.features, f"campaign {campaign.id}")
+    return Watcher(schema, campaign.mechanism, Yardstick.of(learner))
+
+
+Fold = Learner | Watcher
+"""What becomes of a campaign's releases."""
+
+
+def fold_of(coordinator: Coordinator, campaign: Campaign) -> Fold:
+    """Before its first release. Raises CoordinatorError."""
+    if campaign.watched is None:
+        return learner_of(campaign)
+    return watcher_of(coordinator, campaign)
+
+
+def leave(fold: Fold, folder: Path) -> Path:
+    """Write what the releases became into the campaign's folder: a model, or figures."""
+    if isinstance(fold, Learner):
+        fold.model().save(folder / MODEL_FILE)
+        return folder / MODEL_FILE
+    replace_file(folder / FIGURES_FILE, json.dumps(fold.figures(), sort_keys=True).encode())
+    return folder / FIGURES_FILE
+
+
 @dataclass
 class CampaignRun:
     """A campaign under way."""
@@ -73,17 +132,17 @@ class CampaignRun:
     rejected: frozenset[str] = frozenset()
     """Lenders who said no after their yes: they are lost from the beginning."""
 
-    def execute(self) -> Learner:
-        """Run every release that has not been run, and leave the model file in the campaign's
-        folder.
+    def execute(self) -> Fold:
+        """Run every release that has not been run, and leave the model file, or the figures, in the
+        campaign's folder.
 
         Raises:
             CampaignStopped: too few lenders are left, or no attempt; what was released so far is
-                kept.
+                kept. CoordinatorError: the model that is to be watched is not here.
         """
         folder = self.coordinator.folder(self.campaign.sha256)
         plan = self.campaign.mechanism.releases
-        learner = learner_of(self.campaign)
+        learner = fold_of(self.coordinator, self.campaign)
         done = load_releases(folder)
         for kept in done.releases:
             learner.absorb(kept.total, kept.contributors)
@@ -107,8 +166,7 @@ class CampaignRun:
                 }
             )
             self.between_releases(number)
-        model: CreditModel = learner.model()
-        model.save(folder / MODEL_FILE)
+        leave(learner, folder)
         return learner
 
     def _join(self, lost: set[str]) -> dict[str, str]:
@@ -140,7 +198,7 @@ class CampaignRun:
         return tokens
 
     def _release(
-        self, learner: Learner, mask_keys: dict[str, str], attempts: list[int]
+        self, learner: Fold, mask_keys: dict[str, str], attempts: list[int]
     ) -> tuple[NDArray[np.int64], dict[str, str]]:
         """The total of one release, and the mask keys of those who contributed; counts on in
         ``attempts``."""

@@ -17,7 +17,7 @@ from credit.planning import spent
 from protocol.campaigns import Campaign
 from protocol.hashes import SHOWN
 from server.desired_state import CampaignState, Stage
-from server.home import MODEL_FILE, Progressed
+from server.home import FIGURES_FILE, MODEL_FILE, Progressed
 
 MIN_LENDERS = 2
 
@@ -210,6 +210,10 @@ class CampaignStatus:
                 return ""
 
     @property
+    def _file(self) -> str:
+        return MODEL_FILE if self.campaign.watched is None else FIGURES_FILE
+
+    @property
     def cost(self) -> str:
         """What it cost, in words."""
         mechanism = self.campaign.mechanism
@@ -226,7 +230,7 @@ class CampaignStatus:
         name = f"campaign {self.short} ({self.campaign.id})"
         if self.state.stage is Stage.RELEASED:
             return [
-                f"released: {self.home / 'campaigns' / self.campaign.sha256 / MODEL_FILE}",
+                f"released: {self.home / 'campaigns' / self.campaign.sha256 / self._file}",
                 f"  {self.cost}",
             ]
         if self.over:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clients.data.description import DATA_FILE, FileDescription
+from clients.data.description import APPLICANTS_FILE, DATA_FILE, FileDescription
 from clients.data.files import FileReader
 from clients.data.mapped import MappedSource
 from clients.errors import SourceError
@@ -44,3 +44,17 @@ def open_source(home: Path) -> MappedSource:
             "other rows; move the one that is not to be used elsewhere"
         )
     return source
+
+
+def open_applicants(home: Path) -> MappedSource:
+    """Where a node's applicants are: what its ``applicants.toml`` describes.
+
+    Raises:
+        SourceError: there is none, or it is not sound.
+    """
+    if not (home / APPLICANTS_FILE).exists():
+        raise SourceError(
+            f"{home} has no {APPLICANTS_FILE}, which says where everybody who applied is; write "
+            "their rows with: tahini desk export-applicants"
+        )
+    return MappedSource.load(home, APPLICANTS_FILE)

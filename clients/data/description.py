@@ -25,6 +25,9 @@ from credit.values import UNIX_FORMATS, moment
 from crypto.sentences import one_sentence
 
 DATA_FILE = "data.toml"
+APPLICANTS_FILE = "applicants.toml"
+"""The same about everybody who applied, lent to or not: what a campaign that watches who comes
+through the door counts."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Quoting = Literal["rfc4180", "none"]
 _UTC_DAYS = tuple(

@@ -46,10 +46,10 @@ class MappedSource(Source):
     where: str = DATA_FILE
 
     @classmethod
-    def load(cls, home: Path) -> MappedSource:
-        """From ``data.toml`` in a node's home. Raises SourceError."""
-        description = load_description(home / DATA_FILE)
-        return cls(description, reader_of(description, home), str(home / DATA_FILE))
+    def load(cls, home: Path, file: str = DATA_FILE) -> MappedSource:
+        """From ``data.toml`` in a node's home, or a file like it. Raises SourceError."""
+        description = load_description(home / file)
+        return cls(description, reader_of(description, home), str(home / file))
 
     @property
     def dated(self) -> bool:

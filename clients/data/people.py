@@ -22,11 +22,26 @@ from numpy.typing import NDArray
 
 from clients.data.columns import Told, nobody
 from clients.data.members import Members
+from clients.errors import SourceError
 from credit.features import FeatureSchema, date_columns
 from credit.values import NO_DATE, UNREADABLE_DATE
 
 Labels = NDArray[np.int8]
 NO_OUTCOME = np.int8(2)
+
+
+@dataclass(frozen=True)
+class Period:
+    """Microseconds from ``first`` to before ``end``: only rows that are dated so are rows."""
+
+    first: int
+    end: int
+
+    def holds(self, when: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (when >= self.first) & (when < self.end)
+
+
+ALWAYS = Period(NO_DATE, np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
@@ -82,19 +97,41 @@ class Source(ABC):
                 what is in a row.
         """
 
-    def people(self) -> list[str]:
-        """The names in it, each once, in the order of their first row; no feature is read."""
+    def people(self, period: Period | None = None) -> list[str]:
+        """The names in it, each once, in the order of their first row; no feature is read.
+
+        Args:
+            period: only those who have a row of it.
+
+        Raises:
+            SourceError: the rows cannot be read, or are of no date though a period is asked for.
+        """
+        self._require_dates(period)
         names: dict[str, None] = {}
         for part in self.parts((), None):
-            names.update((name, None) for name in part.names if name is not None)
+            found = part.names
+            if period is not None:
+                found = np.asarray(found, dtype=object)[period.holds(part.when)]
+            names.update((name, None) for name in found if name is not None)
         return list(names)
 
-    def rows(self, members: Sequence[str], schema: FeatureSchema) -> Iterator[pd.DataFrame]:
+    def _require_dates(self, period: Period | None) -> None:
+        """Raises SourceError."""
+        if period is not None and not self.dated:
+            raise SourceError(
+                f"{self.where}: people of certain days are asked for, and no row has a day; say "
+                "latest_by, the column with the date of each row"
+            )
+
+    def rows(
+        self, members: Sequence[str], schema: FeatureSchema, period: Period | None = None
+    ) -> Iterator[pd.DataFrame]:
         """The declared columns of these people, a bounded number at a time, each person once or not
         at all.
 
         Args:
             members: different names.
+            period: only rows of it are rows.
 
         Returns:
             tables whose index is the person's place in ``members``, their order as it comes.
@@ -103,8 +140,9 @@ class Source(ABC):
             SourceError: the columns are not there, or the rows cannot be read; from the iterator
                 too.
         """
+        self._require_dates(period)
         roster = Members(members)
-        return self._chunks(roster, survey(self, roster, schema), schema)
+        return self._chunks(roster, survey(self, roster, schema, period), schema)
 
     def _chunks(
         self, roster: Members, held: LatestRows, schema: FeatureSchema
@@ -141,9 +179,12 @@ class LatestRows:
         return np.asarray((self.times == 1) & (self.outcome != NO_OUTCOME))
 
 
-def survey(source: Source, roster: Members, schema: FeatureSchema) -> LatestRows:
-    """Which row of each member counts; reads names, dates and outcomes. A row with no readable date
-    is no row."""
+def survey(
+    source: Source, roster: Members, schema: FeatureSchema, period: Period | None = None
+) -> LatestRows:
+    """Which row of each member counts; reads names, dates and outcomes. A row with no readable
+    date, or of another period, is no row."""
+    within = period or ALWAYS
     held = LatestRows(
         np.zeros(len(roster), dtype=np.int32),
         np.full(len(roster), NO_DATE, dtype=np.int64),
@@ -158,7 +199,7 @@ def survey(source: Source, roster: Members, schema: FeatureSchema) -> LatestRows
             held.latest[whose] = when
             held.outcome[whose] = outcome
             continue
-        dated = when != UNREADABLE_DATE
+        dated = (when != UNREADABLE_DATE) & within.holds(when)
         whose, when = whose[dated], when[dated]
         np.add.at(held.rows, whose, 1)
         before = held.latest[whose]

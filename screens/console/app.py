@@ -79,6 +79,7 @@ def create_console(
         Route(f"{one}/resume", campaigns.resume, methods=post),
         Route(f"{one}/card", cards.card, methods=get),
         Route(f"{one}/card/model-card.jws", cards.card_file, methods=get),
+        Route(f"{one}/card/figures.json", cards.figures_file, methods=get),
         Route(f"{one}/card/model.safetensors", cards.model_file, methods=get),
     ]
     app = shell(look, listening.reached_at, routes, around)

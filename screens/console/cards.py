@@ -26,7 +26,7 @@ from screens.house.words import PageWords
 from server.curves import EvaluationCurves, evaluation_curves
 from server.errors import CoordinatorError
 from server.folders import campaign_in
-from server.home import CARD_FILE, MODEL_FILE
+from server.home import CARD_FILE, FIGURES_FILE, MODEL_FILE
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CardPages:
             card, signed = ModelCard.verify(token, key), True
         except CryptoError:
             card, signed = ModelCard.claimed(token), False
-        model = (seen.folder / MODEL_FILE).read_bytes()
+        model = _released_file(seen, card).read_bytes()
         segments = (card.evaluation or {}).get("segments", [])
         return self.look.page(
             request,
@@ -84,6 +84,11 @@ class CardPages:
         self.door.staff(request, "look")
         return _file(self._released(request).folder / MODEL_FILE, "application/octet-stream")
 
+    def figures_file(self, request: Request) -> Response:
+        """``GET /campaigns/{sha256}/card/figures.json``."""
+        self.door.staff(request, "look")
+        return _file(self._released(request).folder / FIGURES_FILE, "application/json")
+
     def _released(self, request: Request) -> SeenCampaign:
         seen = self.sight.campaign(request.path_params["sha256"])
         if not (seen.folder / CARD_FILE).exists():
@@ -93,6 +98,10 @@ class CardPages:
 
 _NOT_SAID_BEFORE: Mapping[str, Any] = {"held_out": None, "left_out": None, "untold_features": []}
 """Of an evaluation by version 0.6 and before."""
+
+
+def _released_file(seen: SeenCampaign, card: ModelCard) -> Path:
+    return seen.folder / (MODEL_FILE if card.watched is None else FIGURES_FILE)
 
 
 def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:

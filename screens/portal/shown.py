@@ -11,6 +11,7 @@ from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
 from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
 from protocol.uses import SCORING_PURPOSE
+from protocol.watched import WATCHING_PURPOSE
 from screens.house.problems import N_
 from screens.house.words import PageWords
 
@@ -136,6 +137,7 @@ WAYS: Mapping[str, str] = {
 PURPOSES: Mapping[str, str] = {
     TRAINING_PURPOSE: N_("to train one credit model together with other lenders"),
     SCORING_PURPOSE: N_("to score you when you apply for a loan"),
+    WATCHING_PURPOSE: N_("to watch, with other lenders, whether a credit model still fits"),
 }
 
 

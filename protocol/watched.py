@@ -1,0 +1,51 @@
+"""What a campaign that watches a released model is about: whose model, and which days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from protocol.schema import Sha256
+from protocol.terms import Iri
+
+WATCHING_PURPOSE: Iri = "https://w3id.org/tahini/purposes#JointModelMonitoring"
+"""Watching a released model together: who applies, and what became of loans, as sums over many
+people. Training and judging a person are other purposes, and a yes to one is none to another."""
+LONGEST_PERIOD = timedelta(days=366)
+
+
+class WatchedPeriod(BaseModel):
+    """The model of an earlier campaign, and the days whose people are counted: from ``since`` to
+    the day before ``until``, as the lender's rows are dated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaign_sha256: Sha256
+    """The campaign that released the model."""
+    model_sha256: Sha256
+    """The model's file, as its card names it."""
+    since: date
+    until: date
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not timedelta() < self.until - self.since <= LONGEST_PERIOD:
+            raise ValueError("a period is a day at least and a year at most")
+        return self
+
+    @property
+    def name(self) -> str:
+        """``2026-11`` of a calendar month, else its first and last day."""
+        first, last = self.since, self.until - timedelta(days=1)
+        whole = (
+            first.day == 1
+            and self.until.day == 1
+            and (first.year, first.month)
+            == (
+                last.year,
+                last.month,
+            )
+        )
+        return f"{first:%Y-%m}" if whole else f"{first} to {last}"
