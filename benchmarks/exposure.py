@@ -133,7 +133,7 @@ class Market:
             application=f"{number:064x}",
             issued_at=NOON,
             expires_at=NOON + timedelta(hours=1),
-            nonce=f"{number:043d}",
+            nonce=f"{number:064x}",
         ).sign(self.person)
 
     def question(self, number: int, timed: Timed) -> Exposure:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
-from crypto.keys import PublicKey, unb64
+from crypto.keys import PublicKey
 from crypto.shares import AdditiveShare
 from exposure.errors import ExposureRefused
 from protocol.exposure import (
@@ -154,7 +154,7 @@ class PersonBook:
         broken = first_broken(RULES, asked)
         if broken is not None:
             raise _refused(*broken)
-        mask = AdditiveShare.mask(unb64(order.seed), LENGTH)
+        mask = AdditiveShare.mask(bytes.fromhex(order.seed), LENGTH)
         answer = GivenAnswer(
             part.operation,
             self._owed_elsewhere(part.lender) + (mask if sign > 0 else -mask),

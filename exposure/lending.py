@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from crypto.errors import CryptoError
-from crypto.keys import RecipientKey, RecipientPublicKey, SigningKey, b64
+from crypto.keys import RecipientKey, RecipientPublicKey, SigningKey
+from crypto.sentences import one_sentence
 from crypto.shares import AdditiveShare, CheckKey, combine, split
 from exposure.amounts import Exposure
 from exposure.envelopes import opened, sealed
@@ -88,23 +91,25 @@ class ExposureLender:
         common: dict[str, object],
         answer_key: RecipientKey | None = None,
     ) -> SentParts:
-        common |= {"lender": self.lender, "handle": handle, "nonce": b64(secrets.token_bytes(32))}
-        registry, naming = (
-            kind.model_validate(
-                {**common, "server": self.consortium.one(role).id, "share": share.text()}
-            )
-            for role, share in zip(
-                (Role.REGISTRY, Role.NAMING),
-                split(has.values, self.check.coefficient(handle)),
-                strict=True,
-            )
-        )
+        common |= {"lender": self.lender, "handle": handle, "nonce": secrets.token_hex(32)}
+        one, other = split(has.values, self.check.coefficient(handle))
+        registry = self._part(kind, common, Role.REGISTRY, one)
+        naming = self._part(kind, common, Role.NAMING, other)
         second = self.consortium.one(Role.NAMING).recipient_key
         if second is None:
             raise Conflict("the naming service has no recipient key: its part cannot be sealed")
         recipient = RecipientPublicKey.from_text(second)
         closed = sealed(naming.sign(self.key), recipient, naming.operation)
         return SentParts(handle, registry.operation, registry.sign(self.key), closed, answer_key)
+
+    def _part(
+        self, kind: type[ExposurePart], common: dict[str, object], role: Role, share: AdditiveShare
+    ) -> ExposurePart:
+        server = self.consortium.one(role).id
+        try:
+            return kind.model_validate({**common, "server": server, "share": share.text()})
+        except ValidationError as error:
+            raise Malformed(one_sentence(error)) from error
 
     def stated(self, sent: SentParts, registry: str, naming: str) -> bool:
         """Whether both servers hold the statement, and what it releases still stood: only then may

@@ -12,7 +12,6 @@ import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from crypto.keys import b64
 from crypto.shares import SEED_SIZE
 from exposure.book import Outcome, PendingOperation, PersonBook
 from exposure.errors import ExposureBusy, ExposureRefused
@@ -43,7 +42,7 @@ def propose(
         operation=part.operation,
         number=book.number + 1,
         at=now if book.at is None else max(now, book.at),
-        seed=b64(secrets.token_bytes(SEED_SIZE)),
+        seed=secrets.token_hex(SEED_SIZE),
     )
     after, outcome = book.apply(part, order, terms, sign)
     return replace(book, pending=PendingOperation(order, after, outcome)), order

@@ -37,7 +37,9 @@ LENGTH = 3
 ShareText = Annotated[
     str, shaped(r"^[A-Za-z0-9_-]{128}$", "a share of three numbers: 128 characters of base64url")
 ]
-Random = Annotated[str, shaped(r"^[A-Za-z0-9_-]{43}$", "32 random bytes: 43 of base64url")]
+Random = Annotated[
+    str, shaped(r"^[a-f0-9]{64}$", "32 random bytes: 64 lower-case hexadecimal digits")
+]
 
 
 # --- who may run it

@@ -160,3 +160,8 @@ def test_an_exposure_has_bounds(amounts):
 @pytest.mark.parametrize("amount, allowed", [(40, True), (41, False)])
 def test_more_is_lent_up_to_the_limit(amount, allowed):
     assert may_lend(amount, 100, Exposure(1, 10, 5), Exposure(2, 20, 25)) is allowed
+
+
+def test_what_is_no_statement_is_refused_in_a_sentence(somebody: Somebody):
+    with pytest.raises(Malformed, match="version"):
+        somebody.lender("aspen").state(somebody.handle, 0, Exposure(), somebody.key.public.text)

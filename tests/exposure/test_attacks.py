@@ -197,7 +197,7 @@ def test_a_statement_that_comes_again_or_leaves_one_out_is_refused(somebody: Som
         second = servers.read(sent)[1]
         order = ExposureOrder(
             handle=second.handle, operation=second.operation, number=servers.naming_book.number + 1,
-            at=servers.now, seed="A" * 43,
+            at=servers.now, seed="0" * 64,
         )  # fmt: skip
         with pytest.raises(ExposureRefused):  # nor by a registry that says nothing of it
             servers.at_naming(second, order.sign(KEYS["registry"]))
@@ -257,7 +257,7 @@ def test_asker_and_registry_cannot_ask_about_whom_they_have_no_signature_of(some
     _, second = servers.read(sent)
     order = ExposureOrder(
         handle=second.handle, operation=second.operation, number=servers.naming_book.number + 1,
-        at=servers.now, seed="A" * 43,
+        at=servers.now, seed="0" * 64,
     )  # fmt: skip
     with pytest.raises(ExposureRefused) as refused:
         servers.at_naming(second, order.sign(KEYS["registry"]))
@@ -440,7 +440,7 @@ def test_no_lender_can_tell_a_view_from_its_own_operations():
     view = ExposureAnswer.claimed(replies[0]).view
     guessed = books.PersonBook()
     for operation in (sent.operation,):
-        order = ExposureOrder(handle=person.handle, operation=operation, number=2, at=NOON, seed="A" * 43)
+        order = ExposureOrder(handle=person.handle, operation=operation, number=2, at=NOON, seed="0" * 64)
         guessed = replace(guessed, chain=books._chained(guessed, order))
     assert guessed.chain.hex() != view and person.servers.registry_book.chain.hex() not in "".join(replies)
 

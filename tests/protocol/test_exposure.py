@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from support.exposure import LICENCE, TERMS, consortium
 
 from crypto.documents import document_hash
+from crypto.sentences import one_sentence
 from protocol.errors import Malformed, NotAllowed
 from protocol.exposure import ExposureTerms
 from protocol.parties import Consortium
+from protocol.schema import KeyText, Sha256
 
 DAY = date(2026, 11, 28)
 
@@ -65,3 +68,11 @@ def test_there_are_two_servers():
 def test_terms_that_are_none_are_refused_in_a_sentence(exposure):
     with pytest.raises(Malformed, match="consortium 'test': exposure: "):
         ExposureTerms.of(consortium(exposure), DAY)
+
+
+@pytest.mark.parametrize("kind, said", [(KeyText, "a public key: 43 characters"), (Sha256, "a SHA-256: 64 lower-case")])
+def test_shapes_of_its_own_change_no_sentence_about_other_documents(kind, said):
+    """What a refusal says goes by the pattern alone, all over the house."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(kind).validate_python("x")
+    assert said in one_sentence(refused.value)

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from crypto.keys import RecipientKey, SigningKey, b64
+from crypto.keys import RecipientKey, SigningKey
 from crypto.notes import Verifier
 from crypto.policies import Log, unwitnessed
 from crypto.shares import CheckKey
@@ -69,7 +69,7 @@ def authorisation(key: SigningKey, asker: str, handle: str, **more) -> str:
         "application": secrets.token_hex(32),
         "issued_at": NOON,
         "expires_at": NOON + timedelta(hours=1),
-        "nonce": b64(secrets.token_bytes(32)),
+        "nonce": secrets.token_hex(32),
     }
     return ExposureAuthorisation.model_validate(about | more).sign(key)
 
