@@ -18,11 +18,11 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from crypto.errors import CryptoError
-from crypto.keys import RecipientKey, RecipientPublicKey, SigningKey
+from crypto.keys import RecipientPublicKey, SigningKey
 from crypto.sentences import one_sentence
 from crypto.shares import AdditiveShare, CheckKey, combine, split
 from exposure.amounts import Exposure
-from exposure.envelopes import opened, sealed
+from exposure.envelopes import disclosed, sealed
 from exposure.errors import AnswersDisagree
 from protocol.errors import Conflict, Malformed
 from protocol.exposure import (
@@ -48,7 +48,7 @@ class SentParts:
     registry: str
     naming: str
     """Sealed to the naming service."""
-    answer_key: RecipientKey | None = None
+    answer_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,9 @@ class ExposureLender:
 
     def ask(self, handle: str, authorisation: str, reserve_fen: int, until: datetime) -> SentParts:
         """Both parts of a question; ``reserve_fen`` stays reserved until then."""
-        answer_key = RecipientKey.generate()
-        common = {
-            "authorisation": authorisation,
-            "reserved_until": until,
-            "answer_to": answer_key.public.text,
-        }
+        common = {"authorisation": authorisation, "reserved_until": until}
         has = Exposure(reserved_fen=reserve_fen)
-        return self._parts(ExposureQuestion, handle, has, common, answer_key)
+        return self._parts(ExposureQuestion, handle, has, common, secrets.token_hex(32))
 
     def _parts(
         self,
@@ -89,12 +84,12 @@ class ExposureLender:
         handle: str,
         has: Exposure,
         common: dict[str, object],
-        answer_key: RecipientKey | None = None,
+        answer_key: str | None = None,
     ) -> SentParts:
         common |= {"lender": self.lender, "handle": handle, "nonce": secrets.token_hex(32)}
         one, other = split(has.values, self.check.coefficient(handle))
         registry = self._part(kind, common, Role.REGISTRY, one)
-        naming = self._part(kind, common, Role.NAMING, other)
+        naming = self._part(kind, {**common, **_own(answer_key)}, Role.NAMING, other)
         second = self.consortium.one(Role.NAMING).recipient_key
         if second is None:
             raise Conflict("the naming service has no recipient key: its part cannot be sealed")
@@ -163,9 +158,14 @@ class ExposureLender:
         return said
 
 
-def _opened(naming: str, key: RecipientKey, operation: str) -> str:
+def _own(answer_key: str | None) -> dict[str, object]:
+    """What a question's part for the naming service has besides."""
+    return {} if answer_key is None else {"answer_key": answer_key}
+
+
+def _opened(naming: str, key: str, operation: str) -> str:
     try:
-        return opened(naming, key, operation)
+        return disclosed(naming, key, operation)
     except (CryptoError, Malformed) as error:
         raise AnswersDisagree("the naming service's answer cannot be opened") from error
 

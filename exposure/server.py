@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from crypto.keys import RecipientPublicKey, SigningKey
+from crypto.keys import SigningKey
 from exposure import ordering
 from exposure.book import HeldAccount, Outcome, PersonBook
-from exposure.envelopes import sealed
+from exposure.envelopes import enclosed
 from protocol.errors import Malformed, NotAllowed
 from protocol.exposure import (
     ExposureAnswer,
@@ -127,7 +127,9 @@ class ExposureServer:
         ).sign(self.key)
         if self.role is Role.REGISTRY or not isinstance(part, ExposureQuestion):
             return answer
-        return sealed(answer, RecipientPublicKey.from_text(part.answer_to), part.operation)
+        if part.answer_key is None:
+            raise Malformed("a question to the naming service brings the key to seal its answer")
+        return enclosed(answer, part.answer_key, part.operation)
 
     def _receipt(self, part: ExposurePart, held: HeldAccount) -> ExposureReceipt:
         return ExposureReceipt(

@@ -25,7 +25,7 @@ from protocol.errors import Malformed, NotAllowed
 from protocol.legal import LegalIdentity, Licence, LicenceKind
 from protocol.parties import Consortium, Role
 from protocol.rules import first_broken
-from protocol.schema import Document, Instant, KeyText, Sha256, Slug
+from protocol.schema import Document, Instant, KeyText, Sha256, Slug, left_out
 
 EXPOSURE_PURPOSE = "https://w3id.org/tahini/purposes#JointExposure"
 """Asking what a person owes elsewhere, for one application. A yes to being scored is none to
@@ -159,8 +159,8 @@ class ExposureAuthorisation(Document):
 
 
 class ExposurePart(Document):
-    """One server's part of what a lender hands in. The parts differ in ``server`` and ``share``
-    alone."""
+    """One server's part of what a lender hands in. Each has its own ``server`` and ``share``, a
+    question for the naming service its ``answer_key``; everything else is the same in both."""
 
     server: Slug
     lender: Slug
@@ -172,8 +172,8 @@ class ExposurePart(Document):
     def operation(self) -> str:
         """A name for both parts, by all that they have in common: where it is the same the servers
         were told the same."""
-        common = self.payload()
-        del common["server"], common["share"]
+        own = {"server", "share", "answer_key"}
+        common = {name: value for name, value in self.payload().items() if name not in own}
         return document_hash({"typ": self.typ, **common})
 
 
@@ -199,9 +199,9 @@ class ExposureQuestion(ExposurePart):
     authorisation: str = Field(max_length=4096)
     """An :class:`ExposureAuthorisation`, signed."""
     reserved_until: Instant
-    answer_to: str = Field(max_length=2048)
-    """A fresh recipient key: the naming service's answer passes through the registry sealed to
-    it."""
+    answer_key: Random | None = Field(default=None, exclude_if=left_out)
+    """In the naming service's part alone: its answer passes through the registry sealed with it.
+    Used once."""
 
 
 # --- what the servers say
