@@ -50,7 +50,7 @@ ROLES = {
         "campaign": "Propose, approve and run campaigns.",
         "coordinator": "Run the coordinator.",
         "console": "Serve the coordinator's pages.",
-        "watch": "What watching a model costs, and what the economy would do to vintages.",
+        "watch": "Watch a released model: who applies, what becomes of loans, what it costs.",
         "assessment": "Impact assessments: the form, and what was recorded.",
     },
     "Registry operator": {

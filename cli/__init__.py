@@ -45,7 +45,8 @@ Coordinator
 - ``campaign``     campaigns proposed, run, watched; ``campaign_status`` how one is shown;
                    ``campaign_plan`` its plan, explained
 - ``assessment``   impact assessments: the form, and what was recorded
-- ``watch``        what watching costs; public series, and what they would do to vintages
+- ``watch``        what watching costs; public series, and what they would do to vintages;
+                   ``watch_campaigns`` a model watched together, ``watch_report`` its page
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service

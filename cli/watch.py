@@ -1,5 +1,5 @@
 """``tahini watch``: what a year of watching costs, public series, and what they would do to a
-vintage. Needs no network."""
+vintage; ``watch_campaigns`` counts over the network."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import watch_campaigns
 from cli.shared import AsJson, Noun, say
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from watching.economy.series import PublicSeries
 
 app = Noun(
-    "Watch a released model: what a year of it costs, and what the economy would do.",
-    "Campaigns that watch over the network are not there yet (docs/watching.md).",
+    "Watch a released model: who applies, what becomes of loans, what a year of it costs, and what "
+    "the economy would do.",
 )
 SeriesFolder = Annotated[
     Path | None,
@@ -270,3 +271,6 @@ def _table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name)
     return table
+
+
+app.registered_commands += watch_campaigns.app.registered_commands

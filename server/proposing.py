@@ -252,7 +252,7 @@ def warning(campaign: Campaign) -> str:
     )
 
 
-class Wanted(Protocol):
+class Proposable(Protocol):
     """What a campaign is to be, found sound."""
 
     def campaign(
@@ -260,7 +260,7 @@ class Wanted(Protocol):
     ) -> Campaign: ...
 
 
-def propose(coordinator: Coordinator, asked: Wanted, assessment: str | None = None) -> Campaign:
+def propose(coordinator: Coordinator, asked: Proposable, assessment: str | None = None) -> Campaign:
     """Sign a campaign and the bundle that will run, hand it to the registry, and keep both.
 
     Args:

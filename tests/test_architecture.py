@@ -57,7 +57,7 @@ def test_every_package_lists_exactly_its_modules():
 def test_only_the_gate_reads_rows():
     """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes, the
     operator's check counts, retention deletes. Applicants whom a lender scores by hand are no rows of its node."""
-    opens = re.compile(r"loan_book\(|MappedSource|open_source|FileReader|SqlReader")
+    opens = re.compile(r"loan_book\(|MappedSource|open_source|open_applicants|FileReader|SqlReader")
     users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text(encoding="utf-8"))}
     reading = {f"clients/data/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/data/book.py"}
     naming = {"clients/data/identities.py"}  # identity numbers, before anybody has a name

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import random
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,141 +18,86 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from support.effort import effort
-from support.world import schema_of
-
-from clients.admission import Admission, UseLimits
-from clients.data.book import open_source
-from clients.data.profiling import check
-from credit.grid import Grid
-from law.bases import LegalBasis
-from protocol.coverage import needs_of
-
-MOMENT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
-REGISTRY = schema_of(
-    {"name": "late", "kind": "integer", "category": "repayment", "adverse": True, "ended_by": "seen", "clean": 0},
-    {"name": "balance", "kind": "number", "category": "bureau", "low": 0, "high": 1e6},
-    {"name": "grade", "kind": "category", "category": "bureau", "values": ["1", "2", "12345678901234567"]},
-    outcome_dated_by="seen",
-    outcome_ended_by="ended",
+from support.hostile_rows import (
+    ATTACKER,
+    COLUMNS,
+    PEOPLE,
+    REGISTRY,
+    Csv,
+    describe,
+    honest,
+    largest_move,
+    place_of,
+    summed_by,
 )
-COLUMNS = ("customer", "as_of", "bad", "ended", "late", "seen", "balance", "grade")
-PEOPLE = [f"v1.{number:043d}" for number in range(40)]
-ATTACKER = PEOPLE[-1]
 
+from clients.data.people import Period
+from clients.data.profiling import check
+from credit.cutting import make_binning
+from credit.embedding import Embedding
+from credit.grid import Grid
+from credit.models import CreditModel
+from credit.values import moment
+from credit.watched import IntakeTask
+from privacy.mechanism import Mechanism, PlannedRelease, ReleaseKind
 
-def honest() -> list[list[Any]]:
-    """Rows that are easily moved: far dates, long codes, whole numbers as text. None is the attacker's."""
-    return [
-        [who, "9999-12-31" if n % 2 else "2026-01-31", n % 2, "2026-01-31", str(n % 30), "9999-12-31", f"{n * 17}.5",
-         ["1", "2", "12345678901234567", None][n % 4]]
-        for n, who in enumerate(PEOPLE[:-1])
-    ]  # fmt: skip
-
-
-HOSTILE_TEXT = [
-    "", " ", "nan", "inf", "-inf", "1e400", "-1e400", "1.0", "1", "2.0", "true", "FALSE", "maybe", "1,234", "0x10",
-    "2026-01-01T00:00:00.0000001", "2026-01-01T00:00:00.0000001+08:00", "0001-01-01", "99999-12-31", "30/06/2026",
-    "20260630", "1700000000", "infinity", "-infinity", "0044-03-15 BC", '"', '""', 'a"b', '"a', "a\nb", "a,b", "\x00",
-    "中文", "1" * 400, "-0", "1_000", "9" * 25, "12345678901234568",
-]  # fmt: skip
-
-
-def hostile(chance: random.Random) -> list[Any]:
-    row: list[Any] = [chance.choice([ATTACKER, ATTACKER, "v1." + "z" * 43, "", " "])]
-    return row + [chance.choice([None, chance.choice(HOSTILE_TEXT)]) for _ in COLUMNS[1:]]
+SOURCES = ["csv", "unquoted", "parquet", "sqlite"]
 
 
 def summed(home: Path) -> np.ndarray:
-    """The exact histogram of what the gate's admission leaves of the rows, everybody consenting."""
-    limits = UseLimits.of(PEOPLE, {})
-    needs = needs_of(REGISTRY.model_dump(mode="json"), False, LegalBasis.PIPL_CONSENT)
-    nothing = np.zeros(len(PEOPLE), dtype=np.int32)
-    admission = Admission(REGISTRY, MOMENT, needs, nothing, (frozenset(),), dict.fromkeys(needs.consents, limits))
+    """The exact histogram."""
     grid = Grid(REGISTRY)
-    total = np.zeros(grid.size, dtype=np.int64)
-    for table in open_source(home).rows(PEOPLE, REGISTRY):
-        used = admission.admitted(table)
-        total += grid.histogram(used, used["bad"].to_numpy(dtype=np.int64))
-    return total
-
-
-def describe(home: Path, first: str) -> None:
-    home.mkdir(exist_ok=True)
-    (home / "data.toml").write_text(f'{first}\nperson = "customer"\nlatest_by = "as_of"\n', encoding="utf-8")
-
-
-class Csv:
-    """Written without any care: a hostile value may be a piece of the file."""
-
-    def __init__(self, home: Path, more: str = "") -> None:
-        describe(home, f'kind = "csv"\npath = "loans.csv"\n{more}')
-        self._path = home / "loans.csv"
-
-    def put(self, rows: Sequence[Sequence[Any]]) -> None:
-        lines = [",".join("" if value is None else str(value) for value in row) for row in (COLUMNS, *rows)]
-        self._path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-class Parquet:
-    """As text, whatever it is."""
-
-    def __init__(self, home: Path) -> None:
-        describe(home, 'kind = "parquet"\npath = "loans.parquet"')
-        self._path = home / "loans.parquet"
-
-    def put(self, rows: Sequence[Sequence[Any]]) -> None:
-        columns = {
-            name: pa.array([None if row[at] is None else str(row[at]) for row in rows])
-            for at, name in enumerate(COLUMNS)
-        }
-        pq.write_table(pa.table(columns), self._path)
-
-
-class Sqlite:
-    """Where each value has a type of its own."""
-
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        describe(home, 'kind = "sql"\nurl_env = "HOSTILE_URL"\ntable = "loans"')
-        monkeypatch.setenv("HOSTILE_URL", f"sqlite:///{home}/loans.db")
-        self._engine = sa.create_engine(f"sqlite:///{home}/loans.db")
-
-    def put(self, rows: Sequence[Sequence[Any]]) -> None:
-        with closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA synchronous = OFF")
-            connection.cursor().execute("DROP TABLE IF EXISTS loans")
-            connection.cursor().execute(f"CREATE TABLE loans ({', '.join(COLUMNS)})")
-            marks = ", ".join("?" for _ in COLUMNS)
-            connection.cursor().executemany(f"INSERT INTO loans VALUES ({marks})", rows)
-            connection.commit()
-
-
-@pytest.fixture(params=["csv", "unquoted", "parquet", "sqlite"])
-def source(request, tmp_path, monkeypatch) -> tuple[Path, Any]:
-    home = tmp_path / "home"
-    makers: dict[str, Callable[[], Any]] = {
-        "csv": lambda: Csv(home),
-        "unquoted": lambda: Csv(home, 'quoting = "none"'),
-        "parquet": lambda: Parquet(home),
-        "sqlite": lambda: Sqlite(home, monkeypatch),
-    }
-    return home, makers[request.param]()
+    return summed_by(lambda table: grid.histogram(table, table["bad"].to_numpy(dtype=np.int64)), home)
 
 
 @pytest.mark.timeout(3600)  # ten thousand rows, at full effort
-def test_no_hostile_row_moves_more_than_is_charged(source, record_property):
-    home, place = source
-    chance, rows = random.Random(6), honest()
-    place.put(rows)
-    before = summed(home)
-    assert sum(Grid(REGISTRY).totals(before)) == len(rows), "everybody counts before the attack"
-    largest = 0.0
-    for _ in range(max(100, effort(effort(10_000)))):
-        more = [hostile(chance) for _ in range(chance.choice([1, 1, 2]))]
-        at = chance.randrange(len(rows) + 1)
-        place.put([*rows[:at], *more, *rows[at:]])
-        largest = max(largest, float(np.linalg.norm(summed(home) - before)))
+@pytest.mark.parametrize("kind", SOURCES)
+def test_no_hostile_row_moves_more_than_is_charged(kind, tmp_path, monkeypatch, record_property):
+    home = tmp_path / "home"
+    place = place_of(kind, home, monkeypatch)
+    place.put(honest())
+    assert sum(Grid(REGISTRY).totals(summed(home))) == len(honest()), "everybody counts before the attack"
+    largest = largest_move(place, lambda: summed(home), max(100, effort(effort(10_000))))
     record_property("largest", f"{largest:.3f} of {Grid(REGISTRY).sensitivity:.3f}")
     assert largest <= Grid(REGISTRY).sensitivity + 1e-9
+
+
+JANUARY = Period(moment(dt.date(2026, 1, 1)), moment(dt.date(2026, 2, 1)))
+
+
+def intake() -> IntakeTask:
+    """Of a made-up model on these features."""
+    grid = Grid(REGISTRY)
+    counted = np.random.default_rng(0).poisson(50.0, grid.size).astype(np.float64)
+    binning = make_binning(grid, counted, 1.0, 8)
+    embedding = Embedding(grid, binning)
+    weights = np.random.default_rng(1).normal(0, 1, embedding.width)
+    model = CreditModel("scorecard", embedding, weights)
+    planned = PlannedRelease(kind=ReleaseKind.INTAKE, noise_multiplier=20.0)
+    mechanism = Mechanism(
+        epsilon=1.0, delta=1e-5, releases=(planned,), clip_norm=1.0, bins=8, collusion_bound=0, threshold=2
+    )
+    return IntakeTask(planned, mechanism, REGISTRY, model, np.array([-1.0, 0.0, 1.0]))
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", SOURCES)
+def test_no_hostile_row_moves_an_intake_more_than_is_charged(kind, tmp_path, monkeypatch, record_property):
+    home, task = tmp_path / "home", intake()
+    place = place_of(kind, home, monkeypatch)
+    place.put(honest())
+    first = summed_by(task.count, home, JANUARY)
+    decided, by_segment, features = task.layout.split(first.astype(np.float64))
+    january = sum(row[1] == "2026-01-31" for row in honest())
+    assert decided.sum() == january == features[0].sum(), "rows of other days are no rows"
+    assert summed_by(task.count, home).sum() > first.sum()
+    _, sensitivity, _ = task.shape
+    largest = largest_move(
+        place, lambda: summed_by(task.count, home, JANUARY), max(40, effort(effort(10_000)) // 2), counts=True
+    )
+    record_property("largest", f"{largest:.3f} of {sensitivity:.3f}")
+    assert 0 < largest <= sensitivity + 1e-9
+    assert len(by_segment) == len(task.segments.names)
 
 
 def quotes_typed_at(place: Csv, typed: Sequence[tuple[int, str]]) -> None:

@@ -1,0 +1,131 @@
+"""Released figures as people read them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from watching.causes import Cause
+from watching.errors import WatchError
+from watching.readings import Light, figures_from, group_names, report
+
+EDGES = [-3.0, -2.0, -1.0]
+SHARES = np.array([0.4, 0.3, 0.2, 0.1])
+RATES = np.array([0.9, 0.8, 0.5, 0.1])
+FEATURES = {"late": np.array([0.6, 0.3, 0.1]), "grade": np.array([0.5, 0.3, 0.15, 0.05]), "age": np.array([0.7, 0.3])}
+
+
+def intake(people=20_000, noise=20.0, shares=SHARES, rates=RATES, late=None, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def noisy(counts):
+        return (np.asarray(counts) + rng.normal(0, noise, np.shape(counts))).tolist()
+
+    named = FEATURES | ({"late": late} if late is not None else {})
+    said = {
+        "kind": "intake",
+        "groups": {
+            "edges": EDGES,
+            "counts": noisy([people * shares * (1 - rates), people * shares * rates]),
+            "noise": noise,
+            "expected": SHARES.tolist(),
+            "probability": [0.03, 0.08, 0.18, 0.4],
+        },
+        "reference": {"people": 30_000.0, "bad_rate": 0.1},
+        "noise": noise,
+        "segments": {"thin file": noisy(people * 0.2 * shares)},
+        "features": {
+            name: {"counts": noisy(people * now), "expected": FEATURES[name].tolist()} for name, now in named.items()
+        },
+    }
+    return figures_from(json.dumps(said), "here")
+
+
+def outcomes(people=20_000, noise=10.0, times=1.0):
+    bad = np.array([0.03, 0.08, 0.18, 0.4])
+    counts = [people * SHARES * (1 - times * bad), people * SHARES * times * bad]
+    said = {
+        "kind": "outcomes",
+        "groups": {
+            "edges": EDGES,
+            "counts": np.array(counts).tolist(),
+            "noise": noise,
+            "expected": SHARES.tolist(),
+            "probability": bad.tolist(),
+        },
+        "reference": {"people": 30_000.0, "bad_rate": 0.1},
+        "evaluation": None,
+    }
+    return figures_from(json.dumps(said), "here")
+
+
+def test_when_nothing_changes_the_light_is_green_and_everybody_is_counted():
+    found = report([("2026-10", intake(seed=1)), ("2026-11", intake(seed=2))], [])
+    latest = found.intake[-1]
+    assert found.light is Light.GREEN and not found.alarms
+    assert latest.people.value == pytest.approx(20_000, abs=5 * latest.people.std)
+    assert all(one is not None and abs(one.psi) < 0.01 for one in latest.features.values())
+    assert latest.segments["thin file"].value == pytest.approx(4_000, abs=200)
+
+
+def test_other_people_are_told_once_they_came_in_two_periods():
+    shifted = SHARES[::-1]
+    once = report([("2026-10", intake(seed=1)), ("2026-11", intake(seed=2, shares=shifted))], [])
+    assert once.light is Light.AMBER and not once.alarms
+    later = [(f"2026-1{at}", intake(seed=at, shares=shifted)) for at in (1, 2)]
+    twice = report([("2026-10", intake(seed=1)), *later], [])
+    assert twice.light is Light.RED and {one.cause for one in twice.alarms} == {Cause.POPULATION}
+
+
+def test_another_policy_is_told_apart_from_other_people():
+    freer = np.minimum(RATES + 0.08, 1)
+    found = report([(f"2026-{9 + at}", intake(seed=at, rates=RATES if at == 0 else freer)) for at in range(3)], [])
+    assert [one.cause for one in found.alarms] == [Cause.POLICY]
+    assert found.intake[0].approved == () and len(found.intake[1].approved) == 4
+
+
+def test_a_broken_feature_is_told_apart_from_other_people():
+    broken = np.array([0.3, 0.15, 0.55])
+    found = report([(f"2026-{9 + at}", intake(seed=at, late=None if at == 0 else broken)) for at in range(3)], [])
+    assert [one.cause for one in found.alarms] == [Cause.DATA_FAULT]
+
+
+def test_a_handful_of_people_under_noise_says_nothing_and_is_grey():
+    found = report([("2026-10", intake(people=100)), ("2026-11", intake(people=100, seed=4))], [])
+    assert found.light is Light.GREY and not found.intake[-1].speaks
+    assert report([], []).light is Light.GREY
+
+
+def test_outcomes_are_beside_what_the_model_expected():
+    (twice,) = report([], [("2026-03", outcomes(times=2.0))]).outcomes
+    rate = twice.bad[1].share.rate
+    assert rate.low < 0.16 < rate.high and twice.bad[1].expected == 0.08
+    assert twice.whole is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda said: said | {"kind": "other"},
+        lambda said: said | {"noise": -1},
+        lambda said: said | {"more": 1},
+        lambda said: said | {"features": {}},
+    ],
+)
+def test_a_file_that_is_no_figures_is_refused_in_one_sentence(spoil):
+    said = spoil(json.loads(intake().model_dump_json()))
+    with pytest.raises(WatchError, match=r"^here holds no released figures: [^\n]+$"):
+        figures_from(json.dumps(said), "here")
+
+
+def test_counts_of_another_number_of_groups_are_refused():
+    said = json.loads(intake().model_dump_json())
+    said["groups"]["edges"] = [-1.0, 0.0]
+    with pytest.raises(WatchError, match="groups"):
+        report([("2026-10", figures_from(json.dumps(said), "here"))], [])
+
+
+def test_groups_are_named_by_what_the_model_says_of_them():
+    assert group_names([-2.0, 0.0]) == ("below 11.9%", "11.9% to 50%", "above 50%")
