@@ -24,6 +24,8 @@ from protocol.exposure import ExposurePart
 LIMIT = 100
 WANTED = {"aspen": 60, "birch": 50, "cedar": 30}
 """Of a limit of 100: the first two never both, and never all three."""
+MINUTES = {"aspen": 3, "birch": 9, "cedar": 9}
+"""How long each reserves: the first is over while others still ask."""
 Replies = tuple[str, str]
 Read = tuple[SentParts, tuple[ExposurePart, ExposurePart]]
 
@@ -37,7 +39,7 @@ def made() -> tuple[Somebody, dict[tuple[str, str], Read]]:
     said = {}
     for name in LENDERS:
         lender, key = person.lender(name), person.key.public.text
-        asked = person.question(name, WANTED[name], minutes=5)
+        asked = person.question(name, WANTED[name], minutes=MINUTES[name])
         ends, loan = (asked.operation,), Exposure(1, WANTED[name])
         for what, sent in {
             "ask": asked,
@@ -87,24 +89,29 @@ class Market:
             yield
             try:
                 order = servers.at_registry(first)
-                break
             except ExposureBusy:
                 continue
             except ExposureRefused:
                 return None
-        while True:
-            yield
-            try:
-                reply = servers.at_naming(second, order)
-            except ExposureRefused:  # too late by its clock: the registry forgets the order
-                servers.registry_book = withdrawn(servers.registry_book)
-                return None
-            if self.schedule(4) != 3:  # else the reply is lost, and the registry sends the order again
+            reply = yield from self.followed(second, order)
+            if reply is not None:
                 break
+            servers.registry_book = withdrawn(servers.registry_book)  # too late by the second's clock: once more
         yield
         done = servers.settle(first)
         yield
         return done, reply
+
+    def followed(self, second: ExposurePart, order: str) -> Generator[None, None, str | None]:
+        """The second server's reply; the order is sent again where the reply was lost. None where it was refused."""
+        while True:
+            yield
+            try:
+                reply = self.servers.at_naming(second, order)
+            except ExposureRefused:
+                return None
+            if self.schedule(4) != 3:
+                return reply
 
     def lender(self, name: str) -> Iterator[None]:
         """Asks, decides, states, and pays out or takes it back."""
@@ -127,7 +134,7 @@ class Market:
         while going:
             choice = self.schedule.turn(len(going))
             if choice == len(going):
-                self.servers.now += self.schedule(3) * MINUTE
+                self.servers.now += 2 * self.schedule(3) * MINUTE
                 continue
             if next(going[choice], self) is self:
                 del going[choice]
