@@ -10,6 +10,7 @@ from cli.institution import institution
 from cli.shared import AnyHome, AsJson, Noun, say
 from protocol.assessments import ImpactAssessment
 from protocol.client.filing import fetch_assessment, list_assessments
+from protocol.errors import Malformed
 from protocol.hashes import whole_hash
 
 app = Noun(
@@ -71,6 +72,14 @@ SCORING_FORM = {
     "differential privacy per person": "review by a person; tahini desk monitor every month",
 }
 """What another form has for a desk, instead of words of :data:`TEMPLATE`."""
+WATCHING_FORM = {
+    "joint-credit-model": "watching-a-model",
+    "Joint training of a credit model": "Watching a released credit model together",
+    "somebody learns from the released model who was in it": (
+        "somebody learns from the released counts who applied, or how their loan ended"
+    ),
+}
+"""And for campaigns that watch a model (``tahini watch propose``)."""
 
 
 @app.command(epilog="Example: `tahini assessment template > assessment.toml`")
@@ -78,16 +87,25 @@ def template(
     scoring: Annotated[
         bool, typer.Option("--scoring", help="Of scoring at a lender's desk, not of training.")
     ] = False,
+    watching: Annotated[
+        bool, typer.Option("--watching", help="Of watching a released model, not of training one.")
+    ] = False,
 ) -> None:
     """Print an empty form."""
     from protocol.terms import TRAINING_PURPOSE
     from protocol.uses import SCORING_PURPOSE
+    from protocol.watched import WATCHING_PURPOSE
 
-    form = TEMPLATE
+    if scoring and watching:
+        raise Malformed("a form is of --scoring or of --watching, not of both")
+    form, purpose, words = TEMPLATE, TRAINING_PURPOSE, dict[str, str]()
     if scoring:
-        for training, instead in SCORING_FORM.items():
-            form = form.replace(training, instead)
-    typer.echo(form.replace("PURPOSE", SCORING_PURPOSE if scoring else TRAINING_PURPOSE), nl=False)
+        purpose, words = SCORING_PURPOSE, SCORING_FORM
+    if watching:
+        purpose, words = WATCHING_PURPOSE, WATCHING_FORM
+    for training, instead in words.items():
+        form = form.replace(training, instead)
+    typer.echo(form.replace("PURPOSE", purpose), nl=False)
 
 
 @app.command(epilog="Example: `tahini assessment show 4f1c22 --home lenders/aspen`")

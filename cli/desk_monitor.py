@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
@@ -259,3 +260,36 @@ def book(
         if point is not None:
             bad = f"{point.bad} bad after {point.age} {by}, {_share(point.rate)}"
             typer.echo(f"{one.month:%Y-%m}: {one.loans} loans, {bad}")
+
+
+@app.command(
+    "export-applicants",
+    epilog="Example: `tahini desk export-applicants --home desk --features registry.toml --month "
+    "2026-11 --out lenders/aspen/applicants.parquet`",
+)
+def export_applicants(
+    home: DeskHome,
+    features: Annotated[Path, typer.Option(help="The consortium's feature registry.", exists=True)],
+    month: Annotated[datetime, typer.Option(formats=["%Y-%m"], help="The month they applied in.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .csv or .parquet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write everybody who applied in a month and was decided about: what a node's applicants.toml
+    reads for a campaign that watches who comes through the door."""
+    from credit.validation import load_schema
+    from desk.commands.export_applicants import export_applicants as written
+    from desk.home import opened_desk
+
+    schema, first = load_schema(features), month.date()
+    end = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    with opened_desk(home) as desk:
+        found = written(desk, schema, first, end, out)
+    if as_json:
+        say({"out": str(out), "month": f"{first:%Y-%m}", **asdict(found)}, True)
+        return
+    left = ", ".join(
+        f"{count} {why}"
+        for why, count in (("undecided", found.undecided), ("forgotten", found.forgotten))
+        if count
+    )
+    typer.echo(f"wrote {out}: {found.rows} applications" + (f"; not {left}" if left else ""))

@@ -50,7 +50,7 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
     """Fetch a campaign's model and card from the registry, verify both, and keep them in the node's
     home."""
     from clients.errors import NodeError
-    from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check, check_origin
+    from clients.models import MODELS_FOLDER, KeptModel, check, check_origin, released_file
     from protocol.client.lenders import LenderClient
 
     node = opened_node(home)
@@ -63,7 +63,7 @@ def fetch(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> No
     except NodeError as error:
         raise ConsentError(f"{error}; nothing was kept") from error
     check(kept, sha256, node.consortium)  # that it was recalled is kept, too
-    path = node.home / MODELS_FOLDER / sha256 / MODEL_FILE
+    path = released_file(node.home / MODELS_FOLDER / sha256)
     found = {"campaign": sha256, "model": str(path), "card_sha256": verified.card.sha256}
     say(found if as_json else f"fetched and verified: {path}", as_json)
 
@@ -78,16 +78,10 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
     """Verify a model that was fetched, without a network: signatures, approvals, hash, log entry,
     and that it loads."""
     folder, verified = _kept(opened_node(home), campaign)
-    from clients.models import MODEL_FILE
-    from credit.models import CreditModel
+    from clients.models import released_file
 
-    card, head = verified.card, verified.head
-    loaded = CreditModel.load(folder / MODEL_FILE)
-    if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
-        raise ConsentError(
-            f"{folder / MODEL_FILE} is another kind of model than its card says, or on other "
-            "features"
-        )
+    card, head, file = verified.card, verified.head, released_file(folder)
+    holds = _loaded(file, card)
     found: dict[str, Any] = {
         "verified": True,
         "campaign": card.campaign_sha256,
@@ -113,10 +107,31 @@ def verify(campaign: CampaignHash, home: NodeHome, as_json: AsJson = False) -> N
             f"the card is entry {verified.entry_index} of the log {head.origin}, cosigned at "
             f"{head.size:,} entries"
         ),
-        f"the file is a {card.model} on the {len(card.features)} features of the card",
+        f"the file {holds} the {len(card.features)} features of the card",
     ):
         typer.echo(f"  ok  {line}")
-    typer.echo(f"verified {folder / MODEL_FILE}")
+    typer.echo(f"verified {file}")
+
+
+def _loaded(file: Path, card: ModelCard) -> str:
+    """What the file holds, in words; raises ConsentError, ModelError, WatchError if it is not what
+    its card says."""
+    if card.watched is not None:
+        from watching.readings import IntakeFigures, figures_from
+
+        found = figures_from(file.read_bytes(), str(file))
+        names = set(found.features) if isinstance(found, IntakeFigures) else set(card.features)
+        if names != set(card.features):
+            raise ConsentError(f"{file} has figures of other features than its card says")
+        return f"has figures of {found.kind}, of"
+    from credit.models import CreditModel
+
+    loaded = CreditModel.load(file)
+    if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
+        raise ConsentError(
+            f"{file} is another kind of model than its card says, or on other features"
+        )
+    return f"is a {card.model} on"
 
 
 @app.command(epilog="Example: `tahini model show 4f1c22 --home lenders/aspen`, or with `--json`")
@@ -149,6 +164,8 @@ def instructions(
     if language not in LANGUAGES:
         raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
     _, verified = _kept(opened_node(home), campaign)
+    if verified.card.watched is not None:
+        raise ConsentError("these are figures, and no model that could be used")
     typer.echo(written.instructions(verified.card, language), nl=False)
 
 
@@ -204,6 +221,18 @@ def card_text(card: ModelCard) -> str:
             "noisy)"
         ),
     }
+    if card.watched is not None:
+        told |= {
+            "released": told["released"].replace("trained by", "counted by"),
+            "watched": (
+                f"{card.watched.name}, with the model of campaign "
+                f"{card.watched.campaign_sha256[:12]}; read with: tahini watch report"
+            ),
+            "population": (
+                f"about {card.population_released:,.0f} people counted, {bad} of them approved or, "
+                "of outcomes, bad (both noisy)"
+            ),
+        }
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
     for way, said in (("up", "rises"), ("down", "falls")):
         if named := [name for name, declared in card.directions.items() if declared == way]:
@@ -212,7 +241,7 @@ def card_text(card: ModelCard) -> str:
     lines += quality_lines(card.evaluation)
     lines += [
         f"  campaign     {card.campaign_sha256}",
-        f"  model file   sha256 {card.model_sha256}",
+        f"  {'model file' if card.watched is None else 'figures'}   sha256 {card.model_sha256}",
     ]
     lines += [f"  limit        {limit}" for limit in card.limits]
     return "\n".join(lines)

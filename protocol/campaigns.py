@@ -22,7 +22,7 @@ from protocol.errors import Malformed
 from protocol.parties import Consortium
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
-from protocol.watched import WatchedPeriod
+from protocol.watched import WATCHING_PURPOSE, WatchedPeriod
 
 MAX_BODY_TEXT = 16_384
 
@@ -123,6 +123,8 @@ class Campaign(Document):
             raise ValueError("the threshold is higher than there are lenders")
         if (self.watched is not None) != self.mechanism.watches:
             raise ValueError("a campaign that watches a model says which one and when")
+        if (self.watched is not None) != (self.purpose == WATCHING_PURPOSE):
+            raise ValueError("watching a model is a purpose of its own, and nothing else is")
         pairs = any(r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases)
         if self.watched is None and (self.model == "gam") != pairs:
             raise ValueError("pairwise terms belong to a gam, and a gam has them")

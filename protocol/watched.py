@@ -13,6 +13,9 @@ from protocol.terms import Iri
 WATCHING_PURPOSE: Iri = "https://w3id.org/tahini/purposes#JointModelMonitoring"
 """Watching a released model together: who applies, and what became of loans, as sums over many
 people. Training and judging a person are other purposes, and a yes to one is none to another."""
+APPROVED, APPLIED = "approved", "applied_on"
+"""Columns of everybody who applied: 1 for who was approved in the end and 0 for who was not, which
+an intake has for its outcome; and the day."""
 LONGEST_PERIOD = timedelta(days=366)
 
 

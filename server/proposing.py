@@ -65,6 +65,8 @@ class Asked:
         consortium: Consortium,
     ) -> Asked:
         """Raises BadOption with the first option that is missing or wrong."""
+        if like is not None and like.watched is not None:
+            raise BadOption("like", "no-training", "watches a model: tahini watch propose")
         chosen = {
             **DEFAULTS,
             **(as_before(like) if like else {}),

@@ -162,6 +162,11 @@ class CampaignStatus:
         none can be."""
         if self.left < MIN_LENDERS:
             return ""
+        if (watched := self.campaign.watched) is not None:
+            kind = self.campaign.mechanism.releases[0].kind
+            what = f"--kind {kind} --since {watched.since} --until {watched.until}"
+            home = shlex.quote(str(self.home))
+            return f"tahini watch propose {watched.campaign_sha256[:12]} {what} --home {home}"
         without = f" --without {','.join(self.gone)}" if self.gone else ""
         return f"{self._command('propose', f'--like {self.short}')}{without}"
 

@@ -15,15 +15,13 @@ from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
-from protocol.watched import WATCHING_PURPOSE, WatchedPeriod
+from protocol.watched import APPROVED, WATCHING_PURPOSE, WatchedPeriod
 from server.errors import BadOption, CoordinatorError
 from server.folders import campaign_in
 from server.home import CARD_FILE, Coordinator
 from server.proposing import SLUG
 
 WatchedKind = Literal["intake", "outcomes"]
-APPROVED = "approved"
-"""What an intake has for an outcome: 1 for who was approved, 0 for who was not."""
 DEFAULT_MU = 0.05
 DEFAULT_HOURS, DEFAULT_SPARE = 72.0, 1
 

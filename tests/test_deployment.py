@@ -10,20 +10,31 @@ import os
 import signal
 import ssl
 import time
+from datetime import date
+from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 from support.collector import collecting
 from support.deployment import LENDERS, brought_up
 from support.effort import slow
 from support.waiting import until
 
-from clients.home import Node
-from demo.deployment import Place
+from clients.data.description import APPLICANTS_FILE
+from clients.home import BOOK_FILE, Node
+from consent.notice_text import with_particulars
+from demo.deployment import Deployment, Place
 from demo.processes import is_running, processes
 from fleet.tls import issue
 from protocol.campaigns import Campaign
+from protocol.client.borrowers import BorrowerClient
+from protocol.notices import Notice
+from protocol.schema import now
+from protocol.watched import APPLIED, APPROVED, WATCHING_PURPOSE
 from server.desired_state import Stage, events
+from server.folders import campaign_in
+from server.home import MODEL_FILE
 
 pytestmark = slow
 
@@ -139,6 +150,57 @@ def test_a_campaign_that_was_rejected_before_its_launch_runs_without_that_lender
     consortium.watch(campaign)
     assert set(consortium.verified(campaign).lenders) == {"aspen", "birch"}
     assert consortium.attempts(campaign, "cedar") == []
+
+
+def test_a_released_model_is_watched_by_all_lenders_over_the_same_processes(consortium, tmp_path):
+    """As their people do it: asked for the purpose, assessed, proposed, approved, run, fetched, read."""
+    trained = next(one for one in (consortium.home / "campaigns").iterdir() if (one / MODEL_FILE).exists()).name
+    ask_for(consortium.local, WATCHING_PURPOSE, "joint-model-monitoring")
+    form = consortium.tahini("assessment", "template", "--watching")
+    categories = sorted({one["category"] for one in campaign_in(consortium.folder(trained)).features["features"]})
+    named = {*categories, "repayment"}
+    form = form.replace('categories = ["repayment"]', f"categories = {json.dumps(sorted(named))}")
+    (tmp_path / "watching.toml").write_text(form, encoding="utf-8")
+    consortium.tahini("coordinator", "assess", str(tmp_path / "watching.toml"), "--home", str(consortium.home))
+    for lender in LENDERS:
+        write_applicants_of(consortium.node(lender), date(2026, 10, 7))
+    asked = ("watch", "propose", trained[:12], "--home", str(consortium.home), "--month", "2026-10", "--json")
+    campaign = json.loads(consortium.tahini(*asked, "--mu", "0.1", "--spare-attempts", "0"))["campaign"]
+    consortium.approve(campaign)
+    consortium.launch(campaign)
+    consortium.watch(campaign)
+    for lender in LENDERS:
+        assert consortium.attempts(campaign, lender) == [(0, 1)]
+        consortium.tahini("model", "fetch", campaign[:12], "--home", str(consortium.node(lender)))
+        consortium.tahini("model", "verify", campaign[:12], "--home", str(consortium.node(lender)))
+    told = [
+        json.loads(consortium.tahini("watch", "report", "--home", str(home), "--json"))
+        for home in (consortium.home, consortium.node("birch"))
+    ]
+    assert told[0] == told[1] and told[0]["intake"][0]["period"] == "2026-10"
+    assert "watched" in consortium.tahini("model", "show", campaign[:12], "--home", str(consortium.node("birch")))
+
+
+def ask_for(local: Deployment, purpose: str, name: str) -> None:
+    """Publish a notice for another purpose; whoever gives for training gives for it too."""
+    node = Node.open(local.founded.node_home("aspen"))
+    texts = {"en": "We do more together.", "zh": "我们共同做更多。"}
+    changed = {"id": name, "purpose": purpose, "texts": texts, "published_at": now()}
+    notice = with_particulars(Notice.model_validate({**local.notice.model_dump(), **changed}))
+    with local.founded.operator(node.settings.registry_url) as registry:
+        registry.publish_notice(notice, local.founded.registry_key)
+    given = [one.first_answer(notice) for one in local.borrowers if one.answer == "gives"]
+    with BorrowerClient(node.settings.registry_url, node.consortium) as client:
+        for start in range(0, len(given), 200):
+            client.decide(given[start : start + 200])
+
+
+def write_applicants_of(home: Path, day: date) -> None:
+    """Everybody in the loan book applied on one day."""
+    table = pd.read_parquet(home / BOOK_FILE).rename(columns={"is_bad": APPROVED})
+    table.assign(**{APPLIED: day}).to_parquet(home / "applicants.parquet")
+    said = 'kind = "parquet"\npath = "applicants.parquet"\nperson = "pseudonym"\nlatest_by = "applied_on"\n'
+    (home / APPLICANTS_FILE).write_text(said, encoding="utf-8")
 
 
 def test_from_outside_only_the_fleet_interface_answers(consortium):

@@ -11,7 +11,8 @@
 - ``verify``    a third party is asked about something that was stated
 - ``letters``   what a person is handed: letter, table of costs, receipt
 - ``replay``    every decision of a machine made again
-- ``export_book``  the loan book that accounts give, for training
+- ``export_book``  the loan book that accounts give, for training; ``export_applicants`` everybody
+                  who applied, for watching
 - ``status``    how the desk stands; ``book`` how what was lent does, ``close`` a month of it
                 closed
 - ``challenge``  what a challenger said beside them: compared, and made again

@@ -10,7 +10,7 @@ asks the registry. Who borrowed twice has two rows: the node reads the latest (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ from credit.features import FeatureSchema, date_columns
 from desk.accounts import lent_by
 from desk.office import Desk
 from lending.account.default import Definition
-from lending.portfolio.labels import OPENED, BookLoan, Cell, LoanBook, mature_book
+from lending.portfolio.labels import OPENED, BookLoan, Cell, mature_book
 from protocol.errors import Malformed
 
 PERSON = "pseudonym"
@@ -46,14 +46,14 @@ def export_book(
     Raises:
         Malformed: the file's name ends otherwise, or the day is to come.
     """
-    if out.suffix not in {".csv", ".parquet"}:
-        raise Malformed("a loan book is written to a .csv or a .parquet file")
+    require_table(out)
     with desk.reading() as hand:
         if as_of > desk.day(hand.moment):
             raise Malformed(f"{as_of} is still to come")
     forgotten: list[str] = []
     book = mature_book(_loans(desk, as_of, forgotten), schema, PERSON, definition, as_of)
-    _write(book, schema, out)
+    dates = (OPENED, *date_columns(schema))
+    write_rows(book.rows, [PERSON, *schema.names, schema.target], dates, out)
     left: dict[str, int] = {str(why): count for why, count in book.left_out.items()}
     return BookWritten(len(book.rows), left | ({"forgotten": len(forgotten)} if forgotten else {}))
 
@@ -70,11 +70,17 @@ def _loans(desk: Desk, as_of: date, forgotten: list[str]) -> Iterator[BookLoan]:
         yield BookLoan(loan.pseudonym, account, facts, days)
 
 
-def _write(book: LoanBook, schema: FeatureSchema, out: Path) -> None:
+def require_table(out: Path) -> None:
+    """Raises Malformed unless the file's name says in which form it is written."""
+    if out.suffix not in {".csv", ".parquet"}:
+        raise Malformed("rows are written to a .csv or a .parquet file")
+
+
+def write_rows(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], dates: Sequence[str], out: Path
+) -> None:
     """All columns, also where there is no row; the file is whole or not there."""
-    dates = (OPENED, *date_columns(schema))
-    names = [PERSON, *schema.names, schema.target, *dates]
-    columns: dict[str, list[Any]] = {name: [row.get(name) for row in book.rows] for name in names}
+    columns = {name: [row.get(name) for row in rows] for name in (*names, *dates)}
     kinds = dict.fromkeys(dates, pa.date32())
     table = pa.table({name: pa.array(one, kinds.get(name)) for name, one in columns.items()})
     beside = out.with_name(f".{out.name}.partial")

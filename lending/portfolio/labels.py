@@ -74,18 +74,19 @@ def mature_book(
             continue
         features = {name: loan.facts.get(name) for name in schema.names}
         own: dict[str, Cell] = {person_column: loan.person, OPENED: loan.account.contract.starts}
-        rows.append({**own, **features, **_days(loan, schema), **_outcome(found, schema)})
+        days = days_of(loan.observed, schema)
+        rows.append({**own, **features, **days, **_outcome(found, schema)})
     return LoanBook(tuple(rows), dict(left_out))
 
 
-def _days(loan: BookLoan, schema: FeatureSchema) -> dict[str, Cell]:
+def days_of(observed: Mapping[str, date | None], schema: FeatureSchema) -> dict[str, Cell]:
     """By date column of the features; where several share one, the earliest day, so that nothing is
     kept for longer than it may be. The one day of an adverse fact is that of its end: when it was
     recorded is then not known, and stays empty."""
     found: dict[str, Cell] = {}
     for one in schema.features:
         for column in filter(None, (one.dated_by, one.ended_by)):
-            day = loan.observed.get(one.name) if column == (one.ended_by or one.dated_by) else None
+            day = observed.get(one.name) if column == (one.ended_by or one.dated_by) else None
             known = [each for each in (day, found.get(column)) if isinstance(each, date)]
             found[column] = min(known, default=None)
     return found

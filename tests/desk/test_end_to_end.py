@@ -20,6 +20,7 @@ from support.world import features
 
 from crypto.documents import unverified_payload
 from desk.commands.challenge import challengers
+from desk.commands.export_applicants import export_applicants
 from desk.commands.export_book import export_book
 from desk.commands.replay import replay, replay_beside
 from desk.commands.status import standing
@@ -30,6 +31,7 @@ from desk.released import POLICIES
 from desk.storage.tables import silent_decisions
 from lending.account.default import Definition
 from lending.policy.document import CreditPolicy, PolicyDocument
+from protocol.errors import Malformed
 from tahini import main
 
 
@@ -101,6 +103,19 @@ def test_from_application_to_label(lender: LendingHouse, tmp_path: Path):
     assert book.loc[good.pseudonym, "late"] == lender.best["late"]
     replayed = replay(lender.home)
     assert (replayed.same, replayed.seen, replayed.sound) == (4, 4, True)
+
+    days = today(lender) - timedelta(days=200), today(lender)
+    came = export_applicants(lender.desk, features(), *days, tmp_path / "applicants.parquet")
+    assert (came.rows, came.undecided, came.forgotten) == (3, 1, 0), "one still waits for a person"
+    table = pd.read_parquet(tmp_path / "applicants.parquet").set_index("pseudonym")
+    assert table.approved.to_dict() == {good.pseudonym: 1, late.pseudonym: 1, declined.pseudonym: 0}
+    assert table.loc[declined.pseudonym, "late"] == lender.worst["late"]
+    assert set(table.columns) == {*features().names, "approved", "applied_on"}
+    empty = export_applicants(lender.desk, features(), days[0], days[0] + timedelta(days=1), tmp_path / "none.csv")
+    assert empty.rows == 0 and (tmp_path / "none.csv").read_text(encoding="utf-8").startswith('"pseudonym"')
+    for wrong in ((days[1], days[0]), (days[0], today(lender) + timedelta(days=1))):
+        with pytest.raises(Malformed, match="no period that is over"):
+            export_applicants(lender.desk, features(), *wrong, tmp_path / "applicants.parquet")
 
 
 def all_signed(token: str) -> list[dict]:

@@ -17,9 +17,16 @@ from clients.errors import NodeError, SourceError
 from clients.models import FIGURES_FILE, KeptModel, check_origin
 from credit.models import CreditModel
 from privacy.sums import NoisySum
+from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.schema import now
+from protocol.terms import TRAINING_PURPOSE
+from protocol.watched import WATCHING_PURPOSE
+from server.desired_state import Stage, write_state
 from server.errors import BadOption, CoordinatorError
+from server.folders import standing_of
 from server.home import CARD_FILE, MODEL_FILE
+from server.proposing import Asked
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +224,26 @@ def test_watching_is_charged_to_the_same_person_as_training_and_nobody_pays_beyo
     second = {lender: roster(released, lender) for lender in released.borrowers}
     assert all(first.values())
     assert not any(second.values()), "training and twice this is more than a life may cost; the registry counts places"
+
+
+def test_no_other_purpose_watches_and_watching_trains_nothing(released):
+    planned = watch_asked(released).campaign("coordinator", "0" * 64, "0" * 64, now())
+    with pytest.raises(ValueError, match="purpose of its own"):
+        Campaign.model_validate({**planned.model_dump(), "purpose": TRAINING_PURPOSE})
+    with pytest.raises(ValueError, match="purpose of its own"):
+        Campaign.model_validate({**released.trained.model_dump(), "purpose": WATCHING_PURPOSE})
+    with pytest.raises(ValueError, match="which one and when"):
+        Campaign.model_validate({**planned.model_dump(), "watched": None})
+
+
+def test_a_watching_campaign_that_ended_says_how_the_next_one_is_proposed_and_trains_nothing(released):
+    write_applicants(released)
+    begin_watching(released)
+    coordinator = released.coordinator()
+    folder = coordinator.folder(released.campaign.sha256)
+    write_state(folder, Stage.STOPPED, "no attempt was spare")
+    stands = standing_of(coordinator, folder, None)
+    said = f"tahini watch propose {released.trained.sha256[:12]} --kind intake --since 2026-10-01 --until 2026-11-01"
+    assert stands.next_one.startswith(said)
+    with pytest.raises(BadOption, match="tahini watch propose"):
+        Asked.of({}, None, released.campaign, coordinator.consortium)

@@ -140,8 +140,8 @@ def largest_move(place: Any, summed: Callable[[], np.ndarray], times: int, count
     place.put(rows)
     before = summed()
     largest = 0.0
-    for at in range(times):
-        more = [hostile(chance, counts and at % 2 == 0) for _ in range(chance.choice([1, 1, 2]))]
+    for time in range(times):
+        more = [hostile(chance, counts and time % 2 == 0) for _ in range(chance.choice([1, 1, 2]))]
         at = chance.randrange(len(rows) + 1)
         place.put([*rows[:at], *more, *rows[at:]])
         largest = max(largest, float(np.linalg.norm(summed() - before)))

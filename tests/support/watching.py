@@ -16,12 +16,12 @@ from demo.assessing import make_assessment
 from protocol.assessments import ImpactAssessment, campaign_categories
 from protocol.notices import Notice
 from protocol.schema import now
-from protocol.watched import WATCHING_PURPOSE
+from protocol.watched import APPROVED, WATCHING_PURPOSE
 from server.assessments import record
 from server.fleet_app import release_card
 from server.folders import CAMPAIGN_FILE
 from server.run import CampaignRun
-from server.watching import APPROVED, WatchAsked
+from server.watching import WatchAsked
 
 SINCE = date(2026, 10, 1)
 UNTIL = date(2026, 11, 1)
