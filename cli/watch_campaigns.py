@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from protocol.campaigns import Campaign
     from protocol.cards import ModelCard
     from protocol.watched import WatchedPeriod
+    from watching.causes import Alarm
     from watching.readings import WatchReport
 
 app = Noun("Watch a released model together.")
@@ -159,7 +160,7 @@ def report(
     if language not in LANGUAGES:
         raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
     released = _of_model(_released(home), model, home)
-    found = _read(released)
+    found = _read(released, home)
     if html is not None:
         from cli.watch_report import page
 
@@ -170,7 +171,7 @@ def report(
         _show(found, language)
         if html is not None:
             typer.echo(f"wrote {html}")
-    if found.alarms:
+    if found.alarms or found.own:
         raise typer.Exit(3)
 
 
@@ -180,7 +181,7 @@ def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tupl
     ``like``."""
     released = _of_model(_released(home), model, home)
     trained = released[0].watched.campaign_sha256
-    found = _read(released)
+    found = _read(released, home)
     if not found.alarms:
         raise ConsentError(
             f"there is no alarm about the model of campaign {trained[:12]} (its light is "
@@ -269,28 +270,44 @@ def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Fi
     return [newest[at] for at in sorted(newest, key=lambda at: (at[1], at[2]))]
 
 
-def _read(released: list[_Figures]) -> WatchReport:
-    from watching.readings import IntakeFigures, OutcomeFigures, figures_from
+def _read(released: list[_Figures], home: Path) -> WatchReport:
+    """With a lender's own counts beside them, where its node kept some."""
+    from clients.own_counts import kept_counts
+    from watching.readings import (
+        IntakeFigures,
+        OutcomeFigures,
+        OwnIntake,
+        figures_from,
+        own_from,
+    )
     from watching.readings import report as read
 
     intake: list[tuple[str, IntakeFigures]] = []
     outcomes: list[tuple[str, OutcomeFigures]] = []
+    own: dict[str, OwnIntake] = {}
     for one in released:
         period, found = one.watched.name, figures_from(one.content, one.where)
         if isinstance(found, IntakeFigures):
             intake.append((period, found))
+            counts = kept_counts(home, one.card.campaign_sha256)
+            if counts is not None:
+                own[period] = own_from(counts, f"what {home} counted in {period}")
         else:
             outcomes.append((period, found))
-    return read(intake, outcomes)
+    return read(intake, outcomes, own)
 
 
 def _as_data(found: WatchReport) -> dict[str, Any]:
+    def told(alarms: tuple[Alarm, ...]) -> list[dict[str, Any]]:
+        return [
+            {"cause": one.cause.value, "where": one.where.value, "sentences": dict(one.sentences)}
+            for one in alarms
+        ]
+
     return {
         "light": found.light.value,
-        "alarms": [
-            {"cause": one.cause.value, "where": one.where.value, "sentences": dict(one.sentences)}
-            for one in found.alarms
-        ],
+        "alarms": told(found.alarms),
+        "own": told(found.own),
         "intake": [
             {
                 "period": one.period,
@@ -344,5 +361,5 @@ def _show(found: WatchReport, language: str) -> None:
             highlight=False,
         )
     console.print(f"light: {found.light.value}", highlight=False)
-    for alarm in found.alarms:
+    for alarm in (*found.alarms, *found.own):
         console.print(f"  {alarm.sentences[language]}", highlight=False)

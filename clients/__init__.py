@@ -12,6 +12,7 @@
 - ``budgets``        what campaigns cost, in figures
 - ``ledger_tables``  the ledger's tables, append-only by trigger
 - ``admission``      what of a member's row may be used
+- ``own_counts``  what this lender itself put into a figure of a watched model
 - ``releases``       what leaves a node: one masked vector per release attempt
 - ``app``            the Flower ClientApp
 - ``service``        what ``tahini node serve`` runs: a SuperNode, and tasks of signed bundles only

@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
 from clients.home import Node
+from clients.own_counts import keep_counts
 from credit.contributions import Task
 from credit.features import schema_from
 from credit.questions import Packed, Question
 from credit.tasks import HistogramTask, task_of
+from credit.watched import IntakeTask
 from crypto.documents import document_hash
 from crypto.errors import SignatureError
 from crypto.keys import b64, unb64
@@ -169,12 +171,23 @@ def release(node: Node, request_token: str, packed: Packed, patience_s: float = 
     with tracing.span(
         "contribution", kind=request.kind, release=request.release, attempt=request.attempt
     ):
-        share = asked.task.contribution(batch.tables, asked.contributors)
+        share = _share(node, asked, batch)
     contribution = asked.masks.apply(share.view(np.uint64))
 
     _remember_population(node, asked, share)
     node.store.settle(batch.number, now())
     return contribution
+
+
+def _share(node: Node, asked: VerifiedRequest, batch: Batch) -> Steps:
+    """This lender's part of the noisy sum. What watches a model is kept as it was counted, for this
+    lender's own eyes."""
+    task = asked.task
+    if not isinstance(task, IntakeTask):
+        return task.contribution(batch.tables, asked.contributors)
+    exact = task.total(batch.tables)
+    keep_counts(node.home, asked.campaign.sha256, task.told(np.asarray(exact, dtype=np.int64)))
+    return task.form(asked.contributors).share(exact)
 
 
 def _admitted(node: Node, asked: VerifiedRequest, patience_s: float) -> Batch:

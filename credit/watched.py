@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,19 @@ class IntakeTask(SumTask):
     def shape(self) -> tuple[int, float, float]:
         one_person = 1 + self.segments.others + len(self.layout.bins)
         return self.layout.size, math.sqrt(one_person), 1.0
+
+    def told(self, total: Steps) -> dict[str, Any]:
+        """Exact counts by name, as :meth:`credit.watcher.Watcher.figures` names them: a lender's
+        own, for its own eyes."""
+        decided, by_segment, features = self.layout.split(np.asarray(total, dtype=np.float64))
+        return {
+            "groups": decided.tolist(),
+            "segments": dict(zip(self.segments.names, by_segment.tolist(), strict=True)),
+            "features": {
+                name: counts.tolist()
+                for name, counts in zip(self.schema.names, features, strict=True)
+            },
+        }
 
     def count(self, table: pd.DataFrame) -> Steps:
         logits = self.scored.raw_logit(table)

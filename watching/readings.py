@@ -8,7 +8,7 @@ standard deviation of their noise, and what they are compared with.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from crypto.sentences import one_sentence
 from watching.alarms import Movement, moved, of_approval, of_feature
 from watching.bands import BandRate, at_equal_band, by_band
-from watching.causes import Alarm, of_consortium
+from watching.causes import Alarm, of_consortium, of_lender
 from watching.cells import IntakeForm, IntakeQuestion
 from watching.errors import WatchError
 from watching.intake import IntakeReference, Shift, people_in, shift
@@ -76,6 +76,14 @@ class OutcomeFigures(_Part):
     evaluation: dict[str, Any] | None
 
 
+class OwnIntake(_Part):
+    """What one lender put into an intake: exact counts, as its node kept them."""
+
+    groups: tuple[Row, Row]
+    segments: dict[str, Row]
+    features: Annotated[dict[str, Row], Field(min_length=1)]
+
+
 ReleasedFigures = Annotated[IntakeFigures | OutcomeFigures, Field(discriminator="kind")]
 _ANY: TypeAdapter[ReleasedFigures] = TypeAdapter(ReleasedFigures)
 
@@ -86,6 +94,52 @@ def figures_from(data: bytes | str, where: str) -> IntakeFigures | OutcomeFigure
         return _ANY.validate_json(data)
     except ValidationError as error:
         raise WatchError(f"{where} holds no released figures: {one_sentence(error)}") from error
+
+
+def own_from(data: bytes | str, where: str) -> OwnIntake:
+    """What a node kept; raises WatchError with one sentence."""
+    try:
+        return OwnIntake.model_validate_json(data)
+    except ValidationError as error:
+        raise WatchError(f"{where} holds no counts of ours: {one_sentence(error)}") from error
+
+
+def told_apart(figures: IntakeFigures, own: OwnIntake) -> tuple[IntakeFigures, IntakeFigures]:
+    """A lender's own figures, without noise, and those of all others together, with all of it.
+
+    Raises:
+        WatchError: they are counts of another campaign.
+    """
+    shape = [len(one) for one in (*figures.groups.counts, *figures.segments.values())]
+    mine = [len(one) for one in (*own.groups, *(own.segments.get(n, ()) for n in figures.segments))]
+    answers = {name: len(one.counts) for name, one in figures.features.items()}
+    if shape != mine or answers != {name: len(one) for name, one in own.features.items()}:
+        raise WatchError("this lender's own counts are of another campaign than the figures")
+
+    def less(whole: Row, part: Row) -> Row:
+        return tuple(one - two for one, two in zip(whole, part, strict=True))
+
+    def made(
+        groups: tuple[Row, Row], segments: dict[str, Row], features: dict[str, Row], noisy: bool
+    ) -> IntakeFigures:
+        counted = figures.groups.model_copy(
+            update={"counts": groups, "noise": figures.groups.noise if noisy else 0.0}
+        )
+        answered = {
+            name: one.model_copy(update={"counts": features[name]})
+            for name, one in figures.features.items()
+        }
+        update = {"groups": counted, "segments": segments, "features": answered}
+        return figures.model_copy(update=update | {"noise": figures.noise if noisy else 0.0})
+
+    whole = figures.groups.counts
+    others = made(
+        (less(whole[0], own.groups[0]), less(whole[1], own.groups[1])),
+        {name: less(one, own.segments[name]) for name, one in figures.segments.items()},
+        {name: less(one.counts, own.features[name]) for name, one in figures.features.items()},
+        noisy=True,
+    )
+    return made(own.groups, dict(own.segments), dict(own.features), noisy=False), others
 
 
 class Light(StrEnum):
@@ -247,6 +301,8 @@ class WatchReport:
     intake: tuple[IntakeReading, ...]
     outcomes: tuple[OutcomeReading, ...]
     alarms: tuple[Alarm, ...]
+    own: tuple[Alarm, ...] = ()
+    """What one lender says of its own figures beside the others'."""
 
     @property
     def light(self) -> Light:
@@ -254,21 +310,44 @@ class WatchReport:
         if not self.intake:
             return Light.GREY
         latest = self.intake[-1]
-        if self.alarms:
+        if self.alarms or self.own:
             return Light.RED
         if latest.moved:
             return Light.AMBER
         return Light.GREEN if latest.speaks else Light.GREY
 
 
+Intake = Sequence[tuple[str, IntakeFigures]]
+
+
 def report(
-    intake: Sequence[tuple[str, IntakeFigures]], outcomes: Sequence[tuple[str, OutcomeFigures]]
+    intake: Intake,
+    outcomes: Sequence[tuple[str, OutcomeFigures]],
+    own: Mapping[str, OwnIntake] | None = None,
 ) -> WatchReport:
-    """Of all periods of one model, in the order of time. Raises WatchError."""
+    """Of all periods of one model, in the order of time.
+
+    Args:
+        own: what one lender counted itself, by period; its alarms are of the periods that it has.
+
+    Raises:
+        WatchError: figures that do not fit one another.
+    """
+    read = _read(intake)
+    alarms = of_consortium([one.movements for one in read])
+    mine: tuple[Alarm, ...] = ()
+    if own:
+        periods = [name for name, _ in intake if name in own]
+        parts = [told_apart(one, own[name]) for name, one in intake if name in own]
+        ours = _read(list(zip(periods, [mine for mine, _ in parts], strict=True)))
+        others = _read(list(zip(periods, [theirs for _, theirs in parts], strict=True)))
+        mine = of_lender([one.movements for one in ours], [one.movements for one in others])
+    return WatchReport(read, tuple(read_outcomes(*one) for one in outcomes), alarms, mine)
+
+
+def _read(intake: Intake) -> tuple[IntakeReading, ...]:
     first = intake[0][1] if intake else None
-    read = tuple(
+    return tuple(
         read_intake(period, found, first if at else None)
         for at, (period, found) in enumerate(intake)
     )
-    alarms = of_consortium([one.movements for one in read])
-    return WatchReport(read, tuple(read_outcomes(*one) for one in outcomes), alarms)

@@ -96,7 +96,7 @@ def test_an_alarm_proposes_the_same_training_again_and_without_one_nothing_is_pr
     assert "there is no alarm about the model" in refused(*asked)
     broken = [made_up("intake"), *[made_up("intake", (0.2, 0.8))] * 2]
     found = report([(f"2026-0{7 + at}", one) for at, one in enumerate(broken)], [])
-    monkeypatch.setattr("cli.watch_campaigns._read", lambda _: found)
+    monkeypatch.setattr("cli.watch_campaigns._read", lambda *_: found)
     assert "another campaign than the one" in refused(*asked, "--like", house.campaign.sha256)
     result = tahini(*asked, "--json")
     assert result.exit_code == 0, result.output

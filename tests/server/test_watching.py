@@ -15,6 +15,7 @@ from support.watching import SINCE, UNTIL, ask_for_watching, begin_watching, wat
 from auditlog.audit import verify_log
 from clients.errors import NodeError, SourceError
 from clients.models import FIGURES_FILE, KeptModel, check_origin
+from clients.own_counts import kept_counts
 from credit.models import CreditModel
 from privacy.sums import NoisySum
 from protocol.campaigns import Campaign
@@ -93,6 +94,9 @@ def test_an_intake_counts_each_consenting_applicant_of_the_period_once_and_charg
         for lender, table in tables.items()
     )
     assert decided[1].sum() == approved
+    own = [json.loads(kept_counts(released.node(lender).home, released.campaign.sha256)) for lender in wanted]
+    assert np.array_equal(sum(np.array(one["groups"]) for one in own), decided), "each lender keeps what it put in"
+    assert all(set(one["features"]) == set(fold.schema.names) for one in own)
     for lender, names in wanted.items():
         assert rosters[lender] <= names, "who did not apply in the period, or was not asked, pays nothing"
     assert sum(map(len, rosters.values())) == decided.sum()

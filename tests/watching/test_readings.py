@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from watching.causes import Cause
+from watching.causes import Cause, Where
 from watching.errors import WatchError
-from watching.readings import Light, figures_from, group_names, report
+from watching.readings import Light, figures_from, group_names, own_from, report
 
 EDGES = [-3.0, -2.0, -1.0]
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
@@ -103,6 +103,43 @@ def test_outcomes_are_beside_what_the_model_expected():
     rate = twice.bad[1].share.rate
     assert rate.low < 0.16 < rate.high and twice.bad[1].expected == 0.08
     assert twice.whole is None
+
+
+def own_of(found, share=0.25, late=None):
+    """What one lender of four put in: a quarter of everything, but for a feature of its own."""
+
+    def part(counts):
+        return tuple(round(share * one) for one in counts)
+
+    features = {name: part(one.counts) for name, one in found.features.items()}
+    if late is not None:
+        features["late"] = tuple((np.array(late) * 5_000).tolist())
+    said = {"groups": [part(one) for one in found.groups.counts], "features": features}
+    return own_from(json.dumps(said | {"segments": {n: part(one) for n, one in found.segments.items()}}), "here")
+
+
+def test_a_lender_tells_its_own_fault_from_what_is_everywhere():
+    periods = [f"2026-{9 + at}" for at in range(3)]
+    usual, broken = FEATURES["late"], np.array([0.1, 0.05, 0.85])
+    mixed = 0.75 * usual + 0.25 * broken
+    figures = [intake(seed=at, late=usual if at == 0 else mixed, noise=5.0) for at in range(3)]
+    own = {
+        name: own_of(one, late=usual if at == 0 else broken)
+        for at, (name, one) in enumerate(zip(periods, figures, strict=True))
+    }
+    found = report(list(zip(periods, figures, strict=True)), [], own)
+    assert [(one.cause, one.where) for one in found.own] == [(Cause.DATA_FAULT, Where.HERE)]
+    alone = report(list(zip(periods, figures, strict=True)), [])
+    assert alone.own == () and found.light is Light.RED
+
+
+def test_own_counts_of_another_campaign_are_refused():
+    figures = intake()
+    own = own_of(figures).model_copy(update={"features": {"late": (1.0, 2.0)}})
+    with pytest.raises(WatchError, match="of another campaign"):
+        report([("2026-10", figures)], [], {"2026-10": own})
+    with pytest.raises(WatchError, match="holds no counts of ours"):
+        own_from("{}", "here")
 
 
 @pytest.mark.parametrize(
