@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,6 +131,8 @@ def _period(
 
     if month is not None and since is None and until is None:
         first = month.date()
+        if first > date.today():
+            raise BadOption("month", "to-come", f"{first:%Y-%m} is to come")
         return first, date(first.year + first.month // 12, first.month % 12 + 1, 1)
     if month is None and since is not None and until is not None:
         return since.date(), until.date()
@@ -205,6 +208,10 @@ def _released(home: Path) -> list[_Figures]:
     for path in sorted((node.home / MODELS_FOLDER).glob(f"*/{FIGURES_FILE}")):
         kept = KeptModel.read(path.parent)
         verified = check_origin(kept, path.parent.name, node.consortium)
+        for recall in verified.recalls:
+            typer.echo(f"tahini: left out: {recall.told}", err=True)
+        if verified.recalls:
+            continue
         found += _Figures.of(verified.campaign, verified.card, kept.model, path)
     return found
 
@@ -228,10 +235,13 @@ def _coordinators(home: Path) -> list[_Figures]:
             card = ModelCard.verify(signed.read_text(encoding="utf-8"), coordinator.key.public)
         except CryptoError as error:
             raise CoordinatorError(f"{signed} is damaged ({error})") from error
-        content = path.read_bytes()
+        campaign, content = campaign_in(path.parent), path.read_bytes()
+        of = (card.campaign_sha256, card.watched)
+        if campaign.sha256 != path.parent.name or of != (campaign.sha256, campaign.watched):
+            raise CoordinatorError(f"{signed} is the card of another campaign, or of other days")
         if hashlib.sha256(content).hexdigest() != card.model_sha256:
             raise CoordinatorError(f"{path} is not the file that its card names")
-        found += _Figures.of(campaign_in(path.parent), card, content, path)
+        found += _Figures.of(campaign, card, content, path)
     return found
 
 
@@ -252,6 +262,7 @@ def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Fi
 
 
 def _read(released: list[_Figures]) -> WatchReport:
+    from lending.portfolio.monitoring import PERIODS
     from watching.readings import IntakeFigures, OutcomeFigures, figures_from
     from watching.readings import report as read
 
@@ -263,7 +274,9 @@ def _read(released: list[_Figures]) -> WatchReport:
             intake.append((period, found))
         else:
             outcomes.append((period, found))
-    return read(intake, outcomes)
+    days = [one.watched for one in released if one.kind == "intake"][-PERIODS:]
+    in_a_row = all(before.until == after.since for before, after in pairwise(days))
+    return read(intake, outcomes, in_a_row)
 
 
 def _as_data(found: WatchReport) -> dict[str, Any]:

@@ -262,13 +262,23 @@ class WatchReport:
 
 
 def report(
-    intake: Sequence[tuple[str, IntakeFigures]], outcomes: Sequence[tuple[str, OutcomeFigures]]
+    intake: Sequence[tuple[str, IntakeFigures]],
+    outcomes: Sequence[tuple[str, OutcomeFigures]],
+    in_a_row: bool = True,
 ) -> WatchReport:
-    """Of all periods of one model, in the order of time. Raises WatchError."""
+    """Of all periods of one model, in the order of time.
+
+    Args:
+        in_a_row: the last periods follow each other without a gap and share no day; else the same
+            people, or a year apart, would make an alarm, and there is none.
+
+    Raises:
+        WatchError: figures do not fit together.
+    """
     first = intake[0][1] if intake else None
     read = tuple(
         read_intake(period, found, first if at else None)
         for at, (period, found) in enumerate(intake)
     )
-    alarms = of_consortium([one.movements for one in read])
+    alarms = of_consortium([one.movements for one in read]) if in_a_row else ()
     return WatchReport(read, tuple(read_outcomes(*one) for one in outcomes), alarms)

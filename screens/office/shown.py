@@ -80,6 +80,8 @@ RELEASES: Mapping[str, str] = {
     "pairs": N_("pairs of features"),
     "evaluation": N_("how good the model is"),
     "calibration": N_("how well it is calibrated"),
+    "intake": N_("who applied"),
+    "outcomes": N_("what became of loans"),
 }
 """Kinds of releases."""
 OUTCOMES: Mapping[str, str] = {

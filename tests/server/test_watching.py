@@ -19,9 +19,11 @@ from credit.models import CreditModel
 from privacy.sums import NoisySum
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.errors import ConsentError
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
+from server.assessments import assessed
 from server.desired_state import Stage, write_state
 from server.errors import BadOption, CoordinatorError
 from server.folders import standing_of
@@ -247,3 +249,13 @@ def test_a_watching_campaign_that_ended_says_how_the_next_one_is_proposed_and_tr
     assert stands.next_one.startswith(said)
     with pytest.raises(BadOption, match="tahini watch propose"):
         Asked.of({}, None, released.campaign, coordinator.consortium)
+
+
+def test_a_model_that_nobody_released_is_not_put_before_lenders(released):
+    planned = watch_asked(released).campaign("coordinator", "0" * 64, "0" * 64, now())
+    campaign = assessed(released.coordinator(), planned, None, now())
+    for wrong in ({"model_sha256": "b" * 64}, {"campaign_sha256": "a" * 64}):
+        lied = campaign.model_copy(update={"watched": campaign.watched.model_copy(update=wrong)})
+        with pytest.raises(ConsentError, match=r"has not released|there is no campaign"):
+            released.propose(lied)
+    assert released.propose(campaign)
