@@ -20,12 +20,15 @@ from privacy.sums import NoisySum
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
+from protocol.evidence import PackScope
+from protocol.parts import PartWriter
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
 from server.assessments import assessed
 from server.desired_state import Stage, write_state
 from server.errors import BadOption, CoordinatorError
+from server.evidence import collect
 from server.folders import standing_of
 from server.home import CARD_FILE, MODEL_FILE
 from server.proposing import Asked
@@ -259,3 +262,17 @@ def test_a_model_that_nobody_released_is_not_put_before_lenders(released):
         with pytest.raises(ConsentError, match=r"has not released|there is no campaign"):
             released.propose(lied)
     assert released.propose(campaign)
+
+
+def test_an_evidence_pack_has_the_figures_and_no_bill_of_materials_of_a_model(released, tmp_path):
+    write_applicants(released)
+    begin_watching(released)
+    watched(released)
+    part = PartWriter(tmp_path)
+    collect(released.coordinator(), PackScope.parse("period:2000..2100"), part)
+    of = {
+        one.sha256: {path.rpartition("/")[2] for path in part.files if one.sha256 in path}
+        for one in (released.trained, released.campaign)
+    }
+    assert {"figures.json", "model-card.jws"} <= of[released.campaign.sha256]
+    assert "bom.cdx.json" in of[released.trained.sha256] and "bom.cdx.json" not in of[released.campaign.sha256]
