@@ -27,7 +27,7 @@ from protocol.parties import Consortium, Role
 from protocol.revocations import Acknowledgement
 from protocol.samples import SampleRequest
 from protocol.schema import Document
-from protocol.uses import FIELDS, STEPS
+from protocol.uses import FIELDS, PORTRAYED, STEPS
 
 Check = Callable[[AuditState, Mapping[str, Any]], None]
 Reader = Literal["auditor", "subject", "anybody"]
@@ -159,8 +159,8 @@ def exported(know: AuditState, leaf: Mapping[str, Any]) -> None:
 
 
 def used(know: AuditState, leaf: Mapping[str, Any]) -> None:
-    """A use to score an application, if it says so: after the step before it, once, by a lender,
-    sealed to the person, with hashes alone in clear."""
+    """A use to score an application or for portraits, if it says so: after the step before it,
+    once, by a lender, sealed to the person, with hashes alone in clear."""
     use = leaf.get("use")
     if use is None:
         return
@@ -172,7 +172,7 @@ def used(know: AuditState, leaf: Mapping[str, Any]) -> None:
     know.require(least <= set(use) <= most, "the use has other fields than its step has")
     hashes = all(isinstance(one, str) and _HASH.fullmatch(one) for one in use.values())
     know.require(hashes, "the use says something that is no hash")
-    before = (None, *STEPS)[STEPS.index(kind)]
+    before = None if kind == PORTRAYED else (None, *STEPS)[STEPS.index(kind)]
     know.require(know.steps.get(about) == before, f"it does not come after {before or 'nothing'}")
     know.steps[about] = kind
 
@@ -269,6 +269,7 @@ FORMS: Mapping[str, Form] = {
     "use.read": _USE,
     "use.scored": _USE,
     "use.explained": _USE,
+    "use.portrayed": _USE,
     "use.corrected": _OWN,
     "use.exported": _OWN,
     "use.deleted": _OWN,

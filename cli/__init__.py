@@ -3,7 +3,7 @@
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
 - ``quality``      how good a model is, in lines
 - ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
-                   ``staff`` which member of its staff runs it
+                   ``staff`` which member of its staff runs it; ``staff_leaving`` who has left
 
 Everything on this machine
 
@@ -33,7 +33,8 @@ Lender
 - ``model``        what was trained
 - ``desk``         a lender's lending service: made, served, its queue, its loan book;
                    ``desk_monitor`` its model and loans watched; ``desk_loans`` a loan repaid
-                   early; ``desk_upkeep`` people told, what ended forgotten
+                   early; ``desk_upkeep`` people told, what ended forgotten,
+                   ``desk_portraits`` people in named groups
 - ``office``       the pages of the lender's own staff: served; ``counter`` those of its borrowers
 - ``score``        applicants scored by it, with points and reasons
 - ``witness``      a witness of the consent log

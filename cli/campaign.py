@@ -63,6 +63,13 @@ def propose(
         str | None,
         typer.Option(help="Hash of an earlier campaign: what no option says is as it was there."),
     ] = None,
+    from_alarm: Annotated[
+        str | None,
+        typer.Option(
+            help="Hash of the campaign whose model an alarm is about (tahini watch report): its "
+            "training is proposed again, as with --like."
+        ),
+    ] = None,
     lenders: Annotated[
         str | None, typer.Option(help="Ids, with commas; every lender if left out.")
     ] = None,
@@ -152,6 +159,10 @@ def propose(
         "hours": hours,
         "seed": seed,
     }
+    if from_alarm is not None:
+        from cli.watch_campaigns import alarmed
+
+        like, given["title"] = alarmed(home, from_alarm, like, title)
     schema = load_schema(features).model_dump(mode="json") if features else None
     before = campaign_in(campaign_folder(coordinator, like)) if like else None
     asked = Asked.of(given, schema, before, coordinator.consortium)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.shared import Certificate, CoordinatorHome, Host, Noun, Port, PrivateKey
+from cli.staff_leaving import take_off
 
 app = Noun("The coordinator's pages: what runs, what it costs, who is missing, what to do.")
 
@@ -36,7 +37,7 @@ def serve(
     from screens.console.app import create_console
     from screens.console.home import listening_of
     from screens.house.staff import staff_code
-    from screens.house.staff_login import STAFF_FILE
+    from screens.house.staff_list import STAFF_FILE
 
     flags = {"host": host, "port": port, "certificate": certificate, "certificate_key": key}
     listening = listening_of(home, **flags, origin=origin, zone=zone)
@@ -48,3 +49,15 @@ def serve(
     opens = "a log-in at the issuer" if listed else f"the code {staff_code(home)}"
     typer.echo(f"{listening.reached_at} opens with {opens}")
     run(console, listening)
+
+
+@app.command(
+    name="remove-staff", epilog="Example: `tahini console remove-staff wang --home coordinator`"
+)
+def remove_staff(
+    name: Annotated[str, typer.Argument(help="As they are called in staff.json.")],
+    home: CoordinatorHome,
+) -> None:
+    """Take somebody who has left off the list of those who may come in; their visit ends as well.
+    What they did stays on the record under that name."""
+    take_off(home, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli import desk_loans, desk_monitor, desk_upkeep
+from cli import desk_loans, desk_monitor, desk_portraits, desk_upkeep
 from cli.shared import (
     AsJson,
     Certificate,
@@ -357,3 +357,4 @@ def _storage(home: Path) -> Iterator[Transactions]:
 app.registered_commands += desk_loans.app.registered_commands
 app.registered_commands += desk_monitor.app.registered_commands
 app.registered_commands += desk_upkeep.app.registered_commands
+app.add_typer(desk_portraits.app, name="portraits")

@@ -10,6 +10,7 @@ import typer
 
 from cli.shared import Certificate, Host, NodeHome, Noun, Port, PrivateKey, opened_node
 from cli.staff import As, acting
+from cli.staff_leaving import take_off
 
 app = Noun("The lender's pages: what must be done today; campaigns, reviews, revocations, figures.")
 
@@ -48,7 +49,7 @@ def serve(
     from desk.home import opened_desk
     from ops.serving import run
     from screens.house.staff import staff_code
-    from screens.house.staff_login import STAFF_FILE
+    from screens.house.staff_list import STAFF_FILE
     from screens.office.app import create_office
     from screens.office.home import SETTINGS_FILE, OfficeListening
 
@@ -66,3 +67,16 @@ def serve(
         code = "" if (home / STAFF_FILE).exists() else f"; its code is {staff_code(home)}"
         typer.echo(f"the office is at {listening.origin}{code}")
         run(app_, listening)
+
+
+@app.command(
+    name="remove-staff",
+    epilog="Example: `tahini office remove-staff e.17 --home lenders/aspen`",
+)
+def remove_staff(
+    name: Annotated[str, typer.Argument(help="As they are called in staff.json.")],
+    home: NodeHome,
+) -> None:
+    """Take somebody who has left off the list of those who may come in; their visit ends as well.
+    What they did stays on the record under that name."""
+    take_off(home, name)

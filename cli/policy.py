@@ -58,8 +58,8 @@ def _day(on: datetime | None) -> date:
     return date.today() if on is None else on.date()
 
 
-def _payload(path: Path) -> dict[str, Any]:
-    """What a file holds; of a signed one without asking who signed."""
+def rules_in(path: Path) -> dict[str, Any]:
+    """What a file of a policy or a portrait holds; of a signed one without asking who signed."""
     kinds = {".json": "JSON", ".jws": "signed document"}
     with parsed(path, kinds.get(path.suffix, "TOML")):
         text = path.read_text(encoding="utf-8-sig")
@@ -67,13 +67,13 @@ def _payload(path: Path) -> dict[str, Any]:
             return unverified_payload(text.strip())
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     if not isinstance(found, dict):
-        raise PolicyRefused(f"{path} holds no policy")
+        raise PolicyRefused(f"{path} holds no rules")
     return found
 
 
 def _read(path: Path, day: date) -> CreditPolicy:
     try:
-        return policy_from(_payload(path), objection, day)
+        return policy_from(rules_in(path), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{path}: {error}") from error
 
@@ -265,7 +265,7 @@ def try_(
     from lending.policy.trying import facts_from, readable_facts, try_tables
 
     policy = _read(file, _day(on))
-    given, known = _payload(facts), readable_facts(policy)
+    given, known = rules_in(facts), readable_facts(policy)
     if strange := [name for name in given if name not in known]:
         raise PolicyRefused(f"{facts}: {strange[0]!r} is no fact of this policy")
     values = facts_from(given, known)
@@ -372,7 +372,7 @@ def import_(
     day = _day(None)
     base = _read(into, day)
     try:
-        document: PolicyDocument = from_jdm(_payload(file), base.document)
+        document: PolicyDocument = from_jdm(rules_in(file), base.document)
         made = policy_from(document.payload(), objection, day)
     except (TableError, PolicyRefused) as error:
         raise PolicyRefused(f"{file}: {error}") from error

@@ -177,6 +177,24 @@ def report(
         raise typer.Exit(3)
 
 
+def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tuple[str, str | None]:
+    """The campaign that the next model is to be like, and a title that names the alarm's causes
+    unless one was given. Raises ConsentError: there is no alarm, or it is of another campaign than
+    ``like``."""
+    released = _of_model(_released(home), model, home)
+    trained = released[0].watched.campaign_sha256
+    found = _read(released)
+    if not found.alarms:
+        raise ConsentError(
+            f"there is no alarm about the model of campaign {trained[:12]} (its light is "
+            f"{found.light.value}); propose without --from-alarm"
+        )
+    if like is not None and not trained.startswith(like):
+        raise ConsentError("--like is another campaign than the one that the alarm is about")
+    causes = ", ".join(one.cause.value for one in found.alarms)
+    return trained, title or f"Trained again after an alarm: {causes}"
+
+
 @dataclass(frozen=True)
 class _Figures:
     """One campaign's figures, verified."""

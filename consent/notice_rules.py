@@ -22,7 +22,7 @@ from protocol.legal import LegalIdentity, LegalTerms
 from protocol.notices import RIGHTS, Notice, Terms, Words
 from protocol.parties import Consortium, Role
 from protocol.rules import Rule, rule_name
-from protocol.uses import SCORING_PURPOSE
+from protocol.uses import USE_PURPOSES
 
 MIN_WORDS = 10
 """Characters that an explanation has at least, half of them different letters or digits."""
@@ -151,16 +151,16 @@ def has_rules_for_children_in_every_language(draft: Draft) -> str | None:
 def names_every_recipient(draft: Draft) -> str | None:
     """PIPL 17(1)(1), 23; 网络数据安全管理条例 21: who gets something, with contact: every lender
     that asks, and whoever of the consortium gets sums, answers, codes or records. Of what is read
-    to score an application, a coordinator gets nothing, and is not named."""
+    to score an application or for portraits, a coordinator gets nothing, and is not named."""
     if not draft.notice.recipients:
         return "it asks for no recipient"
     roles = {one.id: one.role for one in draft.terms.recipients}
-    scoring = draft.notice.purpose == SCORING_PURPOSE
+    own = draft.notice.purpose in USE_PURPOSES
     for party in draft.consortium.parties:
         gets = party.role is not Role.LENDER or party.id in draft.notice.recipients
-        if scoring and party.role is Role.COORDINATOR:
+        if own and party.role is Role.COORDINATOR:
             if party.id in roles:
-                return f"it names {party.id!r}, who gets nothing of what is read to score somebody"
+                return f"it names {party.id!r}, who gets nothing of what is read for that"
         elif gets and roles.get(party.id) is not party.role:
             return f"it does not name {party.id!r} as {party.role} that gets something"
     return None

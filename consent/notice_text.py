@@ -16,7 +16,7 @@ from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
 from protocol.notices import Notice, Recipient, Terms, Words
 from protocol.parties import Role
 from protocol.terms import BROADER_PURPOSE, TRAINING_PURPOSE, Limits
-from protocol.uses import SCORING_PURPOSE
+from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
 
 PURPOSES: Mapping[str, tuple[str, str]] = {
@@ -30,6 +30,16 @@ PURPOSES: Mapping[str, tuple[str, str]] = {
     SCORING_PURPOSE: (
         "To judge an application for a loan that you make, with a score.",
         "对您本人提出的贷款申请进行信用评分和审批。",
+    ),
+    PORTRAIT_PURPOSE: (
+        (
+            "To sort you, as a customer, into named groups by written rules, and to remind, inform "
+            "or talk to you accordingly; no price, no limit and no refusal comes of it."
+        ),
+        (
+            "按照书面规则对您（作为客户）进行命名分组（画像），并据此提醒、告知或联系您；"
+            "不会因此决定价格、额度或拒绝。"
+        ),
     ),
     WATCHING_PURPOSE: (
         (
@@ -193,10 +203,24 @@ _SAYS = {
         "This is not a yes to training models, which is asked for apart.",
         "本同意不包括训练模型，训练模型须另行征得您的同意。",
     ),
+    "ends_groups": (
+        (
+            "Taking your yes back takes you out of every group at once; a loan that you have goes "
+            "on as agreed. You can object to one group alone, without a reason."
+        ),
+        "撤回后，立即将您移出所有分组；您已有的贷款仍按合同履行。您也可以只反对某一个分组，无需说明理由。",
+    ),
+    "apart_from_scoring": (
+        "This is not a yes to scoring or to training models, which are asked for apart.",
+        "本同意不包括信用评分或训练模型，二者须另行征得您的同意。",
+    ),
     "complain": ("Complaints: {}", "投诉渠道：{}"),
 }
 _AND = ("; ", "；")
-_OF_SCORING = ("ends", "apart_from_training")
+_OF_PURPOSE: Mapping[str, tuple[str, ...]] = {
+    SCORING_PURPOSE: ("ends", "apart_from_training"),
+    PORTRAIT_PURPOSE: ("ends_groups", "apart_from_scoring"),
+}
 
 
 def printed(said: Words) -> dict[str, str]:
@@ -312,7 +336,7 @@ def particulars(notice: Notice, language: str) -> str:
         _said(language, "rights", _AND[at].join(_RIGHTS[one][at] for one in terms.privacy_rights)),
         *own("withdraw", terms.withdrawal_method),
         _said(language, "free"),
-        *(_said(language, one) for one in _OF_SCORING if about == SCORING_PURPOSE),
+        *(_said(language, one) for one in _OF_PURPOSE.get(about, ())),
         *own("complain", terms.complaint),
     ]
     return (" " if language == "en" else "").join(sentences)

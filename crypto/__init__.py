@@ -16,6 +16,7 @@
 - ``rosters``     Merkle trees that commit to sets of pseudonyms; ``memberships`` proves of one name
                   that it is in such a set, or that it is not
 - ``masks``       secure aggregation: pairwise masks over fixed-point vectors
+- ``shares``      additive shares between two servers, with tags that show every alteration
 - ``sentences``   what a schema refuses, in one sentence
 - ``errors``      what cryptography refuses, and the root of every room's exceptions
 """

@@ -36,6 +36,10 @@ class MaskError(CryptoError):
     """A value cannot be encoded or masked without breaking the guarantee."""
 
 
+class ShareError(CryptoError):
+    """Shares of a value do not belong together, or are none."""
+
+
 class PolicyError(CryptoError):
     """A trust policy is malformed or cannot be satisfied."""
 

@@ -20,6 +20,7 @@ Before and after a decision
                   by; ``released`` what a lender released,
                   ``rulebook`` whatever decisions were made by, kept by its hash,
                   ``challenging`` a policy that is tried beside the one in use
+- ``portraying``  portraits of the lender's customers: what they read, whose consents cover it
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery
 - ``wording``     reasons and letters in words; ``disclosing`` what may be told of a decision,

@@ -1,10 +1,12 @@
-"""Whether an applicant may be scored, on which kinds of data, before anybody is asked for anything.
+"""Whether an applicant may be scored, on which kinds of data, before anybody is asked for anything;
+and whether a customer may be placed in portraits, which is asked in the same way.
 
-A yes counts for this purpose (:data:`protocol.uses.SCORING_PURPOSE`; never one to training), this
-lender as its recipient, and the categories that the version of the notice named which this person
-answered (invariant 11). The lender's copy of its borrowers' consents says so while it is young
-enough; else the registry is asked, and if it does not answer, nothing is allowed: that is
-*unavailable*, and never taken for a no.
+A yes counts for the one purpose that is asked about (:data:`protocol.uses.USE_PURPOSES`; never one
+to training, and one to scoring is none to portraits), this lender as its recipient, and the
+categories that the version of the notice named which this person answered (invariant 11). The
+lender's copy of its borrowers' consents says so while it is young enough; else the registry is
+asked, and if it does not answer, nothing is allowed: that is *unavailable*, and never taken for a
+no.
 
 An objection or restriction that is not closed suspends everything of a person's, in the copy too
 (``consent.commands.request_marks``).
@@ -38,7 +40,9 @@ from protocol.snapshots import (
     reasons_of,
 )
 from protocol.terms import Limits
-from protocol.uses import SCORING_PURPOSE, ConsentNamed
+from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE, ConsentNamed
+
+_TO = {SCORING_PURPOSE: "being scored", PORTRAIT_PURPOSE: "portraits"}
 
 
 class ConsentsUnavailable(ConsentError):
@@ -150,6 +154,7 @@ class ScoringConsents:
         client: the registry, as this lender (``Node.connected(DeskClient)``).
         declared: categories that this lender declares sensitive, beyond what law says.
         age: how old the copy may be when somebody is scored.
+        purpose: what the consents are to.
     """
 
     def __init__(
@@ -159,7 +164,9 @@ class ScoringConsents:
         declared: Collection[DataCategory] = (),
         age: timedelta = STATE_AGE,
         clock: Callable[[], datetime] = now,
+        purpose: str = SCORING_PURPOSE,
     ) -> None:
+        self._purpose = purpose
         self._on_disk, self._client = copy, client
         self._declared, self._age, self._clock = frozenset(declared), age, clock
         self._notices: dict[tuple[str, int], Notice] = {}
@@ -232,10 +239,10 @@ class ScoringConsents:
     def _synced(self, before: _Copy | None) -> _Copy:
         asked_at = time.monotonic()
         try:
-            snapshot = self._on_disk.sync(self._client, SCORING_PURPOSE)
+            snapshot = self._on_disk.sync(self._client, self._purpose)
         except (TahiniError, OSError) as error:
             raise ConsentsUnavailable(
-                f"how borrowers consent to being scored cannot be told now: {error}"
+                f"how borrowers consent to {_TO[self._purpose]} cannot be told now: {error}"
             ) from error
         if before is not None and before.snapshot.state.names_sha256 == snapshot.state.names_sha256:
             return _Copy.of(snapshot, before.places, asked_at)
@@ -251,7 +258,7 @@ class ScoringConsents:
         if standing is None:
             standing = held.known[about] = self._standing(held, answers, categories)
         state = held.snapshot.state
-        mine = self._client.consortium.log_origin, pseudonym, SCORING_PURPOSE, state.lender
+        mine = self._client.consortium.log_origin, pseudonym, self._purpose, state.lender
         consents = {
             kind: ConsentNamed(
                 record_id=record_id(*mine, kind),
@@ -295,7 +302,7 @@ class ScoringConsents:
         notice = self._notice(answered.id, answered.version)
         terms = notice.terms
         said = terms.categories, terms.automated_decision, terms.limits, notice.purpose
-        told = answered.categories, answered.automated_decision, answered.limits, SCORING_PURPOSE
+        told = answered.categories, answered.automated_decision, answered.limits, self._purpose
         if said != told or lender not in notice.recipients:
             raise ConsentsUnavailable(
                 f"the registry tells of notice {notice.id!r} version {notice.version} what the "

@@ -28,6 +28,7 @@ from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
+from desk.portraying import read_portraits
 from desk.released import (
     EXPLORATION_FILE,
     EXPLORATION_SIZE,
@@ -49,6 +50,7 @@ from protocol.client.desks import DeskClient
 from protocol.errors import BadSettings
 from protocol.log_client import http_client
 from protocol.schema import KeyText, Sha256, now
+from protocol.uses import PORTRAIT_PURPOSE
 
 SETTINGS_FILE, KEY_FILE, DATABASE_FILE, DATABASE_URL_FILE = (
     "desk.json",
@@ -174,6 +176,14 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
                 node.lender,
                 frozenset({wording.jurisdiction, *(one.jurisdiction for one in products)}),
                 read_assessment(home, node.key.public),
+            ),
+            portraits=read_portraits(home, node.key.public),
+            portrait_permits=ScoringConsents(
+                node.consents,
+                client,
+                rules.declared_sensitive,
+                clock=clock,
+                purpose=PORTRAIT_PURPOSE,
             ),
             vouch=RegistryVouches(
                 http_client(node.settings.registry_url, node.authority), node.lender

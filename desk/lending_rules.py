@@ -25,6 +25,7 @@ from lending.cases import Case, Decision, Fact, LoanOffer, PrincipalReason, Scor
 from lending.errors import LawSilent
 from lending.law import features as barred_features
 from lending.law.rows import Laws
+from lending.policy.conditions import DeclaredFact
 from lending.policy.decide import decide, decide_silently, price_by_hand
 from lending.policy.document import CreditPolicy, FeatureLaw, unlawful
 from lending.policy.offers import LoanTerms
@@ -365,3 +366,11 @@ class ReleasedRules(PricedServicing):
             for name, kinds in held.items()
             if barred_features.objection(places, day, tuple(kinds), name, laws=self.pricing.laws)
         )
+
+
+def declared_by(rules: LendingRules, policy: str) -> Mapping[str, DeclaredFact]:
+    """What the policy of that hash says of its facts; nothing where no such policy was released."""
+    if not isinstance(rules, ReleasedRules):
+        return {}
+    found = next((one for one in rules.policies if one.hash == policy), None)
+    return {} if found is None else found.document.facts

@@ -29,6 +29,7 @@ from desk.verifying import Verifying
 from desk.vouching import Vouching
 from desk.wording import Wording
 from law.categories import DataCategory
+from lending.portraits import Portrait
 from protocol.client.desks import UseAnswer
 from protocol.errors import ClockWrong, StorageFailed
 from protocol.schema import now
@@ -223,6 +224,10 @@ class Desk:
     verifiers: Mapping[str, Verifying]
     ways: Ways
     assessed: OwnAssessment
+    portraits: Sequence[Portrait] = ()
+    """All that the lender ever signed (``desk.portraying``)."""
+    portrait_permits: Permits | None = None
+    """How customers' consents to portraits stand; where nobody says, nobody is in one."""
     vouch: Vouching | None = None
     """Who a customer is who logged in; where nobody says, no customer calls."""
     kept_rules: set[str] = field(default_factory=set)

@@ -16,7 +16,7 @@ from desk.consents import Permission
 from law.categories import DataCategory
 from lending.cases import Case, Decision
 from protocol.schema import now
-from protocol.uses import SCORING_PURPOSE, Blinding, UseStatement
+from protocol.uses import PORTRAIT_PURPOSE, PORTRAYED, SCORING_PURPOSE, Blinding, UseStatement
 
 
 def plain(value: Any) -> Any:
@@ -79,6 +79,23 @@ class UseStatements:
     ) -> UseStatement:
         """Who is about to be asked for what; only for what is granted."""
         said = {"step": "use.read", "consents": permission.consents, "sources": dict(sources)}
+        return self._statement(blinding, permission.pseudonym, said)
+
+    def portrayed(
+        self,
+        blinding: Blinding,
+        permission: Permission,
+        sources: Mapping[str, DataCategory],
+        portraits: str,
+    ) -> UseStatement:
+        """Who is about to be asked for what, to place the person in portraits; which, by hash."""
+        said = {
+            "step": PORTRAYED,
+            "purpose": PORTRAIT_PURPOSE,
+            "consents": permission.consents,
+            "sources": dict(sources),
+            "policy": portraits,
+        }
         return self._statement(blinding, permission.pseudonym, said)
 
     def scored(self, blinding: Blinding, permission: Permission, decided: Decided) -> UseStatement:

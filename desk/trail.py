@@ -5,7 +5,8 @@
 with the application (:meth:`Trail.keep`). ``use.scored`` is put into the outbox in the transaction
 that stores the decision (:meth:`Trail.state`); ``desk.outbox`` delivers it, and the offer may be
 shown once :meth:`desk.outbox.Sender.wait` has given the index. Killed at any instruction, there is
-no decision without its entry that anybody was shown, and no entry twice.
+no decision without its entry that anybody was shown, and no entry twice. ``use.portrayed`` goes out
+before anything is read for portraits (:class:`AboutToRead`), and nothing follows it.
 
 What opens the commitments in a statement (:class:`protocol.uses.Blinding`) is the caller's to keep,
 sealed with the application.
@@ -64,18 +65,20 @@ class LoggedUse:
 
 @dataclass(frozen=True)
 class AboutToRead:
-    """What :meth:`Trail.read` states."""
+    """What :meth:`Trail.read` states. ``portraits``: by hash, what somebody is to be placed in;
+    None where an application is read."""
 
     blinding: Blinding
     permission: Permission
     sources: Mapping[str, DataCategory]
+    portraits: str | None = None
 
 
 def _came_of(
     use: AboutToRead, said: UseStatement, token: str, answer: UseAnswer
 ) -> LoggedUse | UseRefused:
     if answer.index is None:
-        return UseRefused(f"the applicant's data may not be read: {answer.refused}")
+        return UseRefused(f"this person's data may not be read: {answer.refused}")
     return LoggedUse(use.blinding.application, said, token, answer.index, answer.wants_person)
 
 
@@ -136,9 +139,14 @@ class Trail:
 
     def _stated(self, use: AboutToRead) -> tuple[UseStatement, str] | Exception:
         if not use.permission.consents:
-            return UseRefused("the applicant has not consented to being scored; nothing was read")
+            return UseRefused("this person has not consented to it; nothing was read")
+        about = use.blinding, use.permission, use.sources
         try:
-            said = self._statements.read(use.blinding, use.permission, use.sources)
+            said = (
+                self._statements.read(*about)
+                if use.portraits is None
+                else self._statements.portrayed(*about, use.portraits)
+            )
             return said, said.sign(self._key)
         except Exception as error:  # no statement can say this; the others of the group can be said
             return error

@@ -31,6 +31,7 @@ OURS = frozenset(
         "crypto",
         "demo",
         "desk",
+        "exposure",
         "fleet",
         "law",
         "lending",

@@ -14,6 +14,7 @@ It is engineering, not legal advice.
 - ``policy``     decision tables, and what is decided by them
 - ``account``    one loan: what happened to it, balances, arrears
 - ``portfolio``  all loans: vintages, losses, labels, and the model watched
+- ``portraits``  segments of a lender's own customers, by rule, and what may be done with each
 """
 
 from __future__ import annotations

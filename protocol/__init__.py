@@ -20,6 +20,7 @@
 - ``proposals``    a campaign as the registry tells it
 - ``holdout``      who is held out of training: drawn by every lender's lot (pure)
 - ``samples``      people whom an auditor draws from rosters, and how lenders open them (pure)
+- ``exposure``     joint exposure: who may run it, authorisations, shares, answers
 - ``handovers``    one auditor succeeds another; ``evidence`` packs, ``parts``, ``bom`` of models
 - ``enrolment``    a lender's list of borrowers; ``revocations`` what recipients are told
 - ``bounded``      other hosts' answers: a limit of length, a total deadline

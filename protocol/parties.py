@@ -84,6 +84,9 @@ class Consortium(Document):
     (``commands.place_people``)."""
     legal: dict[str, Any] | None = Field(default=None, exclude_if=left_out)
     """Under whose law it is, as ``protocol.legal.LegalTerms`` reads it."""
+    exposure: dict[str, Any] | None = Field(default=None, exclude_if=left_out)
+    """Who may run joint exposure here, by whose licence, as ``protocol.exposure.ExposureTerms``
+    reads it. Nobody where it is left out."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

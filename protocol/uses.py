@@ -1,6 +1,6 @@
-"""Uses of one person's data to score an application: what a lender states of each in the log, and
-the receipt of a decision that the person keeps. Pure. No module that a lender's node runs imports
-this one.
+"""Uses of one person's data to score an application, or to place them in portraits: what a lender
+states of each in the log, and the receipt of a decision that the person keeps. Pure. No module that
+a lender's node runs imports this one.
 
 Scoring has a purpose of its own: a yes to training a model is none to being judged with it, and the
 other way round. Three steps, each a signed statement, sealed to the person in the log: ``use.read``
@@ -12,6 +12,9 @@ One *use* is one application with all that follows of it: its review by a person
 parties verify of it. Those are read under names of their own that follow the first one's
 (``follows``), so that they use up no consent which counts its uses; a machine alone decides nothing
 there, so no second application can pass for one.
+
+A portrait (画像) that the person did not apply for has a purpose of its own, and one step,
+``use.portrayed``, before anything is read: nothing is decided by it, so nothing follows.
 """
 
 from __future__ import annotations
@@ -36,17 +39,28 @@ SCORING_PURPOSE = "https://w3id.org/tahini/purposes#ApplicationScoring"
 """Scoring one's own application for a loan; narrower than ``protocol.terms.BROADER_PURPOSE``. It
 covers portraits (画像) made for it, and never the servicing of a contract, which needs no
 consent."""
-UseStep = Literal["use.read", "use.scored", "use.explained"]
+PORTRAIT_PURPOSE = "https://w3id.org/tahini/purposes#CustomerPortraits"
+"""Placing one's own customers in named segments, to remind, inform or talk to them
+(``lending.portraits``). A yes to scoring or training is none to this, nor the other way round."""
+USE_PURPOSES = (SCORING_PURPOSE, PORTRAIT_PURPOSE)
+UseStep = Literal["use.read", "use.scored", "use.explained", "use.portrayed"]
 STEPS: tuple[UseStep, ...] = ("use.read", "use.scored", "use.explained")
-"""In their order. The first two need the consents that they name; an explanation is owed to whoever
-was scored, whatever they have taken back since."""
+"""Of an application, in their order. The first two need the consents that they name; an explanation
+is owed to whoever was scored, whatever they have taken back since."""
+PORTRAYED: UseStep = "use.portrayed"
+USE_STEPS: tuple[UseStep, ...] = (*STEPS, PORTRAYED)
+"""All that there are; the list only grows at its end."""
+READING: tuple[UseStep, ...] = ("use.read", PORTRAYED)
+"""Those after which sources are asked; of a consent that counts its uses, each is one."""
 FIELDS: Mapping[str, frozenset[str]] = {
     "use.read": frozenset({"application", "statement"}),
     "use.scored": frozenset({"application", "statement", "model", "policy", "law", "case"}),
     "use.explained": frozenset({"application", "statement", "model", "policy", "law", "case"}),
+    "use.portrayed": frozenset({"application", "statement", "policy"}),
 }
 """What stands in clear under ``use`` in the skeleton of each, all of it hashes; ``model`` is left
-out where none was asked. Nothing there says whose application it is, or what was decided."""
+out where none was asked; ``policy`` of ``use.portrayed`` is of the portraits that were in use.
+Nothing there says whose application it is, or what was decided."""
 MAX_TOKEN_BYTES = 32_768
 
 
@@ -129,6 +143,11 @@ class UseStatement(Document):
     def _whole(self) -> Self:
         if self.follows is not None and (self.automated or self.follows == self.application):
             raise ValueError("what follows an application is another, and a person decides in it")
+        if (self.step == PORTRAYED) != (self.purpose == PORTRAIT_PURPOSE):
+            raise ValueError("use.portrayed is of portraits, and no other step is")
+        if self.step == PORTRAYED:
+            self._portrays()
+            return self
         decided = (self.policy, self.law, self.case, self.decision)
         reads = self.step == "use.read"
         early = reads and (self.model is not None or self.automated)
@@ -140,12 +159,23 @@ class UseStatement(Document):
             if self.consents or self.sources:
                 raise ValueError("use.explained rests on no consent and asks nobody")
             return self
+        self._rests()
+        return self
+
+    def _portrays(self) -> None:
+        """Raises ValueError."""
+        nothing = self.follows, self.model, self.law, self.case, self.decision, self.document
+        if self.policy is None or self.automated or any(one is not None for one in nothing):
+            raise ValueError("use.portrayed names the portraits in use, and decides nothing")
+        self._rests()
+
+    def _rests(self) -> None:
+        """On what; raises ValueError."""
         if "ordinary" not in self.kinds or len(self.kinds) != len(self.consents):
             raise ValueError("each consent is named once, the one to ordinary data among them")
         named = {category for one in self.consents for category in one.categories}
         if stray := sorted(set(self.sources.values()) - named):
             raise ValueError(f"a source is asked about {stray[0]}, which no consent covers")
-        return self
 
     @property
     def kinds(self) -> frozenset[Sensitivity]:

@@ -27,6 +27,7 @@ SMALL = {
     "rounds": "--releases 3 --no-stock",
     "screens": "--consents 60 --seconds 0.5 --repeat 3",
     "watching": "--runs 1 --quiet-years 1 --cohorts 50 --people 5000 --repeat 1",
+    "exposure": "--lenders 3 --questions 5 --warm-up 0",
     "lending": "--scale 0.0002 --only money --only scores --only decisions",
 }
 """By benchmark. ``quality`` is the demo, once for each seed; ``yardsticks`` is a service that others start."""

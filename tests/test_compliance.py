@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from support.identity import open_site
 
 from consent.identity.access import declarations
-from desk.api import applications, loans, principles, reviews, settling
+from desk.api import applications, loans, portraits, principles, reviews, settling
 from protocol.notices import RIGHTS
 from protocol.rights import RequestKind
 from tahini import NOUNS, FrontDoor
@@ -64,7 +64,8 @@ def defined(path: str) -> frozenset[str]:
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory) -> set[str]:
     """The registry's, and those of a lender's desk."""
-    desk = (route for one in (applications, loans, settling, reviews, principles) for route in one.router.routes)
+    parts = (applications, loans, settling, reviews, principles, portraits)
+    desk = (route for one in parts for route in one.router.routes)
     found = {f"{method} {route.path}" for route in desk if isinstance(route, APIRoute) for method in route.methods}
     with open_site(tmp_path_factory.mktemp("routes") / "site") as site:
         return found | {f"{one.method} {one.path}" for one in declarations(site.app)}

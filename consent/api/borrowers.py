@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path, Query
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from consent.api.shared import (
@@ -30,6 +30,7 @@ from consent.commands import (
     read_history,
     read_notices,
     register_keys,
+    report_incidents,
 )
 from consent.commands.export_consents import export_all, read_successions
 from consent.commands.record_decisions import (
@@ -96,6 +97,32 @@ def my_notices(
     """The notices that ask me something: each question by itself, how I answered it, and why it is
     open, if it is."""
     return Page(**page(read_notices.read_notices(registry, caller.subjects), cursor, limit))
+
+
+class Overview(BaseModel):
+    """Four lists of one person, each from its beginning."""
+
+    notices: Page[dict[str, Any]]
+    consents: Page[ConsentRecord]
+    revocations: Page[dict[str, Any]]
+    incidents: Page[dict[str, Any]]
+
+
+@router.get("/v1/me/overview", responses=problems())
+def my_overview(
+    registry: TheRegistry, caller: Subject, response: Response, limit: Limit = 100
+) -> Overview:
+    """How I stand, in one read: what I am asked, what I gave, what my lenders had to be told, and
+    incidents with my data. Each goes on under its own address by ``next``; the ETag is that of the
+    consents."""
+    mine = caller.subjects
+    records, response.headers["ETag"] = read_consents.read_consents(registry, mine)
+    return Overview(
+        notices=Page(**page(read_notices.read_notices(registry, mine), None, limit)),
+        consents=Page(**page(records, None, limit)),
+        revocations=Page(**page(read_history.read_revocations_of(registry, mine), None, limit)),
+        incidents=Page(**page(report_incidents.read_my_incidents(registry, mine), None, limit)),
+    )
 
 
 @router.get("/v1/me/successions", responses=problems())

@@ -32,7 +32,8 @@ entry.
 - ``authorise``          a node, for minutes; ``commit_roster`` before it reads; ``release_model``
                          what came of it, ``recall_model`` so that nobody uses it any more
 - ``register_keys``      keys that borrowers sign with, added and ended by themselves
-- ``append_entries``     a party's own log entries; ``log_uses`` what lenders do to score somebody
+- ``append_entries``     a party's own log entries; ``log_uses`` what lenders do to score or
+  portray somebody, ``use_consents`` on which consents
 - ``open_evidence``      what shows the consents of sampled people, for the auditor
 - ``succeed_auditor``    what was sealed to one auditor, taken over by the next
 - ``serve_states``       consent snapshots, stated in the log before they are served

@@ -1,4 +1,5 @@
-"""Log what a lender is about to do with a borrower's data to score an application.
+"""Log what a lender is about to do with a borrower's data to score an application, or to place them
+in portraits.
 
 Each statement is signed by the lender and checked in the transaction that logs it: the consents
 that it names stand now, to this purpose and this lender, in answer to the version of the notice
@@ -7,7 +8,8 @@ without its consent. An explanation needs none: it is owed to whoever was scored
 
 A consent may count its uses. One use is one application, its review by a person and what is
 verified of it included: these follow it (:mod:`protocol.uses`), and a machine alone decides nothing
-in them. They are a use of their own where the consent was given anew since.
+in them. They are a use of their own where the consent was given anew since. To be placed in
+portraits is one use of the consent to that.
 
 The body is sealed to the borrower. A statement that was logged before has the index that it got
 then.
@@ -24,26 +26,21 @@ from sqlalchemy.orm import aliased
 
 from auditlog.database import among
 from auditlog.entries import Entry, entry_for_subject
-from consent.authorising import called_otherwise
-from consent.commands.check_consents import decide_kinds
-from consent.commands.request_marks import standing_refusals
+from consent.commands.use_consents import Unlogged, UseConsents
 from consent.registry import Registry
-from consent.storage.consents import load_presents
 from consent.storage.filing_tables import UseRow
 from consent.storage.subjects import Subject, find_subjects, remembered
 from consent.storage.tables import ConsentEventRow, SubjectEntryRow
 from consent.transaction import Transaction, reading, writing
 from crypto.documents import canonical_json
 from crypto.errors import SignatureError
-from law.categories import Sensitivity, consent_for
+from law.categories import Sensitivity
 from protocol.changes import CLOCK_SKEW
 from protocol.notices import Notice
-from protocol.parties import Consortium, Party
+from protocol.parties import Party
 from protocol.records import record_id
-from protocol.rights import RequestKind
-from protocol.snapshots import REASONS, Reason
 from protocol.states import Event
-from protocol.uses import SCORING_PURPOSE, STEPS, ConsentNamed, UseStatement, UseStep
+from protocol.uses import PORTRAYED, READING, STEPS, USE_PURPOSES, UseStatement, UseStep
 
 MAX_STATEMENTS = 256
 FOLLOWED_FOR = timedelta(days=365)
@@ -79,10 +76,6 @@ _LOGGED = select(*UseRow.__table__.columns).where(
 )
 
 
-class _Refused(Exception):
-    """The statement is not logged; the message says why."""
-
-
 def log_uses(registry: Registry, lender: Party, tokens: Sequence[str]) -> list[UseStated]:
     """One answer for each statement, in their order; all that are logged are in one transaction.
 
@@ -96,7 +89,7 @@ def log_uses(registry: Registry, lender: Party, tokens: Sequence[str]) -> list[U
         known = {n: one for n, one in find_subjects(view, names).items() if one.lender == lender.id}
     with writing(registry) as transaction:
         people = remembered(transaction.session, known)
-        standing = _Standing.of(transaction, lender, said, people)
+        standing = UseConsents.of(transaction, lender, said, people)
         size = registry.ledger.log.size(transaction.session)
         batch = _Batch(transaction, lender, standing, people, size)
         batch.recall(said)
@@ -109,90 +102,16 @@ def log_uses(registry: Registry, lender: Party, tokens: Sequence[str]) -> list[U
 
 
 def _read(lender: Party, token: str) -> UseStatement | str:
-    """The statement, or why it is none of this lender's about scoring."""
+    """The statement, or why it is none of this lender's about scoring or portraits."""
     try:
         said = UseStatement.verify(token, lender.key)
     except SignatureError as error:
         return str(error)
     if said.lender != lender.id:
         return f"it is a statement of {said.lender!r}"
-    if said.purpose != SCORING_PURPOSE:
-        return "its purpose is not to score an application"
+    if said.purpose not in USE_PURPOSES:
+        return "its purpose is neither to score an application nor a portrait"
     return said
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """How the borrowers of a batch stand, in its transaction."""
-
-    reasons: Mapping[tuple[str, Sensitivity], Reason]
-    notices: Mapping[tuple[str, Sensitivity], Notice]
-    """What each answered last."""
-    want_person: frozenset[str]
-    consortium: Consortium
-
-    @classmethod
-    def of(
-        cls,
-        transaction: Transaction,
-        lender: Party,
-        said: Sequence[UseStatement],
-        people: Mapping[str, Subject],
-    ) -> _Standing:
-        """Of the consents that the statements name."""
-        scope = transaction.notices.scopes.get((SCORING_PURPOSE, lender.id))
-        refusing = standing_refusals(transaction, lender.id).get(RequestKind.REFUSE_AUTOMATED, ())
-        numbers = {int(number) for number in refusing}
-        want_person = frozenset(n for n, one in people.items() if one.number in numbers)
-        asked: dict[Sensitivity, set[str]] = {}
-        for one in said:
-            for kind in one.kinds if one.pii_principal_id in people else ():
-                asked.setdefault(kind, set()).add(one.pii_principal_id)
-        if scope is None or not asked:
-            return cls({}, {}, want_person, transaction.registry.consortium)
-        names = sorted(set().union(*asked.values()))
-        now = [people[name].pseudonym for name in names]
-        decided = decide_kinds(transaction, lender, SCORING_PURPOSE, sorted(asked), now)
-        reasons = {
-            (name, kind): REASONS[rule]
-            for kind, rules in decided.items()
-            for name, rule in zip(names, rules, strict=True)
-            if name in asked[kind]
-        }
-        ids = sorted({one.id for one in people.values()})
-        presents = load_presents(transaction.session, ids, [scope])
-        answered = transaction.notices.notices
-        notices = {
-            (name, kind): answered[presents[scope, people[name].id, kind].notice]
-            for (name, kind), reason in reasons.items()
-            if reason is Reason.GIVEN
-        }
-        return cls(reasons, notices, want_person, transaction.registry.consortium)
-
-    def require(self, name: str, consent: ConsentNamed, automated: bool) -> Notice:
-        """The notice that this consent answers, where it stands and covers what it is named for.
-        Raises _Refused."""
-        about = name, consent.sensitivity
-        reason = self.reasons.get(about, Reason.NEVER_ASKED)
-        if reason is not Reason.GIVEN:
-            raise _Refused(f"the consent to {consent.sensitivity} data is not given: {reason}")
-        notice = self.notices[about]
-        named = (consent.notice_id, consent.notice_version, consent.notice_sha256)
-        if named != (notice.id, notice.version, notice.sha256):
-            raise _Refused(
-                f"the consent to {consent.sensitivity} data answers another notice than is named"
-            )
-        if renamed := called_otherwise(notice, self.consortium):
-            raise _Refused(renamed)
-        needed = consent.sensitivity
-        for category in consent.categories:
-            if category not in notice.terms.categories:
-                raise _Refused(f"the notice that was answered does not name {category}")
-            if needed not in {consent_for(category), consent_for(category, True)}:
-                raise _Refused(f"{category} needs another consent than the one to {needed} data")
-        if automated and (not notice.terms.automated_decision or name in self.want_person):
-            raise _Refused("this person is not to be decided about by a machine alone")
-        return notice
 
 
 @dataclass
@@ -201,7 +120,7 @@ class _Batch:
 
     transaction: Transaction
     lender: Party
-    standing: _Standing
+    standing: UseConsents
     people: Mapping[str, Subject]
     first: int
     """Index that the next entry of the log gets."""
@@ -211,8 +130,8 @@ class _Batch:
     """Which of these entries are about whom: subject and index."""
     entries: list[Entry] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
-    reads: list[tuple[int, str | None]] = field(default_factory=list)
-    """Whom this batch reads, and which application that follows."""
+    reads: list[tuple[int, UseStep, str | None]] = field(default_factory=list)
+    """Whom this batch reads, what for, and which application that follows."""
 
     def recall(self, said: Iterable[UseStatement]) -> None:
         """Read what was logged of these applications before."""
@@ -244,51 +163,51 @@ class _Batch:
                 self._require(said)
                 return UseStated(self._take(said, token), None, wants_person)
             if before.statement != said.sha256:
-                raise _Refused("another statement of this step of the application is in the log")
-        except _Refused as refusal:
+                raise Unlogged("another statement of this step of the application is in the log")
+        except Unlogged as refusal:
             return UseStated(None, str(refusal), wants_person)
         return UseStated(before.index, None, wants_person)
 
     def _require(self, said: UseStatement) -> None:
-        """Raises _Refused."""
+        """Raises Unlogged."""
         name = said.pii_principal_id
         subject = self.people.get(name)
         if subject is None:
-            raise _Refused("this borrower is not enrolled by the caller")
+            raise Unlogged("this borrower is not enrolled by the caller")
         if said.at > self.transaction.moment + CLOCK_SKEW:
-            raise _Refused("it is from the future; check the clock of the machine that states it")
-        step = STEPS.index(said.step)
+            raise Unlogged("it is from the future; check the clock of the machine that states it")
+        step = 0 if said.step == PORTRAYED else STEPS.index(said.step)
         if step:
             earlier = self._logged(subject, said.application, STEPS[step - 1])
             if earlier.follows != said.follows:
-                raise _Refused("it follows another application than the step before it did")
+                raise Unlogged("it follows another application than the step before it did")
         elif said.follows and self._logged(subject, said.follows, "use.read").follows:
-            raise _Refused("it follows what is itself part of another application's use")
+            raise Unlogged("it follows what is itself part of another application's use")
         origin = self.transaction.registry.consortium.log_origin
         for consent in said.consents:
             mine = record_id(origin, name, said.purpose, self.lender.id, consent.sensitivity)
             if consent.record_id != mine:
-                raise _Refused(f"the consent to {consent.sensitivity} data is another person's")
-            notice = self.standing.require(name, consent, said.automated)
-            if said.step == "use.read":
-                self._require_unused(subject, consent.sensitivity, notice, said.follows)
+                raise Unlogged(f"the consent to {consent.sensitivity} data is another person's")
+            notice = self.standing.require(said, consent)
+            if said.step in READING:
+                self._require_unused(subject, consent.sensitivity, notice, said)
 
     def _logged(self, subject: Subject, application: str, step: UseStep) -> _Logged:
-        """A step that was logged, of this person. Raises _Refused."""
+        """A step that was logged, of this person. Raises Unlogged."""
         found = self.stated.get((application, step))
         if found is None or (subject.id, found.index) not in self.about:
-            raise _Refused(f"the log has no {step} of this application and person")
+            raise Unlogged(f"the log has no {step} of this application and person")
         return found
 
     def _require_unused(
-        self, subject: Subject, kind: Sensitivity, notice: Notice, follows: str | None
+        self, subject: Subject, kind: Sensitivity, notice: Notice, said: UseStatement
     ) -> None:
-        """One use is one application, with what follows it. Raises _Refused: the limits that the
+        """One use is one application, with what follows it. Raises Unlogged: the limits that the
         notice sets are reached."""
         limits = notice.terms.limits
         if not limits.counts_uses:
             return
-        given = self._given(subject, kind)
+        given, follows = self._given(subject, kind, said.purpose), said.follows
         if follows is not None and self.stated[follows, "use.read"].at >= given:
             self._require_near(follows)
             return
@@ -297,27 +216,27 @@ class _Batch:
             since, most = given, 1
         else:
             since, most = self.transaction.moment - frequency.period, frequency.times
-        begun = [one for one in self.reads if one[0] == subject.id]
-        here = sum(one is None or self.stated[one, "use.read"].at < given for _, one in begun)
-        if self._uses(subject, since, given) + here >= most:
-            raise _Refused(f"the consent to {kind} data is used up")
+        begun = [first for one, step, first in self.reads if (one, step) == (subject.id, said.step)]
+        here = sum(one is None or self.stated[one, "use.read"].at < given for one in begun)
+        if self._uses(subject, said.step, since, given) + here >= most:
+            raise Unlogged(f"the consent to {kind} data is used up")
 
     def _require_near(self, follows: str) -> None:
         """Whoever reads somebody again and again is not reviewing one application. Raises
-        _Refused."""
+        Unlogged."""
         mine = UseRow.lender == self.lender.id, UseRow.step == "use.read", UseRow.follows == follows
         before = self.transaction.session.scalar(select(func.count()).where(*mine)) or 0
-        now = sum(one == follows for _, one in self.reads)
+        now = sum(one == follows for _, _, one in self.reads)
         late = self.transaction.moment - self.stated[follows, "use.read"].at > FOLLOWED_FOR
         if late or before + now >= MOST_FOLLOWING:
-            raise _Refused(
+            raise Unlogged(
                 f"what follows an application does so within {FOLLOWED_FOR.days} days, "
                 f"{MOST_FOLLOWING} times at most; this is another application"
             )
 
-    def _given(self, subject: Subject, kind: Sensitivity) -> datetime:
+    def _given(self, subject: Subject, kind: Sensitivity, purpose: str) -> datetime:
         """When this consent was given last."""
-        scope = self.transaction.notices.scope(SCORING_PURPOSE, self.lender.id)
+        scope = self.transaction.notices.scope(purpose, self.lender.id)
         found = self.transaction.session.scalar(
             select(func.max(ConsentEventRow.event_time)).where(
                 ConsentEventRow.scope_id == scope,
@@ -327,10 +246,10 @@ class _Batch:
             )
         )
         if found is None:
-            raise _Refused(f"when the consent to {kind} data was given is not known any more")
+            raise Unlogged(f"when the consent to {kind} data was given is not known any more")
         return found
 
-    def _uses(self, subject: Subject, since: datetime, given: datetime) -> int:
+    def _uses(self, subject: Subject, step: UseStep, since: datetime, given: datetime) -> int:
         """How many were logged of a person since then, but for what follows one that was logged
         since the consent was given. Times are of whole seconds: in the second in which somebody
         gives it, a use counts."""
@@ -348,7 +267,7 @@ class _Batch:
             .where(
                 SubjectEntryRow.subject_id == subject.id,
                 UseRow.lender == self.lender.id,
-                UseRow.step == "use.read",
+                UseRow.step == step,
                 UseRow.logged_at >= since,
                 or_(UseRow.follows.is_(None), first.logged_at < given),
             )
@@ -365,8 +284,8 @@ class _Batch:
         moment = self.transaction.moment
         self.stated[said.application, said.step] = _Logged(said.sha256, index, moment, said.follows)
         self.about.add((subject.id, index))
-        if said.step == "use.read":
-            self.reads.append((subject.id, said.follows))
+        if said.step in READING:
+            self.reads.append((subject.id, said.step, said.follows))
         self.rows.append(
             {
                 "lender": self.lender.id,

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auditlog.column_types import Base, Coded, UtcDateTime
-from protocol.uses import STEPS, UseStep
+from protocol.uses import USE_STEPS, UseStep
 
 
 class AssessmentRow(Base):
@@ -62,7 +62,7 @@ class UseRow(Base):
     lender: Mapped[str] = mapped_column(String(63), primary_key=True)
     application: Mapped[str] = mapped_column(String(64), primary_key=True)
     """The lender's commitment to its own id of it."""
-    step: Mapped[UseStep] = mapped_column(Coded(STEPS), primary_key=True, autoincrement=False)
+    step: Mapped[UseStep] = mapped_column(Coded(USE_STEPS), primary_key=True, autoincrement=False)
     statement_sha256: Mapped[str] = mapped_column(String(64))
     entry_index: Mapped[int] = mapped_column(BigInteger)
     logged_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -21,6 +21,7 @@ from desk.api import (
     customers,
     loans,
     offered,
+    portraits,
     principles,
     reviews,
     settling,
@@ -54,7 +55,17 @@ def create_app(desk: Desk) -> FastAPI:
             await run_in_threadpool(desk.stop)
 
     app = application("Tahini lending desk", lifespan=lifespan)
-    parts = (applications, loans, settling, amendments, reviews, principles, customers, offered)
+    parts = (
+        applications,
+        loans,
+        settling,
+        amendments,
+        reviews,
+        principles,
+        customers,
+        offered,
+        portraits,
+    )
     for part in parts:
         app.router.routes.extend(part.router.routes)
     app.add_middleware(LimitBody, most=MAX_BODY_BYTES, refusal=too_large)

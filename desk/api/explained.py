@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from desk.api.views import application_view, review_view
 from desk.commands.letters import wording_of
-from desk.lending_rules import ReleasedRules
+from desk.lending_rules import declared_by
 from desk.office import MACHINE, Desk
 from desk.records import Held, StoredDecision
 from desk.reviewing import HeldReview, all_reviews
@@ -23,7 +23,6 @@ from desk.storage.tables import reviews
 from desk.wording import TONGUES, Wording
 from law.deadlines import due
 from lending.cases import Fact, LoanOffer, PrincipalReason
-from lending.policy.conditions import DeclaredFact
 
 BY_CUSTOMER = (ApplicationEvent.ACCEPT, ApplicationEvent.CONTEST, ApplicationEvent.WITHDRAW)
 
@@ -126,7 +125,8 @@ def _seen(desk: Desk, made: StoredDecision) -> list[dict[str, Any]]:
 
 def _told(desk: Desk, made: StoredDecision, fact: Fact) -> dict[str, Any]:
     """A fact as it was used, what it is called, what it is made of and from whom."""
-    glossary, declared = desk.wording.glossary, _declared(desk, made).get(fact.name)
+    glossary = desk.wording.glossary
+    declared = declared_by(desk.lending, made.case.policy_hash).get(fact.name)
     words = {} if glossary is None else dict(glossary.words.get(fact.name, {}))
     if not words and declared is not None and declared.about:
         words = {"en": declared.about}
@@ -140,16 +140,6 @@ def _told(desk: Desk, made: StoredDecision, fact: Fact) -> dict[str, Any]:
         "source": fact.source or None,
         "observed_on": None if fact.observed_on is None else fact.observed_on.isoformat(),
     }
-
-
-def _declared(desk: Desk, made: StoredDecision) -> Mapping[str, DeclaredFact]:
-    """What the policy that decided says of its facts."""
-    rules = desk.lending
-    if not isinstance(rules, ReleasedRules):
-        return {}
-    policies = (one for one in rules.policies if one.hash == made.case.policy_hash)
-    policy = next(policies, None)
-    return {} if policy is None else policy.document.facts
 
 
 def _what_if(wording: Wording, made: StoredDecision) -> dict[str, str] | None:

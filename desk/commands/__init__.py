@@ -18,6 +18,7 @@
 - ``challenge``  what a challenger said beside them: compared, and made again
 - ``portfolio``  how its loans do
 - ``monitor``   how a model and its decisions do at work; ``watch`` all of it at once
+- ``portray``   customers are placed in portraits; ``placed`` who is in which, and who objects
 - ``publish``   the principles of its scoring, for everybody; ``offer`` what is lent, and
   at what cost at most
 - ``person``    all that is kept of one person; ``retain`` what is forgotten in time, ``erase``

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 
 from crypto.keys import replace_file
 from desk.office import Desk, InHand
@@ -31,7 +31,9 @@ from desk.storage.tables import (
     decisions,
     erasures,
     loans,
+    memberships,
     outbox,
+    portrait_objections,
     reviews,
     verifications,
 )
@@ -85,6 +87,8 @@ def _erase(desk: Desk, hand: InHand, asked: Sequence[Revocation]) -> ErasedHere:
         hand.connection.execute(delete(erasures).where(mine))
         row = {"pseudonym": one.pii_principal_id, "ordered_at": latest}
         hand.connection.execute(insert(erasures).values(row))
+    for table in (memberships, portrait_objections):
+        hand.connection.execute(delete(table).where(table.c.pseudonym.in_(names)))
     lent = hand.connection.execute(select(loans.c.id).where(loans.c.pseudonym.in_(names))).all()
     forgotten, kept = erase_due(desk, hand)
     return ErasedHere(len(names), forgotten, kept, len(lent))
@@ -115,6 +119,15 @@ def erase_due(desk: Desk, hand: InHand) -> tuple[int, int]:
         if not waits and order.ordered_at < hand.moment - timedelta(days=1):
             hand.connection.execute(delete(erasures).where(erasures.c.pseudonym == order.pseudonym))
     return forgotten, kept
+
+
+def end_portraits_of_nobody(hand: InHand) -> None:
+    """Whoever was forgotten is in no portrait, and what they objected to goes with them."""
+    for table in (memberships, portrait_objections):
+        named = (
+            exists().where(one.c.pseudonym == table.c.pseudonym) for one in (applications, loans)
+        )
+        hand.connection.execute(delete(table).where(~or_(*named)))
 
 
 def _kept_no_more(desk: Desk, hand: InHand, row: Row[Any], before: Any) -> bool:

@@ -3,7 +3,8 @@
 What was known and from whom, score with the points that it is the sum of, which rules were looked
 at and whether they held (the logic that was actually applied, CJEU C-203/22), reasons, letters,
 reviews, what a policy that was tried beside the one in use said, what they were offered, accepted,
-were lent and paid. Reviewers and staff are not named: they are other people.
+were lent and paid, which portraits they are in and why. Reviewers and staff are not named: they are
+other people.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from crypto.errors import SealError
 from desk.accounts import events_of
 from desk.challenging import SILENT
 from desk.commands.letters import LETTER
+from desk.commands.portray import WHY as PORTRAIT
 from desk.office import MACHINE, Desk
 from desk.records import REST
 from desk.reviewing import STEP, steps
@@ -43,7 +45,22 @@ def person_file(desk: Desk, pseudonym: str) -> dict[str, Any]:
         if not rows:
             raise NotFound("the desk keeps nothing of this person")
         found = [_application(desk, hand.connection, row) for row in rows]
-    return {"pseudonym": pseudonym, "applications": found}
+        portraits = _portraits(desk, hand.connection, pseudonym)
+    return {"pseudonym": pseudonym, "applications": found, "portraits": portraits}
+
+
+def _portraits(desk: Desk, connection: Connection, pseudonym: str) -> dict[str, Any]:
+    """Which ones they are in and why, by what was stored; and which they objected to."""
+    table, objections = tables.memberships, tables.portrait_objections
+    placed = connection.execute(select(table).where(table.c.pseudonym == pseudonym)).all()
+    no = connection.execute(select(objections).where(objections.c.pseudonym == pseudonym)).all()
+    return {
+        "placed": [
+            _plain(one) | desk.at_rest.of(one.id, one.wrapped_key).open(PORTRAIT, one.sealed)
+            for one in placed
+        ],
+        "objections": [_plain(one) for one in no],
+    }
 
 
 def _application(desk: Desk, connection: Connection, row: Row[Any]) -> dict[str, Any]:

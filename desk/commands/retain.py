@@ -16,7 +16,12 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from desk.accounts import account_of
-from desk.commands.erase import KEEP_AT_LEAST, erase_due, forget
+from desk.commands.erase import (
+    KEEP_AT_LEAST,
+    end_portraits_of_nobody,
+    erase_due,
+    forget,
+)
 from desk.lapsing import record_lapses
 from desk.office import Desk, InHand
 from desk.records import held
@@ -61,6 +66,7 @@ def retain(desk: Desk, days: int, pseudonym: str | None = None) -> Retained:
         for row in over:
             forget(hand, row, nameless=True)
         erase_due(desk, hand)
+        end_portraits_of_nobody(hand)
         ended, readable = (sum(one.wrapped_key is not None for one in of) for of in (over, rows))
         return Retained(ended, readable - ended)
 

@@ -328,6 +328,30 @@ closings = Table(
 """Kept. The figures of months that are over, canonical JSON; a month that is closed again has
 another version, with its reason. The highest is in force."""
 
+memberships = Table(
+    "memberships",
+    METADATA,
+    Column("pseudonym", String(64), primary_key=True),
+    Column("portrait", String(64), primary_key=True, index=True),
+    Column("sha256", SHA256, nullable=False),
+    Column("since", Date, nullable=False),
+    Column("placed_at", DeskTime, nullable=False),
+    Column("id", ID, nullable=False, unique=True),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Which portraits people are in, in the version of that hash, and (sealed) why: as it stands, with
+no history. A row goes with the consent, by an objection, at the review, and with its person."""
+
+portrait_objections = Table(
+    "portrait_objections",
+    METADATA,
+    Column("pseudonym", String(64), primary_key=True),
+    Column("portrait", String(64), primary_key=True),
+    Column("objected_at", DeskTime, nullable=False),
+)
+"""Who is never placed in a portrait again, in whatever version; goes with its person."""
+
 callers = Table(
     "callers",
     METADATA,

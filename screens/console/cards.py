@@ -58,6 +58,7 @@ class CardPages:
             card=card,
             watched_kind=_watched_kind(card),
             signed=signed,
+            this_campaign=card.campaign_sha256 == seen.sha256,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
             segments=segments,
             evaluation=card.evaluation and {**_NOT_SAID_BEFORE, **card.evaluation},

@@ -10,6 +10,7 @@ it has no key and no database, and reaches nobody else and no other lender.
 - ``applying``: amount and term, data, check, send.
 - ``decided``: an application: what was decided and why, accept, take back, a person, a receipt.
 - ``owed``: a loan: what was paid, what is due, more time.
+- ``grouped``: which groups of customers I am in, and why; I object.
 - ``forms``: what the pages' forms send.
 - ``shown``: the desk's answers in words.
 """

@@ -16,6 +16,7 @@ from protocol.parties import Role
 from screens.counter import shown
 from screens.counter.applying import ApplyPages
 from screens.counter.decided import DecisionPages
+from screens.counter.grouped import GroupPages
 from screens.counter.home import CounterSettings
 from screens.counter.owed import LoanPages
 from screens.counter.start import StartPage
@@ -94,7 +95,7 @@ def _routes(look: Look, door: CounterDoor, opened: PublicHome[CounterSettings]) 
     registry_key = opened.consortium.one(Role.REGISTRY).key
     apply = ApplyPages(look, door, opened.settings.lender, registry_key)
     decided = DecisionPages(look, door, opened.document, opened.settings.lender)
-    owed = LoanPages(look, door)
+    owed, grouped = LoanPages(look, door), GroupPages(look, door)
     get, post = ["GET"], ["POST"]
     mine, loan = "/applications/{application:own}", "/loans/{loan:own}"
     return [
@@ -116,6 +117,8 @@ def _routes(look: Look, door: CounterDoor, opened: PublicHome[CounterSettings]) 
         Route(f"{mine}/review", decided.contest, methods=post),
         Route("/decisions/{decision:own}/receipt", decided.receipt, methods=get),
         Route("/decisions/{decision:own}/receipt/file", decided.file, methods=get),
+        Route("/groups", grouped.groups, methods=get),
+        Route("/groups", grouped.object_to, methods=post),
         Route(loan, owed.loan, methods=get),
         Route(f"{loan}/repay", owed.repay, methods=get),
         Route(f"{loan}/extend", owed.ask_extension, methods=get),

@@ -69,6 +69,12 @@ class PersonForm(OwnForm):
     view: str = Field(default="", max_length=3000)
 
 
+class ObjectForm(OwnForm):
+    """Which group of customers somebody does not want to be in."""
+
+    group: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+
+
 class ExtendForm(OwnForm):
     """How much more time; ``priced``: names what it costs, as it was shown."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -63,6 +64,22 @@ OBSTACLES: Mapping[str, str] = {
     "too-long": N_("All in all that would be longer than product and law allow."),
     "above-cap": N_("The loan would cost more than the law allows."),
 }
+ACTIONS: Mapping[str, str] = {
+    "remind-before-due": N_("We remind you before a payment falls due."),
+    "offer-extension-talk": N_("We offer to talk with you about more time."),
+    "financial-education": N_("We send you something to read about handling money."),
+    "limit-review-by-a-person": N_("A person looks at your limit; no machine changes it."),
+    "marketing": N_("We tell you about one of our products:"),
+}
+RULES: Mapping[str, str] = {
+    "<": N_("less than %(value)s"),
+    "<=": N_("%(value)s or less"),
+    ">": N_("more than %(value)s"),
+    ">=": N_("%(value)s or more"),
+    "not": N_("anything but %(value)s"),
+}
+_COMPARED = re.compile(r"(<=|>=|<|>|not) (.+)")
+_BETWEEN = re.compile(r"[\[(](.+)\.\.(.+)[\])]")
 NOT_USED: Mapping[str, str] = {
     "absent": N_("nothing is known"),
     "refused": N_("not used: you did not allow it, and that counts neither for nor against you"),
@@ -106,14 +123,32 @@ def value_of(fact: Mapping[str, Any], words_: PageWords) -> str:
     if fact["status"] != "present" or fact["value"] is None:
         return words_.say(NOT_USED.get(fact["status"], fact["status"]))
     value = str(fact["value"])
-    if value in {"True", "False"}:
-        return words_.say(N_("yes") if value == "True" else N_("no"))
+    if value in {"True", "False", "true", "false"}:
+        return words_.say(N_("yes") if value in {"True", "true"} else N_("no"))
     if fact.get("kind") == "fen" and value.lstrip("-").isdecimal():
         return words_.money(int(value))
     try:
         return words_.number(float(value))
     except ValueError:
         return value
+
+
+def rule_of(fact: Mapping[str, Any], words_: PageWords) -> str:
+    """The condition on a value, as a decision table has it, in words."""
+
+    def value(text: str) -> str:
+        return value_of({**fact, "value": text.strip()}, words_)
+
+    found = []
+    for term in str(fact["condition"]).split(", "):
+        if compared := _COMPARED.fullmatch(term):
+            found.append(words_.say(RULES[compared[1]], value=value(compared[2])))
+        elif between := _BETWEEN.fullmatch(term):
+            least, most = value(between[1]), value(between[2])
+            found.append(words_.say(N_("between %(least)s and %(most)s"), least=least, most=most))
+        else:
+            found.append(value(term))
+    return words_.say(N_(" or ")).join(found)
 
 
 def name_of(fact: Mapping[str, Any], language: str) -> str | None:
@@ -126,6 +161,15 @@ def name_of(fact: Mapping[str, Any], language: str) -> str | None:
     if language == "en" and own:
         return str(own)
     return words_list(data) or (None if not own else str(own))
+
+
+def told_apart(fact: Mapping[str, Any], language: str) -> str | None:
+    """The lender's own words in the other language, where :func:`name_of` has the kinds of data
+    alone: several facts are of one kind."""
+    own = fact["words"].get("en")
+    if language == "en" or not own or own != fact["words"].get(language, own):
+        return None
+    return str(own) if fact.get("data") else None
 
 
 def words_list(names: list[str]) -> str | None:

@@ -8,6 +8,7 @@ the one reader of ``Accept-Language``.
 - ``sessions``: who is logged in, kept on the server.
 - ``staff``: who of an institution's own people is here.
 - ``staff_login``: the same at the institution's own issuer, and what takes two persons.
+- ``staff_list``: who may come in there, and what for; who has left is taken off.
 - ``id_tokens``: who an ID token is about.
 - ``pace``: how often one visitor, or one address, may ask.
 - ``services``: services over HTTP, by a person's own token.

@@ -66,12 +66,16 @@ class AddressPaces:
                 self._paces.popitem(last=False)
             return pace.takes(moment)
 
+    def count(self, request: Request) -> None:
+        """One more of whoever asks; raises TooOften."""
+        if not self.takes("" if request.client is None else request.client.host):
+            raise TooOften
+
     def keeping(self, act: Handler) -> Handler:
         """A handler that raises TooOften where an address asks for more."""
 
         async def paced(request: Request) -> Response:
-            if not self.takes("" if request.client is None else request.client.host):
-                raise TooOften
+            self.count(request)
             return await act(request)
 
         return paced

@@ -82,6 +82,9 @@ SENTENCES: Mapping[str, str] = {
     ),
     "issuer-unavailable": N_("The log-in service does not answer now. Try again later."),
     "clock-wrong": N_("The registry's clock is being repaired. Nothing was changed; try later."),
+    "staff-unknown": N_(
+        "Who may come in cannot be looked up now, so nobody may. Ask whoever runs these pages."
+    ),
     "home-damaged": N_("A file that this page needs is damaged. The doctor says which."),
     "lender-away": N_("The lender's service does not answer now. Nothing is lost; try again."),
     "not-a-customer": N_(

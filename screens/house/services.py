@@ -90,10 +90,9 @@ class PersonAtService:
     async def read(self, path: str, **headers: str) -> ServiceAnswer:
         return await self.service.ask("GET", path, headers={**self.headers, **headers})
 
-    async def whole(self, path: str) -> list[Any]:
-        """Every item of a list that comes in pages."""
+    async def whole(self, path: str, cursor: str | None = None) -> list[Any]:
+        """Every item of a list that comes in pages, from ``cursor`` on."""
         items: list[Any] = []
-        cursor: str | None = None
         while True:
             after = "" if cursor is None else f"&cursor={cursor}"
             body = (await self.read(f"{path}?limit=1000{after}")).body

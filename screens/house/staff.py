@@ -53,6 +53,8 @@ class Staff:
     roles: frozenset[str] | None
     came_at: datetime
     """When they showed who they are."""
+    subject: str = ""
+    """What the institution's issuer calls them, where they came in by it."""
 
     def may(self, role: str) -> bool:
         return self.roles is None or role in self.roles
@@ -119,7 +121,8 @@ class StaffDoor(ABC):
             PageError: somebody, who may not do this.
         """
         back = request.url.path if request.method in SAFE else "/"
-        found = self._sessions.find(request.cookies.get(self.cookie_name))
+        kept = self._sessions.find(request.cookies.get(self.cookie_name))
+        found = None if kept is None else self.as_now(kept)
         if found is None:
             raise NotLoggedIn(way=f"/enter?back={quote(back)}")
         request.state.session = found
@@ -138,6 +141,10 @@ class StaffDoor(ABC):
     @abstractmethod
     async def ask(self, request: Request) -> Response:
         """``GET /enter``: who is it?"""
+
+    @abstractmethod
+    def as_now(self, staff: Staff) -> Staff | None:
+        """Who came in earlier, with what they may do now; None once they may not come in."""
 
     @abstractmethod
     def is_fresh(self, staff: Staff) -> bool:
@@ -188,6 +195,9 @@ class CodeDoor(StaffDoor):
 
     async def ask(self, request: Request) -> Response:
         return self._asked(request, own_path(request.query_params.get("back", "/")))
+
+    def as_now(self, staff: Staff) -> Staff | None:
+        return staff
 
     def is_fresh(self, staff: Staff) -> bool:
         return True

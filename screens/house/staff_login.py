@@ -1,92 +1,39 @@
 """Log-in of an institution's people at its own OpenID Connect issuer: for pages that more than one
 machine reaches.
 
-Who may come in, and what for, stands in ``staff.json`` of the app's home, by the issuer's subject.
-What binds the institution, its yes to a campaign or a launch, takes two persons.
+Who may come in, and what for, stands in a list, by the issuer's subject
+(:mod:`screens.house.staff_list`); who is taken off it is out at their next tap. What binds the
+institution, its yes to a campaign or a launch, takes two persons.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from screens.house.door import FRESH
 from screens.house.errors import LoginFailed, PageError
-from screens.house.id_tokens import Identity
-from screens.house.issuers import LoginIssuer, LoginIssuers
+from screens.house.issuers import LoginIssuers
 from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look, go
-from screens.house.staff import OPERATOR, CodeDoor, Staff, StaffDoor, on_loopback, staff_code
+from screens.house.staff import CodeDoor, Staff, StaffDoor, on_loopback, staff_code
+from screens.house.staff_list import STAFF_FILE, StaffFile, StaffList
 
-STAFF_FILE = "staff.json"
+logger = logging.getLogger("tahini.screens")
 ASK_AGAIN = {"prompt": "login", "max_age": "0"}
 SECOND_WITHIN = timedelta(hours=24)
 """How long the first of two persons is waited for with."""
-RESERVED = frozenset({OPERATOR, "customer", "machine", "person"})
-"""Who else stands in records as the one who did something; ``+`` stands between two people."""
-BINDING = ("approve", "launch")
-"""Roles whose acts take two persons."""
-
-
-class StaffMember(BaseModel):
-    """One who may come in. ``subject`` is what the issuer calls them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    subject: str = Field(min_length=1, max_length=255)
-    name: str = Field(min_length=1, max_length=100)
-    roles: frozenset[str] = Field(min_length=1)
-
-
-class StaffList(BaseModel):
-    """``staff.json``: the institution's issuer, and its people."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    issuer: LoginIssuer
-    people: tuple[StaffMember, ...] = Field(min_length=1, max_length=1_000)
-
-    @model_validator(mode="after")
-    def _names_of_people(self) -> Self:
-        for one in self.people:
-            if one.name.strip().casefold() in RESERVED or "+" in one.name:
-                raise ValueError(f"{one.name!r} is nobody's name: in records it means another")
-        return self
-
-    @model_validator(mode="after")
-    def _two_of_a_kind(self) -> Self:
-        for called in ("subject", "name"):  # by its name one person is told from another
-            if len({getattr(one, called) for one in self.people}) != len(self.people):
-                raise ValueError(f"a {called} stands twice among the people")
-        for role in BINDING:
-            if sum(role in one.roles for one in self.people) == 1:
-                raise ValueError(f"{role!r} takes two persons; one alone has that role")
-        return self
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises ValueError: with one sentence."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "it"
-            raise ValueError(f"{path}: {place}: {first['msg']}") from error
-
-    def member(self, identity: Identity) -> StaffMember | None:
-        return next((one for one in self.people if one.subject == identity.subject), None)
 
 
 @dataclass(frozen=True)
@@ -115,10 +62,14 @@ class IssuerDoor(StaffDoor):
         clock: Callable[[], datetime],
         http: httpx.AsyncClient,
         origin: str,
-        staff: StaffList,
+        listed: Callable[[], StaffList],
     ) -> None:
+        """
+        Args:
+            listed: the list as it stands now; raises OSError, ValueError.
+        """
         super().__init__(look, clock)
-        self._known = staff
+        self._listed = listed
         self._login = LogIn(LoginIssuers(http, clock), f"{origin}/callback")
         self._away: PageSessions[_Away] = PageSessions(clock, MAX_LEAVING)
         self._asked: dict[str, _Asked] = {}
@@ -136,7 +87,7 @@ class IssuerDoor(StaffDoor):
         """``GET /enter``: off to the issuer."""
         nonce, fresh = secrets.token_urlsafe(32), request.query_params.get("fresh") == "1"
         back, more = request.query_params.get("back", "/"), ASK_AGAIN if fresh else None
-        target, leaving = await self._login.leave(self._known.issuer, nonce, back, more)
+        target, leaving = await self._login.leave(self._known().issuer, nonce, back, more)
         kept = _Away(leaving, self.clock(), fresh)
         answer = RedirectResponse(target, 303)
         number = self._away.begin(kept, self.clock() + BACK_WITHIN)
@@ -152,21 +103,38 @@ class IssuerDoor(StaffDoor):
         _, identity = await self._login.arrive(away.leaving, dict(request.query_params), now)
         if away.fresh and (identity.came_at is None or identity.came_at < away.left_at - FRESH):
             raise LoginFailed
-        member = self._known.member(identity)
+        member = self._known().member(identity)
         if member is None:
             raise PageError("not-allowed", 403)
         self._sessions.end(request.cookies.get(self.cookie_name))
         came_at = identity.came_at or (now - FRESH)
-        answer = self.come(go(away.leaving.back_to), Staff(member.name, member.roles, came_at))
+        answer = self.come(
+            go(away.leaving.back_to), Staff(member.name, member.roles, came_at, member.subject)
+        )
         answer.delete_cookie(self._away_cookie, **COOKIE)
         return answer
+
+    def _known(self) -> StaffList:
+        """Raises PageError: it cannot be read, so nobody is known."""
+        try:
+            return self._listed()
+        except (OSError, ValueError) as error:
+            logger.error("the list of staff cannot be read: %s", type(error).__name__)
+            raise PageError("staff-unknown", 503) from error
+
+    def as_now(self, staff: Staff) -> Staff | None:
+        for one in self._known().people:
+            if (one.subject, one.name) == (staff.subject, staff.name):
+                return replace(staff, roles=one.roles)
+        return None
 
     def is_fresh(self, staff: Staff) -> bool:
         return self.clock() - staff.came_at < FRESH
 
     def agreed(self, staff: Staff, what: str) -> bool:
+        known = {one.name for one in self._known().people}
         with self._lock:
-            asked = self._open(what)
+            asked = self._open(what, known)
             if asked is not None and asked.name != staff.name:
                 del self._asked[what]
                 return True
@@ -176,13 +144,16 @@ class IssuerDoor(StaffDoor):
             return False
 
     def waiting(self, what: str) -> str | None:
+        known = {one.name for one in self._known().people}
         with self._lock:
-            asked = self._open(what)
+            asked = self._open(what, known)
         return None if asked is None else asked.name
 
-    def _open(self, what: str) -> _Asked | None:
+    def _open(self, what: str, known: Collection[str]) -> _Asked | None:
+        """Who has asked for it; not who has left since."""
         asked = self._asked.get(what)
-        return asked if asked is not None and self.clock() < asked.until else None
+        open_ = asked is not None and self.clock() < asked.until and asked.name in known
+        return asked if open_ else None
 
 
 def open_staff_door(
@@ -201,7 +172,9 @@ def open_staff_door(
     """
     listed = home / STAFF_FILE
     if listed.exists():
-        return IssuerDoor(look, clock, http, origin, StaffList.read(listed))
+        known = StaffFile(listed)
+        known()
+        return IssuerDoor(look, clock, http, origin, known)
     if on_loopback(origin) and on_loopback(listens_at or origin):
         return CodeDoor(look, clock, staff_code(home))
     raise ValueError(

@@ -11,6 +11,7 @@ lender's own machine alone.
 - ``campaigns``: a campaign reviewed, signed yes or no.
 - ``consents``: how borrowers stand; revocations acknowledged.
 - ``customers``: a link ticket for one customer, shown once.
+- ``groups``: portraits: what may be done with whom, and who is in one.
 - ``reviews``: the queue of cases, one case, a decision.
 - ``portfolio``: how model and loans do; what campaigns cost borrowers.
 - ``pictures``: charts of these.

@@ -20,11 +20,13 @@ from protocol.schema import StaffId
 from screens.house.forms import new_once
 from screens.house.shell import Look, shell
 from screens.house.staff import CodeDoor, StaffDoor, staff_code
-from screens.house.staff_login import STAFF_FILE, IssuerDoor, StaffList
+from screens.house.staff_list import STAFF_FILE, StaffFile, StaffList
+from screens.house.staff_login import IssuerDoor
 from screens.office import shown
 from screens.office.campaigns import CampaignPages
 from screens.office.consents import ConsentsPages
 from screens.office.customers import CustomerPages
+from screens.office.groups import PortraitPages
 from screens.office.home import OfficeListening
 from screens.office.portfolio import FigurePages
 from screens.office.reviews import ReviewPages
@@ -89,10 +91,9 @@ def _door(
     clock, operator = who
     listed = home / STAFF_FILE
     if listed.exists():
-        staff = StaffList.read(listed)
-        for one in staff.people:
-            _require_staff_id(one.name, listed)
-        return IssuerDoor(look, clock, http, listening.origin, staff)
+        known = StaffFile(listed, _require_staff_ids)
+        known()
+        return IssuerDoor(look, clock, http, listening.origin, known)
     if not listening.this_machine_alone:
         raise ValueError(
             f"the office signs with the lender's key, and {listening.origin} is reached from "
@@ -101,21 +102,23 @@ def _door(
     return CodeDoor(look, clock, staff_code(home), operator or CODE_NAME)
 
 
-def _require_staff_id(name: str, listed: Path) -> None:
-    """What stands beside the lender in what is signed. Raises ValueError."""
-    try:
-        _STAFF_ID.validate_python(name)
-    except ValidationError as error:
-        raise ValueError(
-            f"{listed}: {name!r} is no staff id: 2 to 64 letters, digits, '.', '_' or '-'"
-        ) from error
+def _require_staff_ids(listed: StaffList) -> None:
+    """A name stands beside the lender in what is signed. Raises ValueError."""
+    for one in listed.people:
+        try:
+            _STAFF_ID.validate_python(one.name)
+        except ValidationError as error:
+            raise ValueError(
+                f"{STAFF_FILE}: {one.name!r} is no staff id: 2 to 64 letters, digits, '.', '_' "
+                "or '-'"
+            ) from error
 
 
 def _routes(office: Office, portal: str | None) -> list[Route]:
     todo = TodoPages(office, DoctorsRound(office))
     campaigns, consents = CampaignPages(office), ConsentsPages(office)
     customers, reviews = CustomerPages(office, portal), ReviewPages(office)
-    figures = FigurePages(office)
+    figures, groups = FigurePages(office), PortraitPages(office)
     one, review = "/campaigns/{sha256:hex}", "/reviews/{review}"
     pages = [
         ("GET", "/", todo.start),
@@ -136,6 +139,8 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
         ("GET", "/customers", customers.ask),
         ("POST", "/customers", customers.make),
         ("GET", "/customers/{ticket:hex}", customers.show),
+        ("GET", "/groups", groups.listed),
+        ("GET", "/groups/{portrait}", groups.people),
         ("GET", "/reviews", reviews.queue),
         ("GET", review, reviews.case),
         ("POST", review, reviews.decide),

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from crypto.errors import TahiniError
 from desk.commands.review import Verdict, decide_review, put_back, second, take
 from desk.commands.show_answers import OWN, answers
+from desk.lending_rules import declared_by
 from desk.office import Desk
 from desk.reviewing import OPEN, all_reviews, held_review, readers, steps
 from desk.states import ReviewStatus
@@ -86,6 +87,30 @@ def without_the_machine(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class CalledFact:
+    """What a fact is called, in which language, and of which kind it is."""
+
+    name: str
+    language: str
+    kind: str | None
+
+
+def facts_called(desk: Desk, case: Mapping[str, Any], language: str) -> dict[str, CalledFact]:
+    """What each fact of a case is called: the lender's words for it, else what the policy that
+    decided says of it, in English, else its name in the data."""
+    glossary = desk.wording.glossary
+    words = {} if glossary is None else glossary.words
+    declared = declared_by(desk.lending, case["policy_hash"])
+    found = {}
+    for name in case["facts"]:
+        own, rule = words.get(name, {}).get(language), declared.get(name)
+        about = name if rule is None or not rule.about else rule.about
+        kind = None if rule is None else rule.kind
+        found[name] = CalledFact(own or about, language if own else "en", kind)
+    return found
+
+
+@dataclass(frozen=True)
 class ReviewPages:
     """Pages about reviews."""
 
@@ -125,14 +150,15 @@ class ReviewPages:
             if problem is None and staff in own and found.status is not ReviewStatus.WAITING:
                 return go(f"/reviews/{review}/answers")
             return self._page(request, "take.html", status, review=found, me=staff, problem=problem)
-        shown = without_the_machine(take(desk, review, staff))
+        read = take(desk, review, staff)
+        language = self.office.look.language(request)
         return self._page(
             request,
             "case.html",
             status,
             review=found,
-            case=shown,
-            names=self._names(request),
+            case=without_the_machine(read),
+            called=facts_called(desk, read["case"], language),
             value=partial(value_in_words, self.office.look.words(request)),
             FACTS=FACTS,
             seconding=seconding,
@@ -140,14 +166,6 @@ class ReviewPages:
             problem=problem,
             said=said,
         )
-
-    def _names(self, request: Request) -> dict[str, str]:
-        """What features are called here."""
-        glossary = self.office.at_desk().wording.glossary
-        language = self.office.look.language(request)
-        if glossary is None:
-            return {}
-        return {name: words[language] for name, words in glossary.words.items()}
 
     async def take(self, request: Request) -> Response:
         """``POST /reviews/{review}/taking``: that it is read is stated in the log first."""

@@ -50,6 +50,14 @@ REVOKED: Mapping[str, str] = {
     "suspend": N_("paused"),
     "erase": N_("to be erased"),
 }
+DONE_WITH: Mapping[str, str] = {
+    "remind-before-due": N_("Remind them before a payment falls due."),
+    "offer-extension-talk": N_("Offer to talk with them about more time."),
+    "financial-education": N_("Send them something to read about handling money."),
+    "limit-review-by-a-person": N_("Have a person look at their limit; no machine changes it."),
+    "marketing": N_("Tell them about this product:"),
+}
+"""What is done with the people in a portrait."""
 WAYS: Mapping[str, str] = {
     "node": N_("by the node itself, before a release"),
     "inbox": N_("by the inbox, when it was delivered"),
@@ -136,14 +144,23 @@ PROBLEMS: Mapping[str, str] = {
 """What codes mean in this office; the house's own words stand behind them."""
 
 
-def value_in_words(words: PageWords, stored: Any) -> str:
-    """A fact's value, as a case keeps it (``lending.records``)."""
+def value_in_words(words: PageWords, stored: Any, kind: str | None = None) -> str:
+    """A fact's value, as a case keeps it (``lending.records``). One of kind ``fen`` is money."""
+    if kind == "fen" and isinstance(stored, int):
+        return words.money(stored)
     if isinstance(stored, Mapping):
         ((named, text),) = stored.items()
         return words.day(text) if named == "date" else words.number(float(text))
     if isinstance(stored, bool):
         return words.say(N_("yes")) if stored else words.say(N_("no"))
     return words.number(stored) if isinstance(stored, int) else str(stored)
+
+
+def fact_value(stored: Any, kind: str, words: PageWords) -> str:
+    """A value that a portrait's rule held on."""
+    if kind == "fen" and isinstance(stored, int):
+        return words.money(stored)
+    return value_in_words(words, stored)
 
 
 def kind_of(sensitivity: str, language: str) -> str:

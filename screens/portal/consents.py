@@ -5,7 +5,6 @@ After every act the page shows what the registry holds then, read again, never w
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -39,15 +38,13 @@ class ConsentPages:
         borrower = self.door.borrower(request)
         language = self.look.language(request)
         try:
-            records, notices, revoked, incidents = await asyncio.gather(
-                *(borrower.whole(f"/v1/me/{what}") for what in STARTS_WITH)
-            )
+            found = await borrower.overview()
         except PageError as error:
             if error.code == "not-linked":
                 return go("/lenders")
             raise
         asked = []
-        for notice in notices:
+        for notice in found["notices"]:
             open_ = [one for one in questions(notice, language) if one.open]
             if open_:
                 asked.append({"notice": notice, "open": open_})
@@ -56,11 +53,13 @@ class ConsentPages:
             "start.html",
             tab="/",
             asked=asked,
-            records=sorted(records, key=_order),
+            records=sorted(found["consents"], key=_order),
             names=self.names,
-            some_given=any(given(record) for record in records),
-            waited_for=[one for one in revoked if one["acknowledged_by_entry"] is None],
-            incidents=[one for one in incidents if one["handled_at"] is None],
+            some_given=any(given(record) for record in found["consents"]),
+            waited_for=[
+                one for one in found["revocations"] if one["acknowledged_by_entry"] is None
+            ],
+            incidents=[one for one in found["incidents"] if one["handled_at"] is None],
         )
 
     # --- one notice
@@ -138,6 +137,7 @@ class ConsentPages:
     async def consent(self, request: Request) -> Response:
         """``GET /consents/{record}``: all that it says, and what can be done."""
         borrower = self.door.borrower(request)
+        seen = await borrower.tag()  # first: what changes while the page is made is not seen yet
         found = await _record(request, borrower)
         history = await borrower.whole(f"/v1/me/consents/{found.body['record_id']}/history")
         return self.look.page(
@@ -146,7 +146,7 @@ class ConsentPages:
             tab="/",
             record=found.body,
             history=history,
-            seen=await borrower.tag(),
+            seen=seen,
             names=self.names,
             once=new_once(),
         )
@@ -226,8 +226,6 @@ class ConsentPages:
         return go("/")
 
 
-STARTS_WITH = ("consents", "notices", "revocations", "incidents")
-"""What the first page asks of the registry, at once."""
 LIVE = frozenset({"given", "suspended"})
 ENDED = frozenset({"refused", "withdrawn"})
 """What is a no already."""

@@ -98,7 +98,13 @@ class LinkForm(PageForm):
     form."""
 
     whose: str = Field(default="", max_length=44)
-    ticket: str = Field(min_length=10, max_length=4096)
+    ticket: str = Field(max_length=4096)
+
+    @property
+    def invitation(self) -> str:
+        """What was handed over, or the whole address that it came in; however it was broken into
+        lines."""
+        return "".join(self.ticket.split()).rpartition("#")[2]
 
 
 class EndLinkForm(OwnForm):

@@ -50,14 +50,21 @@ class LenderPages:
     async def invitation(self, request: Request) -> Response:
         """``GET /link``: an invitation, which stands in the fragment and so reaches no server
         before the person says so. Whoever is not logged in yet sees it, too."""
+        return self._invited(request)
+
+    def _invited(self, request: Request, nothing: bool = False) -> Response:
         request.state.session = self.door.visit(request)
-        return self.look.page(request, "link.html", lenders=self.names.signing, once=new_once())
+        status = 422 if nothing else 200
+        known = {"lenders": self.names.signing, "nothing": nothing}
+        return self.look.page(request, "link.html", status, once=new_once(), **known)
 
     async def link(self, request: Request) -> Response:
         """``POST /link``: hand it in, in a log-in that has just been made."""
-        borrower = self.door.borrower(request)
         form = await read_form(request, LinkForm)
-        ticket = {"ticket": "".join(form.ticket.split())}
+        if not form.invitation:
+            return self._invited(request, nothing=True)
+        borrower = self.door.borrower(request)
+        ticket = {"ticket": form.invitation}
         with self.door.fresh(request, "/again"):
             await borrower.act("POST", "/v1/me/links", form.once, ticket)
         return go("/")

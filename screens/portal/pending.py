@@ -25,6 +25,8 @@ from screens.portal.visit import Pending, PortalDoor
 MAX_PENDING = 2_000
 LINK = "/link"
 """An invitation is for whoever hands it in: its page shows nobody's data."""
+INVITED_BY = N_("Invitation of")
+NOBODY_KNOWN = N_("nobody whose signature is known here")
 Handler = Callable[[Request], Awaitable[Response]]
 ACTS: Mapping[str, str] = {
     "ask": N_("Your answers"),
@@ -70,8 +72,10 @@ class PendingPages:
         return kept
 
     async def _keep(self, request: Request) -> Response:
+        self.door.ways_in.count(request)  # or a stranger's forms would push out other people's
         if request.url.path == LINK:  # anybody's: of it no more is kept than an invitation has
-            fields, how = (await read_form(request, LinkForm)).model_dump(), "fresh"
+            form = await read_form(request, LinkForm)
+            fields, how = {"once": form.once, "ticket": form.invitation}, "fresh"
         else:
             fields, how = await read_fields(request), "quiet"
             if not self.door.is_ours(fields.get("whose", "")):
@@ -102,6 +106,10 @@ class PendingPages:
 
     def _chosen(self, pending: Pending, words: PageWords) -> list[tuple[str, str]]:
         """What stands in the form, in words."""
+        if pending.path == LINK:
+            inviter = self.names.inviter(pending.fields.get("ticket", ""))
+            inviter = words.say(NOBODY_KNOWN) if inviter is None else inviter
+            return [(words.say(INVITED_BY), inviter)]
         told: list[tuple[str, str]] = []
         for name, value in pending.fields.items():
             recipient, _, kind = name.partition(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from screens.house.errors import NotLoggedIn, PageError
 from screens.house.services import ConsentRegistry, PersonAtService, ServiceAnswer
@@ -41,6 +42,16 @@ class Borrower(PersonAtService):
     async def tag(self) -> str:
         """The ETag of all their consents: of what they have seen before they change one."""
         return (await self.read("/v1/me/consents?limit=1")).etag or ""
+
+    async def overview(self) -> dict[str, list[Any]]:
+        """What they are asked, what they gave, what lenders were told and incidents, by these
+        names: one call, but for lists that are longer than one answer."""
+        found = (await self.read("/v1/me/overview?limit=1000")).body
+        return {
+            what: part["items"]
+            + (await self.whole(f"/v1/me/{what}", part["next"]) if part["next"] else [])
+            for what, part in found.items()
+        }
 
     async def called(self) -> dict[str, str]:
         """What the person is called at each lender that knows them."""

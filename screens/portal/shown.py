@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crypto.errors import CryptoError
+from crypto.keys import PublicKey
 from law.categories import DataCategory
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
 from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
-from protocol.uses import SCORING_PURPOSE
+from protocol.tickets import LinkTicket
+from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
 from screens.house.problems import N_
 from screens.house.words import PageWords
@@ -28,6 +31,7 @@ USES: Mapping[str, str] = {
     "use.read": N_("read your data for a decision"),
     "use.scored": N_("computed your score"),
     "use.explained": N_("explained a decision about you"),
+    "use.portrayed": N_("read your data to sort you into groups of customers"),
 }
 _CATEGORIES = {iri(one): one for one in DataCategory}
 
@@ -51,6 +55,16 @@ class PartyNames:
 
     def of_party(self, party: str) -> str:
         return self.parties.get(party, party)
+
+    def inviter(self, ticket: str) -> str | None:
+        """The lender that has signed an invitation; None where none that is known here has."""
+        try:
+            lender = LinkTicket.claimed(ticket).lender
+            known = self.signing[lender]
+            LinkTicket.verify(ticket, PublicKey.from_text(known["key"]))
+        except (KeyError, CryptoError):
+            return None
+        return known["name"]
 
 
 def kind_of(sensitivity: str, language: str) -> str:
@@ -137,6 +151,7 @@ WAYS: Mapping[str, str] = {
 PURPOSES: Mapping[str, str] = {
     TRAINING_PURPOSE: N_("to train one credit model together with other lenders"),
     SCORING_PURPOSE: N_("to score you when you apply for a loan"),
+    PORTRAIT_PURPOSE: N_("to sort you into named groups of customers, by written rules"),
     WATCHING_PURPOSE: N_("to watch, with other lenders, whether a credit model still fits"),
 }
 

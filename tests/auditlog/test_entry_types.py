@@ -32,6 +32,7 @@ from protocol.recalls import ModelRecall
 from protocol.rights import ENTRY_TYPES as REQUEST_TYPES
 from protocol.rights import RequestContent, RequestKind
 from protocol.schema import now
+from protocol.uses import USE_STEPS
 from server.assessments import record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -121,7 +122,7 @@ def test_no_module_passes_on_types_that_were_not_looked_at():
 
 
 def test_no_form_is_of_a_type_that_nobody_writes():
-    assert set(FORMS) == set(written()) | set(get_args(EntryType))
+    assert set(FORMS) == set(written()) | set(get_args(EntryType)) | set(USE_STEPS)
 
 
 def test_an_entry_of_an_unknown_type_fails(house):
@@ -170,11 +171,12 @@ def test_an_entry_that_is_not_sealed_to_the_auditor_fails(house):
 
 A_USE = {"application": "a" * 64, "statement": "b" * 64}
 DECIDED = A_USE | {"policy": "c" * 64, "law": "d" * 64, "case": "e" * 64}
+PORTRAYED = A_USE | {"policy": "c" * 64}
 
 
 def use(kind: str, actor: str = "aspen", about: dict | None = None, **public) -> Entry:
     """An entry of a use, sealed to the first borrower there is."""
-    stated = about or (A_USE if kind == "use.read" else DECIDED)
+    stated = about or {"use.read": A_USE, "use.portrayed": PORTRAYED}.get(kind, DECIDED)
     return entry_for_subject(kind, actor, {"use": stated, **public}, 1, b"k" * 32, b"{}")
 
 
@@ -183,6 +185,7 @@ def test_uses_in_their_order_verify_with_and_without_a_model(house):
     append(house, use("use.read"), use("use.scored"), use("use.explained"))
     append(house, use("use.read", about={**A_USE, "application": "f" * 64}), use("use.scored", about=other))
     append(house, use("use.read", "birch"), use("use.scored", "birch"))
+    append(house, use("use.portrayed", about={**PORTRAYED, "application": "9" * 64}))
     assert audit(house).by_type["use.scored"] == 3
 
 
@@ -193,6 +196,9 @@ def test_uses_in_their_order_verify_with_and_without_a_model(house):
         ([use("use.read"), use("use.read")], "does not come after nothing"),
         ([use("use.read"), use("use.scored"), use("use.scored")], "does not come after use.read"),
         ([use("use.read"), use("use.explained")], "does not come after use.scored"),
+        ([use("use.portrayed"), use("use.scored")], "does not come after use.read"),
+        ([use("use.portrayed"), use("use.portrayed")], "does not come after nothing"),
+        ([use("use.portrayed", about=A_USE)], "other fields than its step"),
         ([use("use.read"), use("use.scored", "birch")], "does not come after use.read"),
         ([use("use.read", "coordinator")], "only a lender"),
         ([use("use.read", counts={"rows": 1})], "more than a use"),

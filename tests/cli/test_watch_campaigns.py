@@ -112,8 +112,23 @@ def test_a_proposal_says_what_it_costs_and_lenders_see_whom_it_counts(house):
     assert Coordinator.open(home).folder(found["campaign"]).exists()
 
 
-def made_up(kind: str) -> IntakeFigures | OutcomeFigures:
-    people, shares = 20_000, np.array([0.6, 0.4])
+def test_an_alarm_proposes_the_same_training_again_and_without_one_nothing_is_proposed(house, monkeypatch):
+    home = house.coordinator().home
+    asked = ("campaign", "propose", "--home", home, "--id", "next", "--from-alarm", trained(home)[:12])
+    assert "there is no alarm about the model" in refused(*asked)
+    broken = [made_up("intake"), *[made_up("intake", (0.2, 0.8))] * 2]
+    found = report([(f"2026-0{7 + at}", one) for at, one in enumerate(broken)], [])
+    monkeypatch.setattr("cli.watch_campaigns._read", lambda _: found)
+    assert "another campaign than the one" in refused(*asked, "--like", house.campaign.sha256)
+    result = tahini(*asked, "--json")
+    assert result.exit_code == 0, result.output
+    proposed = campaign_in(house.coordinator().folder(json.loads(result.stdout)["campaign"]))
+    assert proposed.title == "Trained again after an alarm: population"
+    assert proposed.features == campaign_in(house.coordinator().folder(trained(home))).features
+
+
+def made_up(kind: str, now: tuple[float, float] = (0.6, 0.4)) -> IntakeFigures | OutcomeFigures:
+    people, shares = 20_000, np.array(now)
     counts = [(people * shares * 0.4).tolist(), (people * shares * 0.6).tolist()]
     groups = {"edges": [-1.0], "counts": counts, "noise": 5.0, "expected": [0.6, 0.4], "probability": [0.4, 0.9]}
     said = {"kind": kind, "groups": groups, "reference": {"people": 3e4, "bad_rate": 0.1}}

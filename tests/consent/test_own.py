@@ -262,3 +262,27 @@ def test_a_borrower_sees_whether_the_lender_has_acknowledged(market, person):
     market.says(person, "withdraw")
     newest, _ = items(market, person, "/v1/me/revocations")
     assert (newest["sensitivity"], newest["acknowledged_by_entry"]) == ("ordinary", None)
+
+
+# --- all of it at once
+
+
+def test_one_read_says_what_the_four_lists_say(market, person):
+    lists = ("notices", "consents", "revocations", "incidents")
+    for act in (None, "give", "withdraw"):
+        if act:
+            market.says(person, act, ("ordinary", "income"))
+        answer = market.call(person.pseudonym, "GET", "/v1/me/overview")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["etag"] == market.call(person.pseudonym, "GET", "/v1/me/consents").headers["etag"]
+        found = answer.json()
+        assert found.keys() == set(lists)
+        for name in lists:
+            assert found[name] == {"items": items(market, person, f"/v1/me/{name}"), "next": None}
+    assert len(found["revocations"]["items"]) == 2
+    part = market.call(person.pseudonym, "GET", "/v1/me/overview?limit=1").json()["revocations"]
+    assert part["items"] == found["revocations"]["items"][:1]
+    more = market.call(person.pseudonym, "GET", f"/v1/me/revocations?cursor={part['next']}").json()
+    assert part["items"] + more["items"] == found["revocations"]["items"]
+    other = market.call(market.people["aspen"][1].pseudonym, "GET", "/v1/me/overview").json()
+    assert not other["consents"]["items"] and not other["revocations"]["items"]

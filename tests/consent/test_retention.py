@@ -27,6 +27,7 @@ from crypto.errors import KeyFileError, SealError
 from crypto.keys import RecipientKey, b64, save_recipient_key, unb64
 from protocol.errors import KeysUnavailable, NotFound
 from screens.house.staff import CODE_FILE
+from screens.house.staff_list import STAFF_FILE
 from server.connections import CONNECTIONS_FILE
 from server.evidence import STATEMENT_FILE
 from server.home import CARD_FILE, MODEL_FILE, PROGRESS_FILE
@@ -42,7 +43,17 @@ def test_every_kind_of_record_has_a_rule():
         of_nodes = {f"node.{name}" for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert {name for name in named if name.startswith("node.")} == of_nodes
     assert {f"{whose}:{CODE_FILE}" for whose in ("coordinator", "node", "auditor")} <= named
-    kept = (CODE_FILE, MODEL_FILE, CARD_FILE, PROGRESS_FILE, STATEMENT_FILE, CONNECTIONS_FILE, "release-*.npz")
+    assert f"node:{STAFF_FILE}" in named
+    kept = (
+        CODE_FILE,
+        STAFF_FILE,
+        MODEL_FILE,
+        CARD_FILE,
+        PROGRESS_FILE,
+        STATEMENT_FILE,
+        CONNECTIONS_FILE,
+        "release-*.npz",
+    )
     files = {f"coordinator:{name}" for name in kept}
     assert {name for name in named if name.startswith("coordinator:")} == files
 

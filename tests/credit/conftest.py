@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from support.questions import sound_question
 from support.world import schema_of
 
 from credit.cutting import make_binning
 from credit.embedding import Embedding
 from credit.features import FeatureSchema
 from credit.grid import Grid
+from credit.questions import Question
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 
 
@@ -77,3 +81,14 @@ class Market:
 @pytest.fixture(scope="session")
 def market() -> Market:
     return Market()
+
+
+@pytest.fixture(scope="session")
+def embedding(market: Market) -> Embedding:
+    return market.embedding()
+
+
+@pytest.fixture(scope="session")
+def asked(embedding: Embedding) -> Callable[..., Question]:
+    """A sound question of every kind."""
+    return partial(sound_question, embedding)

@@ -215,7 +215,7 @@ def test_every_table_about_people_is_told():
     """A new one has to be told too, or to stand here: what is about nobody, and the statements of the receipts."""
     told = {"applications", "decisions", "offers", "acceptances", "loans", "account_events", "reviews", "disclosures"}
     told |= {"silent_decisions", "settled_loans", "lapses"}
-    told |= {"review_steps", "letters", "verifications"}
+    told |= {"review_steps", "letters", "verifications", "memberships", "portrait_objections"}
     elsewhere = {
         "desk_schema",
         "desk_clock",

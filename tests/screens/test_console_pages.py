@@ -28,7 +28,8 @@ from screens.house.headers import HEADERS
 from screens.house.issuers import LoginIssuer
 from screens.house.shell import shell
 from screens.house.staff import Staff
-from screens.house.staff_login import IssuerDoor, StaffList, StaffMember
+from screens.house.staff_list import StaffList, StaffMember
+from screens.house.staff_login import IssuerDoor
 from screens.house.words import FOLDER, TAGS, catalogue
 from server.connections import CONNECTIONS_FILE, STALE, keep_connections, read_connections
 from server.desired_state import Stage, read_state, record_event, request_run, run_requested, write_state
@@ -178,6 +179,10 @@ def test_a_card_that_was_altered_is_not_believed(
     try:
         file.write_text(f"{header}.{body}.{'A' * 86}", encoding="utf-8")
         assert "it does not verify" in site.get(path, session=session).text
+        other = ModelCard.claimed(token).model_copy(update={"campaign_sha256": campaigns["ready"].sha256})
+        file.write_text(other.sign(site.house.coordinator().key), encoding="utf-8")
+        page = site.get(path, session=session).text
+        assert "about another campaign than this one" in page and '<section class="error">' in page
     finally:
         file.write_text(token, encoding="utf-8")
     assert ModelCard.claimed(token).campaign_sha256 == campaigns["released"].sha256
@@ -290,7 +295,7 @@ def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleS
     look, origin = site.app.state.look, "https://console.example"  # type: ignore[attr-defined]
     people = [StaffMember(subject=one, name=one, roles=frozenset({"launch"})) for one in ("wang", "chen")]
     listed = StaffList(issuer=LoginIssuer(issuer="https://login.example", client_id="c"), people=tuple(people))
-    door = TwoPersons(look, now, httpx.AsyncClient(), origin, listed)
+    door = TwoPersons(look, now, httpx.AsyncClient(), origin, lambda: listed)
     pages = CampaignPages(look, door, ConsoleSight(site.home, now))
     route = Route("/campaigns/{sha256:hex}/launch", pages.launch, methods=["POST"])
     client = TestClient(shell(look, origin, [route]), base_url=origin, follow_redirects=False)

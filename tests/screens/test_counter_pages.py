@@ -10,6 +10,8 @@ from starlette.routing import Route
 from support.front import SESSION, Front, everything
 from support.pages import Seen
 
+from law.categories import DataCategory
+from screens.counter.shown import name_of, told_apart
 from screens.house.forms import new_once
 from screens.house.headers import HEADERS
 from screens.house.pace import Pace
@@ -166,6 +168,7 @@ def test_a_form_that_was_shown_to_somebody_else_does_nothing(front: Front) -> No
     filled = {
         "/apply": {"amount": "5000", "terms": "monthly-12/360", "purpose": "travel"},
         "/apply/data": {"language": "en", "sha256": "0" * 64},
+        "/groups": {"group": "late-before"},
         "/apply/check": {"once": front.app.state.door.visits.find(here).draft.once},
     }
     for path in sorted(set(unsafe) - {"/logout"}):
@@ -183,3 +186,13 @@ def test_one_visit_asks_no_more_often_than_people_do(front: Front, monkeypatch: 
     assert codes == [200, 200, 200, 429]
     monkeypatch.setattr(visit, "pace", Pace(per_minute=1))
     assert get(front, "/apply", "en", session).status_code == 200, "one page counts once, whatever it asks of the desk"
+
+
+def test_facts_of_one_kind_are_told_apart_in_either_language() -> None:
+    """A lender that has words in English alone."""
+    fact = {"words": {"en": "loans not yet repaid"}, "data": [str(DataCategory.BUREAU)]}
+    named = {"words": {"en": "loans not yet repaid", "zh": "未还清的贷款"}, "data": [str(DataCategory.BUREAU)]}
+    assert (name_of(fact, "zh"), told_apart(fact, "zh")) == ("征信记录", "loans not yet repaid")
+    assert (name_of(fact, "en"), told_apart(fact, "en")) == ("loans not yet repaid", None)
+    assert (name_of(named, "zh"), told_apart(named, "zh")) == ("未还清的贷款", None)
+    assert told_apart({"words": {"en": "income"}, "data": []}, "zh") is None, "it is the name already"

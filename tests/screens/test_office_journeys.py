@@ -110,7 +110,8 @@ def paths(office: BackOffice) -> list[str]:
     one, budget = f"/campaigns/{campaign.sha256}", office.house.node().store.ledger()[0].campaign
     return [
         "/", one, f"/reviews/{review}", "/revocations", "/consents", "/portfolio", "/budget", f"/budget/{budget}",
-        "/campaigns", f"{one}/code", f"{one}/yes", f"{one}/no", "/customers", "/reviews", "/requests", "/doctor",
+        "/campaigns", f"{one}/code", f"{one}/yes", f"{one}/no", "/customers", "/groups", "/reviews", "/requests",
+        "/doctor",
     ]  # fmt: skip
 
 

@@ -56,8 +56,8 @@ def paths(office: BackOffice, review: str, waiting: Campaign) -> list[str]:
     one, budget = f"/campaigns/{waiting.sha256}", office.house.node().store.ledger()[0].campaign
     return [
         "/", "/requests", "/doctor", "/campaigns", one, f"{one}/code", f"{one}/code/0", f"{one}/yes", f"{one}/no",
-        "/consents", "/revocations", "/customers", "/reviews", f"/reviews/{review}", "/portfolio", "/budget",
-        f"/budget/{budget}", "/there-is-no-such-page",
+        "/consents", "/revocations", "/customers", "/groups", "/reviews", f"/reviews/{review}", "/portfolio",
+        "/budget", f"/budget/{budget}", "/there-is-no-such-page",
     ]  # fmt: skip
 
 
@@ -148,6 +148,8 @@ def test_the_machines_answer_is_nowhere_before_the_reviewers_own_is_recorded(off
         page = http.get(f"/reviews/{review}")
         assert "Record my decision" in page.text and "my bank had made a mistake" in page.text
         assert not told(page.text)
+        for called, shown in (("take-home pay", "CN¥10,000.00"), ("due on other loans in a month", "CN¥1,000.00")):
+            assert re.search(rf"{called}</span></th><td>{shown}</td>", page.text), "fen are shown as money, by a name"
         refused = http.get(f"/reviews/{review}/answers")
         assert refused.status_code == 403 and not told(refused.text)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import httpx
 import pytest
 from starlette.routing import Route
 from support.portal import Site
 
 from screens.house.forms import new_once
-from screens.portal.visit import SESSION
+from screens.house.pace import WAYS_IN_PER_MINUTE
+from screens.portal.pending import MAX_PENDING
+from screens.portal.visit import KEPT_FOR, SESSION
 
 HTTP = httpx.Client(timeout=300, verify=False)
 FOREIGN = {
@@ -70,6 +74,22 @@ def test_nothing_large_is_kept_for_nobody(site: Site) -> None:
     for body, headers, status in sent:
         assert HTTP.post(f"{site.url}/link", content=body, headers=headers).status_code == status
     assert len(kept._open) == before
+
+
+def test_strangers_do_not_push_out_what_is_kept_for_others(site: Site) -> None:
+    """What somebody chose is kept for ten minutes, however often a stranger sends invitations."""
+    door = site.app.state.door  # type: ignore[attr-defined]
+    ways, before = door.ways_in, len(door.kept._open)
+    ways._per_minute = 4
+    ways._paces.clear()
+    own, form = {"Sec-Fetch-Site": "same-origin"}, {"once": new_once(), "ticket": "t" * 60}
+    try:
+        codes = [HTTP.post(f"{site.url}/link", data=form, headers=own).status_code for _ in range(8)]
+    finally:
+        ways._per_minute = 1_000_000
+        ways._paces.clear()
+    assert codes == [401] * 4 + [429] * 4 and len(door.kept._open) == before + 4
+    assert WAYS_IN_PER_MINUTE * KEPT_FOR / timedelta(minutes=1) < MAX_PENDING, "one address fills no more than a part"
 
 
 def test_numbers_and_paths_that_nobody_writes_are_not_there(site: Site) -> None:

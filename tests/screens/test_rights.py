@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
+import pytest
 from support.incidents import make_incident
 from support.pages import Visitor
 from support.portal import Site
@@ -19,6 +20,8 @@ from protocol.incidents import IncidentReport
 from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.portal.asking import KINDS, steps_of
+from screens.portal.shown import PartyNames
+from screens.portal.visit import SESSION
 
 
 def of_registry(site: Site, person: DemoBorrower, path: str) -> list[dict[str, object]]:
@@ -103,6 +106,30 @@ def test_to_link_takes_one_tap_after_the_invitation_is_opened(site: Site, visit:
     assert visitor.page.get_by_role("button", name="End this link").count() == 1
 
 
+@pytest.mark.parametrize("copied", ["{link}", " {token}\n", "{half}\n  {rest}"])
+def test_an_invitation_may_be_copied_as_it_was_sent(site: Site, visit: Callable[..., Visitor], copied: str) -> None:
+    """People copy the whole link that they were sent, with line breaks of a message in it."""
+    at = ["{link}", " {token}\n", "{half}\n  {rest}"].index(copied)
+    person = answered(site, "gives", True)[10 + at]
+    visitor, token = visit(person), ticket_for(site, site.person("aspen", 10 + at))
+    link = f"{site.url}/link#{token}"
+    visitor.page.goto(f"{site.url}/link")
+    text = copied.format(link=link, token=token, half=token[:70], rest=token[70:])
+    visitor.page.locator("textarea").fill(text)
+    visitor.tap("Link")
+    visitor.page.goto(f"{site.url}/lenders")
+    assert visitor.page.get_by_role("button", name="End this link").count() == 2
+
+
+@pytest.mark.parametrize("text", ["", "  ", "https://my.example/link#"])
+def test_nothing_is_no_invitation_and_the_page_says_so(site: Site, text: str) -> None:
+    for headers in ({}, {"Cookie": f"{SESSION}={site.cookie(site.person(at=9))}"}):
+        form = {"once": "q" * 32, "ticket": text}
+        answer = httpx.post(f"{site.url}/link", data=form, headers={"Origin": site.url, **headers})
+        assert answer.status_code == 422 and "There was no invitation in it" in answer.text
+        assert ("You log in next" in answer.text) == (not headers) and "set-cookie" not in answer.headers
+
+
 def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Visitor]) -> None:
     person = answered(site, "gives", True)[4]
     visitor = visit(person)
@@ -110,9 +137,19 @@ def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Vis
     visitor.page.goto(f"{site.url}/link#{ticket_for(site, site.person('aspen', 5))}")
     visitor.tap("Link")
     shows_who_they_are(visitor, person)
+    assert re.search(r"Invitation of\s+Aspen", visitor.page.inner_text("main"))
     visitor.tap("Send it now")
     visitor.page.goto(f"{site.url}/lenders")
     assert visitor.page.get_by_role("button", name="End this link").count() == 2
+
+
+def test_nobody_is_named_as_inviting_who_has_not_signed_it(site: Site) -> None:
+    """Nor by a lender's name that stands in it, nor where it is no invitation at all."""
+    names, person = PartyNames.of(site.house.node("aspen").consortium), site.person("aspen", 7)
+    token = ticket_for(site, person)
+    assert names.inviter(token) == "Aspen Finance"
+    for forged in (ticket_for(site, person, SigningKey.generate()), token[:-8] + "AAAAAAAA", "a.b.c", "", "ü" * 50):
+        assert names.inviter(forged) is None, forged
 
 
 def shows_who_they_are(visitor: Visitor, person: DemoBorrower) -> None:

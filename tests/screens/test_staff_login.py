@@ -7,65 +7,25 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import ECKey, OctKey
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.testclient import TestClient
-from support.issuers import SayingIssuer
+from support.staff_pages import ISSUER, ORIGIN, StaffPages
 
 from screens.house.forms import new_once
-from screens.house.shell import HOUSE, Look, shell
-from screens.house.staff import CodeDoor, Staff, StaffDoor
-from screens.house.staff_login import STAFF_FILE, StaffList, open_staff_door
-
-ORIGIN, ISSUER = "https://office.example", "https://login.example"
-PEOPLE = {
-    "wang": ["look", "approve"],
-    "chen": ["look", "approve"],
-    "zhao": ["look"],
-}
-
-
-class Site:
-    def __init__(self, tmp_path: Path) -> None:
-        self.issuer = SayingIssuer(ISSUER, "office", "wang")
-        listed = {
-            "issuer": {"issuer": ISSUER, "client_id": "office"},
-            "people": [{"subject": one, "name": one.title(), "roles": roles} for one, roles in PEOPLE.items()],
-        }
-        (tmp_path / STAFF_FILE).write_text(json.dumps(listed), encoding="utf-8")
-        look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {"new_once": new_once})
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self.issuer))
-        self.door: StaffDoor = open_staff_door(look, lambda: self.issuer.now, http, tmp_path, ORIGIN)
-
-        async def sign(request: Request) -> Response:
-            return PlainTextResponse(self.door.staff(request, "approve", fresh=True).name)
-
-        async def seen(request: Request) -> Response:
-            return PlainTextResponse(self.door.staff(request, "look").name)
-
-        routes = [Route("/sign", sign), Route("/seen", seen), *self.door.routes()]
-        self.client = TestClient(shell(look, ORIGIN, routes), base_url=ORIGIN, follow_redirects=False)
-
-    def enter(self, way: str = "/enter?back=/seen", **claims: Any) -> httpx.Response:
-        self.issuer.claims = claims
-        left = self.client.get(way)
-        self.issuer.asked = dict(parse_qsl(urlsplit(left.headers["location"]).query))
-        back = {"state": self.issuer.asked["state"], "code": "c", "iss": ISSUER}
-        return self.client.get("/callback", params=back)
+from screens.house.shell import HOUSE, Look
+from screens.house.staff import CodeDoor, Staff
+from screens.house.staff_list import STAFF_FILE, StaffList
+from screens.house.staff_login import open_staff_door
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    yield Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[StaffPages]:
+    yield StaffPages(tmp_path)
 
 
-def test_who_is_on_the_list_comes_in_and_may_what_it_says(site: Site) -> None:
+def test_who_is_on_the_list_comes_in_and_may_what_it_says(site: StaffPages) -> None:
     away = site.client.get("/seen")
     assert away.status_code == 401 and 'href="/enter?back=/seen"' in away.text
     assert site.enter().headers["location"] == "/seen"
@@ -83,12 +43,14 @@ def test_who_is_on_the_list_comes_in_and_may_what_it_says(site: Site) -> None:
         ({"auth_time": 4_000_000_000}, 400),
     ],
 )  # fmt: skip
-def test_what_is_not_said_of_them_here_and_now_lets_nobody_in(site: Site, claims: dict[str, Any], status: int) -> None:
+def test_what_is_not_said_of_them_here_and_now_lets_nobody_in(
+    site: StaffPages, claims: dict[str, Any], status: int
+) -> None:
     assert site.enter(**claims).status_code == status
     assert site.client.get("/seen").status_code == 401
 
 
-def test_another_key_and_a_symmetric_one_let_nobody_in(site: Site) -> None:
+def test_another_key_and_a_symmetric_one_let_nobody_in(site: StaffPages) -> None:
     site.issuer.signer = ECKey.generate_key("P-256", {"kid": "k"})
     assert site.enter().status_code == 400
     site.issuer.signer = OctKey.generate_key(256, {"kid": "k"})
@@ -97,7 +59,7 @@ def test_another_key_and_a_symmetric_one_let_nobody_in(site: Site) -> None:
     assert site.client.get("/seen").status_code == 401
 
 
-def test_what_is_signed_wants_a_log_in_of_these_two_minutes(site: Site) -> None:
+def test_what_is_signed_wants_a_log_in_of_these_two_minutes(site: StaffPages) -> None:
     site.enter()
     assert site.client.get("/sign").text == "Wang"
     site.issuer.now += timedelta(minutes=3)
@@ -111,19 +73,19 @@ def test_what_is_signed_wants_a_log_in_of_these_two_minutes(site: Site) -> None:
     assert site.client.get("/sign").text == "Wang"
 
 
-def test_an_issuer_that_does_not_say_when_makes_nothing_fresh(site: Site) -> None:
+def test_an_issuer_that_does_not_say_when_makes_nothing_fresh(site: StaffPages) -> None:
     site.enter(auth_time=None)
     assert site.client.get("/seen").text == "Wang"
     assert site.client.get("/sign").status_code == 401
 
 
-def test_a_way_back_is_gone_once(site: Site) -> None:
+def test_a_way_back_is_gone_once(site: StaffPages) -> None:
     site.enter()
     back = {"state": site.issuer.asked["state"], "code": "c", "iss": ISSUER}
     assert site.client.get("/callback", params=back).status_code == 400
 
 
-def test_what_binds_the_institution_takes_two(site: Site) -> None:
+def test_what_binds_the_institution_takes_two(site: StaffPages) -> None:
     wang, chen = (Staff(name, frozenset({"approve"}), site.issuer.now) for name in ("Wang", "Chen"))
     assert not site.door.agreed(wang, "approve:1")
     assert not site.door.agreed(wang, "approve:1"), "one person twice"

@@ -16,6 +16,7 @@ from support.house import Ground
 from support.pages import Seen
 from support.viewer import OWN, Watch, lying, open_viewer, viewing
 
+from auditlog.entry_checks import FORMS
 from crypto.merkle import leaf_hash
 from crypto.notes import InclusionProof
 from protocol.client.institutions import InstitutionClient
@@ -27,6 +28,7 @@ from screens.viewer.app import create_viewer
 from screens.viewer.drawing import proof_steps
 from screens.viewer.home import ViewerHome, ViewerListening
 from screens.viewer.index import EntryQuery
+from screens.viewer.words_of import TYPES
 from tahini import main
 
 WORDS = FOLDER.parents[1] / "viewer" / "words"
@@ -85,6 +87,10 @@ def test_nothing_is_left_in_english(watch: Watch, paths: list[str]) -> None:
     for path in paths:
         text = " ".join(Seen(watch.get(path, "zh").text).text)
         assert not {one for one in sentences if one in text}, path
+
+
+def test_every_type_of_entry_has_words() -> None:
+    assert set(TYPES) == set(FORMS)
 
 
 def test_who_has_not_come_in_sees_nothing_and_does_nothing(watch: Watch, paths: list[str]) -> None:

@@ -252,6 +252,7 @@ class Counter:
     book: StandInSource
     income: StandInSource
     rules: PlainRules
+    portrait_consents: StandInConsents
     tokens: dict[str, str] = field(default_factory=dict)
     _http: TestClient | None = None
 
@@ -325,7 +326,7 @@ def counter(location: Path | str, make: bool = True, log: StandInLog | None = No
         database.create()
     clock = Clock()
     log = log or StandInLog(SigningKey.generate())
-    consents, rules = StandInConsents(clock), PlainRules()
+    consents, to_portraits, rules = StandInConsents(clock), StandInConsents(clock), PlainRules()
     held = UseOutbox(database, outbox)
     book = StandInSource(About("book", DataCategory.REPAYMENT, ("late",)), {"late": 0})
     income = StandInSource(About("income", DataCategory.INCOME, ("income",)), {"income": 4000})
@@ -341,8 +342,9 @@ def counter(location: Path | str, make: bool = True, log: StandInLog | None = No
         verifiers={},
         ways=Ways(ZoneInfo("Asia/Shanghai"), **ways),
         assessed=OwnAssessment("aspen", frozenset({"CN"})),
+        portrait_permits=to_portraits,
     )
-    found = Counter(desk, clock, log, consents, book, income, rules)
+    found = Counter(desk, clock, log, consents, book, income, rules, to_portraits)
     try:
         with found.http:
             yield found

@@ -171,5 +171,6 @@ def everything(front: Front, person: DemoBorrower) -> list[str]:
         "/", mine, f"{mine}/accept", f"{mine}/take-back", f"{mine}/review", f"/applications/{no['id']}",
         f"/applications/{no['id']}/review?about=0", f"/applications/{looked['id']}",
         f"/decisions/{yes['decision']['id']}/receipt", f"/loans/{loan}", f"/loans/{loan}/repay",
-        f"/loans/{loan}/extend", f"/loans/{loan}/extend?days={days}", "/apply", "/apply/no", "/there-is-no-such-page",
+        f"/loans/{loan}/extend", f"/loans/{loan}/extend?days={days}", "/apply", "/apply/no", "/groups",
+        "/there-is-no-such-page",
     ]  # fmt: skip

@@ -51,7 +51,7 @@ from protocol.parties import Role
 from protocol.revocations import Acknowledgement
 from protocol.terms import TRAINING_PURPOSE
 from protocol.tickets import link_ticket
-from protocol.uses import SCORING_PURPOSE
+from protocol.uses import USE_PURPOSES
 
 COUNTS = {"count_epsilon": 10.0}
 """What is set aside for counts of people where a test says nothing about budgets."""
@@ -118,7 +118,7 @@ class Market(World):
         purpose: str = TRAINING_PURPOSE, **terms: Any,
     ) -> Notice:  # fmt: skip
         texts = {language: f"{text} ({notice_id} {version})" for language, text in TEXTS.items()}
-        nobody = (Role.COORDINATOR,) if purpose == SCORING_PURPOSE else ()
+        nobody = (Role.COORDINATOR,) if purpose in USE_PURPOSES else ()
         notice = with_particulars(Notice(
             id=notice_id, version=version, purpose=purpose, recipients=tuple(recipients), texts=texts,
             terms=full_terms(self.registry.consortium, recipients, nobody, **terms), published_at=self.clock(),
