@@ -94,13 +94,15 @@ def agrees_with_coordinator(known: RegistryPart, other: PackPart) -> str:
         with naming(f"{below}/model-card.jws"):
             card = ModelCard.verify(path.read_text(encoding="utf-8"), key)
             require(card.sha256 in cards, "the log shows no release of this card")
-        for name, truth in (
-            ("evaluation.json", card.evaluation or {}),
-            ("bom.cdx.json", bill_of_materials(card)),
-        ):
+        truths: dict[str, Any] = {"evaluation.json": card.evaluation or {}}
+        if card.watched is None:
+            truths["bom.cdx.json"] = bill_of_materials(card)
+        for name, truth in truths.items():
             held = json_in(folder, f"campaigns/{sha256}/{name}")
             require(held == truth, f"{below}/{name}: it is not what the model card says")
         if card.watched is not None:
+            none = not (folder / f"campaigns/{sha256}/bom.cdx.json").exists()
+            require(none, f"{below}/bom.cdx.json: figures are no model, and have no such bill")
             counted = (folder / f"campaigns/{sha256}/figures.json").read_bytes()
             same = hashlib.sha256(counted).hexdigest() == card.model_sha256
             require(same, f"{below}/figures.json: it is not the file that the card names")

@@ -181,7 +181,7 @@ SCHEMAS: Mapping[str, TypeAdapter[object]] = {
     r"retention/reviews\.json": TypeAdapter(list[_Review]),
     r"names/settings\.json": TypeAdapter(_Names),
 }
-COMPARED_WHOLE = rf"{_CAMPAIGN}/(evaluation|bom\.cdx)\.json"
+COMPARED_WHOLE = rf"{_CAMPAIGN}/(evaluation|bom\.cdx|figures)\.json"
 """With what the model card says."""
 
 

@@ -66,6 +66,9 @@ def plan(
             f"  {row['times']:>3} x {row['kind']:<12} noise {row['noise_multiplier']:>8.2f} "
             f"{share:>8} of the {row['audience']}"
         )
+    if proposed.watched is not None:
+        typer.echo(f"it counts people of {proposed.watched.name}, once, and trains no model")
+        return
     typer.echo("\n".join(explaining.foretold(known)))
     if explain:
         typer.echo("\n".join(f"- {reason}" for reason in explaining.because(figures)))

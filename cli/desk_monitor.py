@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cli.shared import AsJson, DeskHome, Noun, say
 from lending.money import shown
-from protocol.errors import ConsentError
+from protocol.errors import ConsentError, Malformed
 
 if TYPE_CHECKING:
     from desk.commands.challenge import ChallengerSeen
@@ -281,6 +281,8 @@ def export_applicants(
     from desk.home import opened_desk
 
     schema, first = load_schema(features), month.date()
+    if first > date.today():
+        raise Malformed(f"{first:%Y-%m} is to come")
     end = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     with opened_desk(home) as desk:
         found = written(desk, schema, first, end, out)

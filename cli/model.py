@@ -117,7 +117,7 @@ def _loaded(file: Path, card: ModelCard) -> str:
     """What the file holds, in words; raises ConsentError, ModelError, WatchError if it is not what
     its card says."""
     if card.watched is not None:
-        from watching.readings import IntakeFigures, figures_from
+        from watching.released import IntakeFigures, figures_from
 
         found = figures_from(file.read_bytes(), str(file))
         names = set(found.features) if isinstance(found, IntakeFigures) else set(card.features)
@@ -238,7 +238,8 @@ def card_text(card: ModelCard) -> str:
         if named := [name for name, declared in card.directions.items() if declared == way]:
             told[f"risk {said}"] = f"with {', '.join(named)}, throughout (declared)"
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
-    lines += quality_lines(card.evaluation)
+    if card.watched is None or card.evaluation is not None:
+        lines += quality_lines(card.evaluation)
     lines += [
         f"  campaign     {card.campaign_sha256}",
         f"  {'model file' if card.watched is None else 'figures'}   sha256 {card.model_sha256}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,6 +132,8 @@ def _period(
 
     if month is not None and since is None and until is None:
         first = month.date()
+        if first > date.today():
+            raise BadOption("month", "to-come", f"{first:%Y-%m} is to come")
         return first, date(first.year + first.month // 12, first.month % 12 + 1, 1)
     if month is None and since is not None and until is not None:
         return since.date(), until.date()
@@ -224,6 +227,10 @@ def _released(home: Path) -> list[_Figures]:
     for path in sorted((node.home / MODELS_FOLDER).glob(f"*/{FIGURES_FILE}")):
         kept = KeptModel.read(path.parent)
         verified = check_origin(kept, path.parent.name, node.consortium)
+        for recall in verified.recalls:
+            typer.echo(f"tahini: left out: {recall.told}", err=True)
+        if verified.recalls:
+            continue
         found += _Figures.of(verified.campaign, verified.card, kept.model, path)
     return found
 
@@ -247,10 +254,13 @@ def _coordinators(home: Path) -> list[_Figures]:
             card = ModelCard.verify(signed.read_text(encoding="utf-8"), coordinator.key.public)
         except CryptoError as error:
             raise CoordinatorError(f"{signed} is damaged ({error})") from error
-        content = path.read_bytes()
+        campaign, content = campaign_in(path.parent), path.read_bytes()
+        of = (card.campaign_sha256, card.watched)
+        if campaign.sha256 != path.parent.name or of != (campaign.sha256, campaign.watched):
+            raise CoordinatorError(f"{signed} is the card of another campaign, or of other days")
         if hashlib.sha256(content).hexdigest() != card.model_sha256:
             raise CoordinatorError(f"{path} is not the file that its card names")
-        found += _Figures.of(campaign_in(path.parent), card, content, path)
+        found += _Figures.of(campaign, card, content, path)
     return found
 
 
@@ -273,14 +283,15 @@ def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Fi
 def _read(released: list[_Figures], home: Path) -> WatchReport:
     """With a lender's own counts beside them, where its node kept some."""
     from clients.own_counts import kept_counts
-    from watching.readings import (
+    from lending.portfolio.monitoring import PERIODS
+    from watching.readings import report as read
+    from watching.released import (
         IntakeFigures,
         OutcomeFigures,
         OwnIntake,
         figures_from,
         own_from,
     )
-    from watching.readings import report as read
 
     intake: list[tuple[str, IntakeFigures]] = []
     outcomes: list[tuple[str, OutcomeFigures]] = []
@@ -294,7 +305,12 @@ def _read(released: list[_Figures], home: Path) -> WatchReport:
                 own[period] = own_from(counts, f"what {home} counted in {period}")
         else:
             outcomes.append((period, found))
-    return read(intake, outcomes, own)
+    apart = []
+    for kind in ("intake", "outcomes"):
+        days = [one.watched for one in released if one.kind == kind][-PERIODS:]
+        if any(before.until != after.since for before, after in pairwise(days)):
+            apart.append(kind)
+    return read(intake, outcomes, own, apart)
 
 
 def _as_data(found: WatchReport) -> dict[str, Any]:
@@ -325,7 +341,7 @@ def _as_data(found: WatchReport) -> dict[str, Any]:
                 "period": one.period,
                 "people": asdict(one.people),
                 "bad": [asdict(rate) for rate in one.bad],
-                "evaluation": one.evaluation,
+                "evaluation": one.evaluation and one.evaluation.model_dump(mode="json"),
             }
             for one in found.outcomes
         ],
@@ -350,10 +366,10 @@ def _show(found: WatchReport, language: str) -> None:
         whole = period.whole
         told = "too few to say"
         if whole is not None:
-            auc, ratio = whole["auc"], whole["observed_to_expected"]
+            auc, ratio = whole.auc, whole.observed_to_expected
             told = (
-                f"AUC {auc['value']:.3f} ± {auc['error']:.3f}, observed over expected "
-                f"{ratio['value']:.2f} ± {ratio['error']:.2f}"
+                f"AUC {auc.value:.3f} ± {auc.error:.3f}, observed over expected "
+                f"{ratio.value:.2f} ± {ratio.error:.2f}"
             )
         console.print(
             f"outcomes {period.period}: {period.people.value:,.0f} ± {period.people.std:,.0f} "

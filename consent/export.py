@@ -277,8 +277,9 @@ def _consent_activity(counts: _Counts, notices: Sequence[Notice]) -> dict[str, A
 def _campaign_activity(name: str, campaign: Campaign, counts: _Counts) -> dict[str, Any]:
     features = campaign.features["features"]
     mechanism = campaign.mechanism
+    what = "Joint training" if campaign.watched is None else "Joint watching"
     return {
-        "activity": f"Joint training of a credit model: {campaign.title}",
+        "activity": f"{what} of a credit model: {campaign.title}",
         "campaign": name,
         "purposes": [campaign.purpose],
         "legal_basis": campaign.legal_basis,
@@ -290,7 +291,7 @@ def _campaign_activity(name: str, campaign: Campaign, counts: _Counts) -> dict[s
         "recipients": sorted(campaign.lenders),
         "impact_assessment": campaign.assessment_sha256 or "none: of a version before 0.7.0",
         "retention": (
-            "no copy is made; a released model keeps the bounded influence stated under risk"
+            "no copy is made; what is released keeps the bounded influence stated under risk"
         ),
         "risk": (
             f"differential privacy: epsilon {mechanism.epsilon:g} at delta {mechanism.delta:g} per "

@@ -10,6 +10,24 @@ from pydantic import Field
 from protocol.schema import Document, Instant, Sha256, left_out
 from protocol.watched import WatchedPeriod
 
+LIMITS = (
+    (
+        "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
+        "this model."
+    ),
+    (
+        "Quality figures here are of noisy sums over people held out, and trained on as if "
+        "left out; their errors are those of noise and sampling."
+    ),
+)
+FIGURES_LIMITS = (
+    (
+        "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
+        "these figures."
+    ),
+    "Figures are of noisy sums over people of the period; they are no model, and decide nothing.",
+)
+
 
 class ModelCard(Document):
     """After Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993), for a released credit
@@ -48,16 +66,7 @@ class ModelCard(Document):
     """Figures on people nobody trained on, and on those trained on as if each had been left out,
     from noisy sums over all lenders (``credit.quality``). Older cards have neither
     ``held_out`` nor ``untold``, and their errors are those of the noise alone."""
-    limits: tuple[str, ...] = (
-        (
-            "A withdrawal ends all new use and leaves bounded influence (the recorded epsilon) in "
-            "this model."
-        ),
-        (
-            "Quality figures here are of noisy sums over people held out, and trained on as if "
-            "left out; their errors are those of noise and sampling."
-        ),
-    )
+    limits: tuple[str, ...] = LIMITS
     released_at: Instant
 
     def payload(self) -> dict[str, Any]:

@@ -39,9 +39,14 @@ class WatchedPeriod(BaseModel):
         return self
 
     @property
+    def last(self) -> date:
+        """The last day whose people are counted."""
+        return self.until - timedelta(days=1)
+
+    @property
     def name(self) -> str:
         """``2026-11`` of a calendar month, else its first and last day."""
-        first, last = self.since, self.until - timedelta(days=1)
+        first, last = self.since, self.last
         whole = (
             first.day == 1
             and self.until.day == 1

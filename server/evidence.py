@@ -54,10 +54,10 @@ def collect(coordinator: Coordinator, scope: PackScope, part: PartWriter) -> Non
         part.add(f"{below}/model-card.jws", signed.encode())
         evaluation: dict[str, Any] = {} if card.evaluation is None else card.evaluation
         part.add_json(f"{below}/evaluation.json", evaluation)
-        part.add_json(f"{below}/bom.cdx.json", bill_of_materials(card))
         if card.watched is not None:
             part.add(f"{below}/figures.json", (folder / FIGURES_FILE).read_bytes())
             continue  # figures are no model: nobody decides with them
+        part.add_json(f"{below}/bom.cdx.json", bill_of_materials(card))
         for language in LANGUAGES:
             text = instructions(card, language)
             part.add(f"{below}/instructions.{language}.md", text.encode())

@@ -98,8 +98,8 @@ def foretold(found: Sequence[Foreseen]) -> list[str]:
 
 def counted(campaign: Campaign, kept: KeptReleases) -> tuple[float, float] | None:
     """People, held out included, and the share of bad, as the histogram released them; None before
-    it."""
-    if not kept.releases:
+    it, and of a campaign that watches a model and has none."""
+    if not kept.releases or campaign.watched is not None:
         return None
     learner = learner_of(campaign)
     learner.absorb(kept.releases[0].total, kept.releases[0].contributors)

@@ -24,7 +24,7 @@ from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from protocol import tracing
 from protocol.campaigns import Campaign
-from protocol.cards import ModelCard
+from protocol.cards import FIGURES_LIMITS, LIMITS, ModelCard
 from protocol.errors import ConsentError
 from protocol.log_client import RESTART_PATIENCE_S
 from protocol.schema import now
@@ -149,7 +149,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
         population_released=told.people,
         base_rate_released=told.rate,
         evaluation=told.evaluation and told.evaluation.as_dict(),
-        limits=(*ModelCard.model_fields["limits"].default, *told.remarks),
+        limits=(*(LIMITS if campaign.watched is None else FIGURES_LIMITS), *told.remarks),
         released_at=now(),
     )
     token = card.sign(coordinator.key)

@@ -15,11 +15,11 @@ from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
-from protocol.watched import APPROVED, WATCHING_PURPOSE, WatchedPeriod
+from protocol.watched import APPLIED, APPROVED, LONGEST_PERIOD, WATCHING_PURPOSE, WatchedPeriod
 from server.errors import BadOption, CoordinatorError
 from server.folders import campaign_in
 from server.home import CARD_FILE, Coordinator
-from server.proposing import SLUG
+from server.proposing import MAX_HOURS, MIN_HOURS, SLUG
 
 WatchedKind = Literal["intake", "outcomes"]
 DEFAULT_MU = 0.05
@@ -77,12 +77,14 @@ class WatchAsked:
         return asked
 
     def _check(self) -> None:
-        if not self.since < self.until <= self.since + timedelta(days=366):
+        if not timedelta() < self.until - self.since <= LONGEST_PERIOD:
             raise BadOption(
                 "until", "no-period", "comes after --since, and a year after it at the latest"
             )
-        if not MIN_NOISE_MULTIPLIER <= 1 / self.mu <= MAX_NOISE_MULTIPLIER:
+        if not 1 / MAX_NOISE_MULTIPLIER <= self.mu <= 1 / MIN_NOISE_MULTIPLIER:
             raise BadOption("mu", "no-mu", f"{self.mu:g} is no mu that can be charged")
+        if not MIN_HOURS <= self.hours <= MAX_HOURS:
+            raise BadOption("hours", "no-hours", f"is {MIN_HOURS:g} to {MAX_HOURS:g}")
         if self.name is not None and not SLUG.fullmatch(self.name):
             raise BadOption("id", "not-an-id", "is lower-case letters, digits and hyphens")
         lenders, bound = len(self.trained.lenders), self._colluding
@@ -116,7 +118,7 @@ class WatchAsked:
         if self.kind == "outcomes":
             return stated
         changed = {"target": APPROVED, "outcomes_since": self.since.isoformat()}
-        return {**stated, **changed, "outcome_dated_by": None, "outcome_ended_by": None}
+        return {**stated, **changed, "outcome_dated_by": APPLIED, "outcome_ended_by": None}
 
     def mechanism(self) -> Mechanism:
         """One sum over all lenders, and as many attempts at it as are spare."""

@@ -9,6 +9,7 @@ Pure: counts with known noise in, figures with their error out.
 - ``segments``  the same of thin files, age bands, regions
 - ``alarms``    which figures moved: effect, significance, two periods
 - ``causes``    what moved them, and a sentence for a person
+- ``released``  the files of released figures, and of what one lender put in
 - ``readings``  released figures as people read them: each period, what moved, a light
 - ``plan``      what a year of it costs a person, beside training
 - ``economy``   public series beside it, and what they would do to a vintage

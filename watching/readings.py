@@ -1,145 +1,37 @@
 """Released figures as people read them: what each period says, what moved since, and a light for
 it. Pure.
-
-The file is the one that a campaign left (``credit.watcher.Watcher.figures``): counts with the
-standard deviation of their noise, and what they are compared with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from scipy.special import ndtr
 
-from crypto.sentences import one_sentence
-from watching.alarms import Movement, moved, of_approval, of_feature
+from watching.alarms import LEAST_EVENTS, Movement, moved, of_approval, of_feature
 from watching.bands import BandRate, at_equal_band, by_band
 from watching.causes import Alarm, of_consortium, of_lender
 from watching.cells import IntakeForm, IntakeQuestion
 from watching.errors import WatchError
 from watching.intake import IntakeReference, Shift, people_in, shift
+from watching.released import (
+    IntakeFigures,
+    OutcomeFigures,
+    OwnIntake,
+    ReleasedEvaluation,
+    ReleasedGroups,
+    ReleasedQuality,
+    told_apart,
+)
 from watching.shares import Noisy
 
 Floats = NDArray[np.float64]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Row = Annotated[tuple[Finite, ...], Field(min_length=2, max_length=600)]
-Deviation = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReleasedGroups(_Part):
-    """Everybody by group of scores, the safest first: ``counts`` of declined and approved, or of
-    good and bad."""
-
-    edges: Annotated[tuple[Finite, ...], Field(min_length=1, max_length=63)]
-    counts: tuple[Row, Row]
-    noise: Deviation
-    expected: Row
-    probability: Row
-
-
-class ReleasedAnswers(_Part):
-    """One feature by bin, 'missing' last."""
-
-    counts: Row
-    expected: Row
-
-
-class ReleasedReference(_Part):
-    people: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    bad_rate: Annotated[float, Field(ge=0, le=1)]
-
-
-class IntakeFigures(_Part):
-    kind: Literal["intake"]
-    groups: ReleasedGroups
-    reference: ReleasedReference
-    noise: Deviation
-    segments: dict[str, Row]
-    features: Annotated[dict[str, ReleasedAnswers], Field(min_length=1)]
-
-
-class OutcomeFigures(_Part):
-    kind: Literal["outcomes"]
-    groups: ReleasedGroups
-    reference: ReleasedReference
-    evaluation: dict[str, Any] | None
-
-
-class OwnIntake(_Part):
-    """What one lender put into an intake: exact counts, as its node kept them."""
-
-    groups: tuple[Row, Row]
-    segments: dict[str, Row]
-    features: Annotated[dict[str, Row], Field(min_length=1)]
-
-
-ReleasedFigures = Annotated[IntakeFigures | OutcomeFigures, Field(discriminator="kind")]
-_ANY: TypeAdapter[ReleasedFigures] = TypeAdapter(ReleasedFigures)
-
-
-def figures_from(data: bytes | str, where: str) -> IntakeFigures | OutcomeFigures:
-    """What a figures file says; raises WatchError with one sentence."""
-    try:
-        return _ANY.validate_json(data)
-    except ValidationError as error:
-        raise WatchError(f"{where} holds no released figures: {one_sentence(error)}") from error
-
-
-def own_from(data: bytes | str, where: str) -> OwnIntake:
-    """What a node kept; raises WatchError with one sentence."""
-    try:
-        return OwnIntake.model_validate_json(data)
-    except ValidationError as error:
-        raise WatchError(f"{where} holds no counts of ours: {one_sentence(error)}") from error
-
-
-def told_apart(figures: IntakeFigures, own: OwnIntake) -> tuple[IntakeFigures, IntakeFigures]:
-    """A lender's own figures, without noise, and those of all others together, with all of it.
-
-    Raises:
-        WatchError: they are counts of another campaign.
-    """
-    shape = [len(one) for one in (*figures.groups.counts, *figures.segments.values())]
-    mine = [len(one) for one in (*own.groups, *(own.segments.get(n, ()) for n in figures.segments))]
-    answers = {name: len(one.counts) for name, one in figures.features.items()}
-    if shape != mine or answers != {name: len(one) for name, one in own.features.items()}:
-        raise WatchError("this lender's own counts are of another campaign than the figures")
-
-    def less(whole: Row, part: Row) -> Row:
-        return tuple(one - two for one, two in zip(whole, part, strict=True))
-
-    def made(
-        groups: tuple[Row, Row], segments: dict[str, Row], features: dict[str, Row], noisy: bool
-    ) -> IntakeFigures:
-        counted = figures.groups.model_copy(
-            update={"counts": groups, "noise": figures.groups.noise if noisy else 0.0}
-        )
-        answered = {
-            name: one.model_copy(update={"counts": features[name]})
-            for name, one in figures.features.items()
-        }
-        update = {"groups": counted, "segments": segments, "features": answered}
-        return figures.model_copy(update=update | {"noise": figures.noise if noisy else 0.0})
-
-    whole = figures.groups.counts
-    others = made(
-        (less(whole[0], own.groups[0]), less(whole[1], own.groups[1])),
-        {name: less(one, own.segments[name]) for name, one in figures.segments.items()},
-        {name: less(one.counts, own.features[name]) for name, one in figures.features.items()},
-        noisy=True,
-    )
-    return made(own.groups, dict(own.segments), dict(own.features), noisy=False), others
 
 
 class Light(StrEnum):
@@ -191,13 +83,24 @@ class OutcomeReading:
     period: str
     people: Noisy
     bad: tuple[BandRate, ...]
-    evaluation: dict[str, Any] | None
+    evaluation: ReleasedEvaluation | None
 
     @property
-    def whole(self) -> dict[str, Any] | None:
+    def whole(self) -> ReleasedQuality | None:
         """Figures of everybody, where noise and chance leave any."""
-        segments = (self.evaluation or {}).get("segments", ())
-        return next((one for one in segments if one["name"] == "everybody"), None)
+        segments = () if self.evaluation is None else self.evaluation.segments
+        return next((one for one in segments if one.name == "everybody"), None)
+
+    @property
+    def movement(self) -> Movement:
+        """Bad people beside those expected, as far as it can be told."""
+        name = "observed over expected"
+        if self.whole is None:
+            return Movement("events", name, 0.0, LEAST_EVENTS, 1.0, speaks=False)
+        ratio = self.whole.observed_to_expected
+        effect, error = ratio.value - 1, max(ratio.error, 1e-9)
+        p_value = 2 * float(ndtr(-abs(effect) / error))
+        return Movement("events", name, effect, LEAST_EVENTS, p_value, error < LEAST_EVENTS)
 
 
 def group_names(edges: Sequence[float]) -> tuple[str, ...]:
@@ -306,15 +209,14 @@ class WatchReport:
 
     @property
     def light(self) -> Light:
-        """Of the latest intake."""
-        if not self.intake:
-            return Light.GREY
-        latest = self.intake[-1]
+        """Of the latest period of each kind."""
         if self.alarms or self.own:
             return Light.RED
-        if latest.moved:
+        ended = [one.movement for one in self.outcomes[-1:]]
+        if any(one.moved for one in self.intake[-1:]) or moved(ended):
             return Light.AMBER
-        return Light.GREEN if latest.speaks else Light.GREY
+        told = [one.speaks for one in self.intake[-1:]] or [one.speaks for one in ended]
+        return Light.GREEN if all(told) and told else Light.GREY
 
 
 Intake = Sequence[tuple[str, IntakeFigures]]
@@ -324,25 +226,32 @@ def report(
     intake: Intake,
     outcomes: Sequence[tuple[str, OutcomeFigures]],
     own: Mapping[str, OwnIntake] | None = None,
+    apart: Collection[str] = (),
 ) -> WatchReport:
     """Of all periods of one model, in the order of time.
 
     Args:
         own: what one lender counted itself, by period; its alarms are of the periods that it has.
+        apart: kinds ('intake', 'outcomes') whose last periods do not follow each other without a
+            gap, or share days: the same people, or a year apart, make no alarm.
 
     Raises:
         WatchError: figures that do not fit one another.
     """
-    read = _read(intake)
-    alarms = of_consortium([one.movements for one in read])
+    read, ended = _read(intake), tuple(read_outcomes(*one) for one in outcomes)
+    alarms: tuple[Alarm, ...] = ()
+    if "intake" not in apart:
+        alarms += of_consortium([one.movements for one in read])
+    if "outcomes" not in apart:
+        alarms += of_consortium([(one.movement,) for one in ended])
     mine: tuple[Alarm, ...] = ()
-    if own:
+    if own and "intake" not in apart:
         periods = [name for name, _ in intake if name in own]
         parts = [told_apart(one, own[name]) for name, one in intake if name in own]
         ours = _read(list(zip(periods, [mine for mine, _ in parts], strict=True)))
         others = _read(list(zip(periods, [theirs for _, theirs in parts], strict=True)))
         mine = of_lender([one.movements for one in ours], [one.movements for one in others])
-    return WatchReport(read, tuple(read_outcomes(*one) for one in outcomes), alarms, mine)
+    return WatchReport(read, ended, alarms, mine)
 
 
 def _read(intake: Intake) -> tuple[IntakeReading, ...]:

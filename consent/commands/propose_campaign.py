@@ -12,10 +12,11 @@ from consent.commands.place_people import bitmaps_told, place_people
 from consent.commands.record_assessments import load_assessment
 from consent.dating import require_day
 from consent.registry import Registry
-from consent.storage.tables import ApprovalRow, CampaignRow, PlacesRow, RejectionRow
+from consent.storage.tables import ApprovalRow, CampaignRow, ModelRow, PlacesRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
 from protocol.campaigns import Approval, Campaign, Rejection
+from protocol.cards import ModelCard
 from protocol.coverage import exceeds
 from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
@@ -28,10 +29,10 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
 
     Raises:
         SignatureError: not the coordinator's. Conflict: known already, signed on another day,
-            expired, a stranger among the lenders, more privacy loss than the consortium's policy
-            allows, a use that no notice asks for, or no impact assessment that covers it (PIPL 55;
-            GDPR 35). NotFound: that assessment is not recorded. Malformed: the features are no
-            feature schema.
+            expired, a model to watch that was never released, a stranger among the lenders, more
+            privacy loss than the consortium's policy allows, a use that no notice asks for, or no
+            impact assessment that covers it (PIPL 55; GDPR 35). NotFound: that assessment is not
+            recorded. Malformed: the features are no feature schema.
     """
     campaign = Campaign.verify(token, coordinator.key)
     policy = registry.consortium
@@ -84,6 +85,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
                     f"{live.version}: {beyond}"
                 )
         _require_assessment(transaction, campaign)
+        _require_watched(transaction, campaign)
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
@@ -110,6 +112,23 @@ def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
     reason = uncovered(campaign, assessment, transaction.moment)
     if reason is not None:
         raise Conflict(f"campaign {campaign.id!r}: {reason}")
+
+
+def _require_watched(transaction: Transaction, campaign: Campaign) -> None:
+    """The model that is to be watched was released, by a campaign of this coordinator's. Raises
+    Conflict, NotFound."""
+    watched = campaign.watched
+    if watched is None:
+        return
+    trained, _ = load_campaign(transaction, watched.campaign_sha256)
+    mine = select(ModelRow.card).where(ModelRow.campaign_sha256 == watched.campaign_sha256)
+    cards = map(ModelCard.claimed, transaction.session.scalars(mine))
+    released = {card.model_sha256 for card in cards if card.watched is None}
+    if trained.coordinator != campaign.coordinator or watched.model_sha256 not in released:
+        raise Conflict(
+            f"campaign {campaign.id!r} watches a model that campaign "
+            f"{watched.campaign_sha256[:12]}… has not released"
+        )
 
 
 def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, CampaignRow]:

@@ -52,12 +52,14 @@ def recall_model(registry: Registry, party: Party, campaign_sha256: str, token: 
 
 
 def _require_fallback(transaction: Transaction, recall: ModelRecall) -> None:
-    """What is used meanwhile was released, and is not recalled itself."""
+    """What is used meanwhile was released, is a model, and is not recalled itself."""
     named, session = recall.fallback_card_sha256, transaction.session
     if named is None:
         return
     of_fallback = select(ModelRecallRow.party).where(ModelRecallRow.card_sha256 == named)
-    if session.get(ModelRow, named) is None or session.scalar(of_fallback.limit(1)):
+    model = session.get(ModelRow, named)
+    figures = model is not None and ModelCard.claimed(model.card).watched is not None
+    if model is None or figures or session.scalar(of_fallback.limit(1)):
         raise NotFound(f"there is no model of card {named[:12]}… that could be used meanwhile")
 
 

@@ -56,6 +56,7 @@ class CardPages:
             tab="/",
             seen=seen,
             card=card,
+            watched_kind=_watched_kind(card),
             signed=signed,
             this_campaign=card.campaign_sha256 == seen.sha256,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
@@ -78,17 +79,17 @@ class CardPages:
     def card_file(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/card/model-card.jws``."""
         self.door.staff(request, "look")
-        return _file(self._released(request).folder / CARD_FILE, "application/jose")
+        return _file(self._released(request).folder, CARD_FILE, "application/jose")
 
     def model_file(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/card/model.safetensors``."""
         self.door.staff(request, "look")
-        return _file(self._released(request).folder / MODEL_FILE, "application/octet-stream")
+        return _file(self._released(request).folder, MODEL_FILE, "application/octet-stream")
 
     def figures_file(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/card/figures.json``."""
         self.door.staff(request, "look")
-        return _file(self._released(request).folder / FIGURES_FILE, "application/json")
+        return _file(self._released(request).folder, FIGURES_FILE, "application/json")
 
     def _released(self, request: Request) -> SeenCampaign:
         seen = self.sight.campaign(request.path_params["sha256"])
@@ -105,6 +106,11 @@ def _released_file(seen: SeenCampaign, card: ModelCard) -> Path:
     return seen.folder / (MODEL_FILE if card.watched is None else FIGURES_FILE)
 
 
+def _watched_kind(card: ModelCard) -> str | None:
+    """``intake`` or ``outcomes`` of a card of figures; None of a model's."""
+    return None if card.watched is None else str(card.mechanism["releases"][0]["kind"])
+
+
 def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:
     """Groups of whom nothing can be said, on a card of any version."""
     names = list(evaluation.get("untold", ()))
@@ -112,9 +118,12 @@ def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:
     return [segment_of(name, words) for name in names]
 
 
-def _file(path: Path, kind: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{path.name}"'}
-    return Response(path.read_bytes(), media_type=kind, headers=headers)
+def _file(folder: Path, name: str, kind: str) -> Response:
+    """Raises PageError where the campaign left no such file."""
+    if not (folder / name).exists():
+        raise PageError("not-found", 404)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response((folder / name).read_bytes(), media_type=kind, headers=headers)
 
 
 def _curves(seen: SeenCampaign) -> EvaluationCurves | None:

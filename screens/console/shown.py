@@ -21,6 +21,8 @@ KINDS: Mapping[str, str] = {
     "pairs": N_("Pairs of features"),
     "calibration": N_("Honest probabilities"),
     "evaluation": N_("Quality, on people who were held out"),
+    "intake": N_("Everybody who applied in the period"),
+    "outcomes": N_("Everybody whose outcome became known in the period"),
 }
 """What a release is for."""
 MODELS: Mapping[str, str] = {
@@ -59,6 +61,8 @@ def stage_of(status: CampaignStatus, words: PageWords) -> str:
     """One word for how it is."""
     match status.state.stage:
         case Stage.RELEASED:
+            if status.campaign.watched is not None:
+                return words.say(N_("Finished: the figures are released"))
             return words.say(N_("Finished: the model is released"))
         case Stage.STOPPED:
             return words.say(N_("Ended") if status.end else N_("Stopped"))

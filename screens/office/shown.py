@@ -88,6 +88,8 @@ RELEASES: Mapping[str, str] = {
     "pairs": N_("pairs of features"),
     "evaluation": N_("how good the model is"),
     "calibration": N_("how well it is calibrated"),
+    "intake": N_("who applied"),
+    "outcomes": N_("what became of loans"),
 }
 """Kinds of releases."""
 OUTCOMES: Mapping[str, str] = {
@@ -156,9 +158,7 @@ def value_in_words(words: PageWords, stored: Any, kind: str | None = None) -> st
 
 def fact_value(stored: Any, kind: str, words: PageWords) -> str:
     """A value that a portrait's rule held on."""
-    if kind == "fen" and isinstance(stored, int):
-        return words.money(stored)
-    return value_in_words(words, stored)
+    return value_in_words(words, stored, kind)
 
 
 def kind_of(sensitivity: str, language: str) -> str:

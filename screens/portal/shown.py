@@ -156,6 +156,11 @@ PURPOSES: Mapping[str, str] = {
 }
 
 
+def watches(iri_: str | None) -> bool:
+    """Whether the purpose is to watch a released model."""
+    return iri_ == WATCHING_PURPOSE
+
+
 def purpose_of(iri_: str, words_: PageWords) -> str:
     """What a purpose is in words; one that is not known here is named as it is."""
     return words_.say(PURPOSES[iri_]) if iri_ in PURPOSES else iri_

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import numpy as np
 import pytest
 from support.commands import done, refused, tahini, told
 from support.watching import ask_for_watching, begin_watching, watched, write_applicants
 
+from cli.watch_campaigns import _Figures, _read
 from cli.watch_report import page
 from clients.models import KeptModel
+from protocol.cards import ModelCard
+from protocol.watched import WatchedPeriod
 from server.folders import campaign_in
 from server.home import CARD_FILE, FIGURES_FILE, Coordinator
-from watching.readings import IntakeFigures, OutcomeFigures, figures_from, report
+from watching.readings import report
+from watching.released import IntakeFigures, OutcomeFigures, figures_from
+
+MOVED = json.dumps(
+    {
+        "kind": "intake",
+        "groups": {
+            "edges": [-1.0],
+            "counts": [[2400, 5600], [3600, 8400]],
+            "noise": 5.0,
+            "expected": [0.6, 0.4],
+            "probability": [0.4, 0.9],
+        },
+        "reference": {"people": 3e4, "bad_rate": 0.1},
+        "noise": 5.0,
+        "segments": {},
+        "features": {name: {"counts": [6000, 14000], "expected": [0.6, 0.4]} for name in "abcdefgh"},
+    }
+)
+"""Figures of a period in which everything has moved."""
 
 
 def happened(house) -> None:
@@ -125,3 +148,75 @@ def test_the_page_is_one_file_without_a_script_in_both_languages(language, says)
     assert says in text and f'<html lang="{language}">' in text and "<script" not in text
     assert "Spring &lt;model&gt;" in text and "&lt;late&gt;" in text and "<late>" not in text
     assert text.count("<svg") == 2 and "2026-10" in text
+
+
+def test_figures_of_another_campaign_are_not_read_as_those_of_this_one(house):
+    first = house.coordinator().folder(house.campaign.sha256)
+    house.trained = campaign_in(first.parent / trained(house.coordinator().home))
+    begin_watching(house, name="september", since=date(2026, 9, 1), until=date(2026, 10, 1), mu=0.02)
+    watched(house)
+    second = house.coordinator().folder(house.campaign.sha256)
+    for name in (CARD_FILE, FIGURES_FILE):
+        (second / name).write_bytes((first / name).read_bytes())
+    assert "card of another campaign" in refused("watch", "report", "--home", house.coordinator().home)
+
+
+def test_figures_that_were_recalled_are_left_out_at_a_lender_and_named(house):
+    node = house.node("birch")
+    done("model", "recall", house.campaign.sha256, "--home", house.coordinator().home, "--reason", "A wrong month.")
+    kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
+    kept.write(node.home / "models" / house.campaign.sha256)
+    said = tahini("watch", "report", "--home", node.home)
+    assert said.exit_code == 1 and "left out: " in said.stderr and "A wrong month" in said.stderr
+
+
+def test_figures_are_no_model_that_could_be_used_meanwhile(house):
+    home = house.coordinator().home
+    figures = ModelCard.claimed((Coordinator.open(home).folder(house.campaign.sha256) / CARD_FILE).read_text("utf-8"))
+    asked = ("model", "recall", trained(home), "--home", home, "--reason", "It is wrong.", "--fallback", figures.sha256)
+    assert "could be used meanwhile" in refused(*asked)
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--month", "9999-12"), "9999-12 is to come"),
+        (("--month", "2026-10", "--mu", "0"), "no mu that can be charged"),
+        (("--month", "2026-10", "--mu", "nan"), "no mu that can be charged"),
+        (("--month", "2026-10", "--hours", "nan"), "--hours is 0.1 to 2160"),
+    ],
+)
+def test_a_number_that_is_none_gets_a_sentence(house, option, says):
+    home = house.coordinator().home
+    assert says in refused("watch", "propose", trained(home), "--home", home, *option)
+
+
+def test_the_plan_of_a_watching_campaign_is_told_before_and_after_it_ran(house):
+    asked = ("campaign", "plan", house.campaign.sha256[:12], "--home", house.coordinator().home)
+    assert "counts people of 2026-10" in done(*asked, "--explain") and "held out" not in done(*asked)
+    assert told(*asked)["chosen"] is None
+
+
+@pytest.mark.parametrize(
+    ("days", "alarms"),
+    [
+        (((date(2026, 8, 1), date(2026, 9, 1)), (date(2026, 9, 1), date(2026, 10, 1))), True),
+        (((date(2026, 7, 1), date(2026, 10, 1)), (date(2026, 9, 1), date(2026, 10, 1))), False),
+        (((date(2024, 9, 1), date(2024, 10, 1)), (date(2026, 9, 1), date(2026, 10, 1))), False),
+    ],
+    ids=["months that follow each other", "the same people twice", "two years apart"],
+)
+def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms, tmp_path):
+    released = [
+        _Figures(
+            WatchedPeriod(campaign_sha256="0" * 64, model_sha256="0" * 64, since=since, until=until),
+            "intake",
+            None,
+            MOVED.encode(),
+            "here",
+        )
+        for since, until in days
+    ]
+    found = _read(released, tmp_path)
+    assert bool(found.alarms) == alarms and found.intake[-1].moved
+    assert found.light.value == ("red" if alarms else "amber")

@@ -18,7 +18,7 @@ from credit.embedding import Embedding
 from credit.features import FeatureSchema
 from credit.grid import Grid
 from credit.questions import Question
-from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
+from privacy.mechanism import LEAST_HONEST, WATCHING, Mechanism, PlannedRelease, ReleaseKind
 
 
 def market_registry() -> FeatureSchema:
@@ -63,13 +63,15 @@ class Market:
         return Embedding(grid, make_binning(grid, histogram, 1.0, bins))
 
     def plan(self, *kinds: ReleaseKind, noise: float = 1.0, bound: int = 1) -> Mechanism:
-        """A histogram and these releases, each as noisy; what they cost is no matter here."""
+        """A histogram, unless they watch a model, and these releases, each as noisy; what they cost is no matter
+        here."""
+        first = () if WATCHING.intersection(kinds) else (ReleaseKind.HISTOGRAM,)
         local = ReleaseKind.TRAIN in kinds
         return Mechanism(
             kind="local" if local else "distributed",
             epsilon=1.0,
             delta=1e-5,
-            releases=tuple(PlannedRelease(kind=k, noise_multiplier=noise) for k in (ReleaseKind.HISTOGRAM, *kinds)),
+            releases=tuple(PlannedRelease(kind=k, noise_multiplier=noise) for k in (*first, *kinds)),
             clip_norm=2.0,
             bins=8,
             collusion_bound=bound,

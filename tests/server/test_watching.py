@@ -8,6 +8,7 @@ import math
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.house import House
 from support.watching import SINCE, UNTIL, ask_for_watching, begin_watching, watch_asked, watched, write_applicants
@@ -16,15 +17,21 @@ from auditlog.audit import verify_log
 from clients.errors import NodeError, SourceError
 from clients.models import FIGURES_FILE, KeptModel, check_origin
 from clients.own_counts import kept_counts
+from credit.features import schema_from, within
 from credit.models import CreditModel
 from privacy.sums import NoisySum
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.errors import ConsentError
+from protocol.evidence import PackScope
+from protocol.parts import PartWriter
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
-from protocol.watched import WATCHING_PURPOSE
+from protocol.watched import APPLIED, WATCHING_PURPOSE
+from server.assessments import assessed
 from server.desired_state import Stage, write_state
 from server.errors import BadOption, CoordinatorError
+from server.evidence import collect
 from server.folders import standing_of
 from server.home import CARD_FILE, MODEL_FILE
 from server.proposing import Asked
@@ -86,7 +93,7 @@ def test_an_intake_counts_each_consenting_applicant_of_the_period_once_and_charg
     ledger = {one.pseudonym: one.enrolment.ledger_pseudonym for group in released.borrowers.values() for one in group}
     people = len({ledger[name] for names in wanted.values() for name in names})
     assert 10 < decided.sum() <= people, "somebody at two lenders is one person, with one place"
-    assert all(counts.sum() == people for counts in features), "everybody is in one bin of each feature"
+    assert all(counts.sum() == decided.sum() for counts in features), "everybody is in one bin of each feature"
     assert by_segment.shape[0] == len(layout.segments)
     rosters = {lender: roster(released, lender) for lender in wanted}
     approved = sum(
@@ -230,6 +237,12 @@ def test_watching_is_charged_to_the_same_person_as_training_and_nobody_pays_beyo
     assert not any(second.values()), "training and twice this is more than a life may cost; the registry counts places"
 
 
+def test_whose_consent_has_an_end_is_counted_by_the_day_on_which_they_applied(released):
+    schema = schema_from(watch_asked(released).features(), "here")
+    table = pd.DataFrame({"late": 1.0, "income": 5.0, "grade": "a", "approved": 1, APPLIED: [SINCE, date(2019, 1, 1)]})
+    assert len(within(table, schema, date(2020, 1, 1), None)) == 1
+
+
 def test_no_other_purpose_watches_and_watching_trains_nothing(released):
     planned = watch_asked(released).campaign("coordinator", "0" * 64, "0" * 64, now())
     with pytest.raises(ValueError, match="purpose of its own"):
@@ -251,3 +264,27 @@ def test_a_watching_campaign_that_ended_says_how_the_next_one_is_proposed_and_tr
     assert stands.next_one.startswith(said)
     with pytest.raises(BadOption, match="tahini watch propose"):
         Asked.of({}, None, released.campaign, coordinator.consortium)
+
+
+def test_a_model_that_nobody_released_is_not_put_before_lenders(released):
+    planned = watch_asked(released).campaign("coordinator", "0" * 64, "0" * 64, now())
+    campaign = assessed(released.coordinator(), planned, None, now())
+    for wrong in ({"model_sha256": "b" * 64}, {"campaign_sha256": "a" * 64}):
+        lied = campaign.model_copy(update={"watched": campaign.watched.model_copy(update=wrong)})
+        with pytest.raises(ConsentError, match=r"has not released|there is no campaign"):
+            released.propose(lied)
+    assert released.propose(campaign)
+
+
+def test_an_evidence_pack_has_the_figures_and_no_bill_of_materials_of_a_model(released, tmp_path):
+    write_applicants(released)
+    begin_watching(released)
+    watched(released)
+    part = PartWriter(tmp_path)
+    collect(released.coordinator(), PackScope.parse("period:2026-01-01..2099-12-31"), part)
+    of = {
+        one.sha256: {path.rpartition("/")[2] for path in part.files if one.sha256 in path}
+        for one in (released.trained, released.campaign)
+    }
+    assert {"figures.json", "model-card.jws"} <= of[released.campaign.sha256]
+    assert "bom.cdx.json" in of[released.trained.sha256] and "bom.cdx.json" not in of[released.campaign.sha256]

@@ -12,7 +12,7 @@ from credit.embedding import Embedding
 from credit.left_out import LARGEST_INFLUENCE
 from credit.models import KNOTS, size
 from credit.questions import Question
-from privacy.mechanism import ReleaseKind
+from privacy.mechanism import WATCHING, ReleaseKind
 
 LARGEST_ENTRY = 1e4
 EDGES, FINER = np.array([-1.0, 0.0, 0.7]), np.linspace(-2.0, 2.0, 9)
@@ -38,7 +38,7 @@ def sound_question(
     )
     descent = kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
     large = 40.0 if kind is ReleaseKind.GRADIENT and model != "mlp" else LARGEST_ENTRY
-    scores = kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION)
+    scores = kind in (ReleaseKind.CALIBRATION, ReleaseKind.EVALUATION, *WATCHING)
     counted = kind is ReleaseKind.CALIBRATION and model == "scorecard"
     return Question(
         kind,

@@ -61,6 +61,14 @@ def ask_for_watching(house: House, but: tuple[str, ...] = ()) -> Notice:
     return notice
 
 
+def model_to_watch(house: House) -> None:
+    """A model was released, everybody was asked to have it watched, and applicants are in files."""
+    house.activate(epsilon=0.5)
+    watched(house)
+    ask_for_watching(house)
+    write_applicants(house)
+
+
 def applicants(names: list[str], seed: int) -> pd.DataFrame:
     """One row each: even ones applied within the period, odd ones in the month before."""
     rng = np.random.default_rng(seed)

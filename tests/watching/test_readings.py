@@ -9,7 +9,8 @@ import pytest
 
 from watching.causes import Cause, Where
 from watching.errors import WatchError
-from watching.readings import Light, figures_from, group_names, own_from, report
+from watching.readings import Light, group_names, report
+from watching.released import figures_from, own_from
 
 EDGES = [-3.0, -2.0, -1.0]
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
@@ -96,6 +97,38 @@ def test_a_handful_of_people_under_noise_says_nothing_and_is_grey():
     found = report([("2026-10", intake(people=100)), ("2026-11", intake(people=100, seed=4))], [])
     assert found.light is Light.GREY and not found.intake[-1].speaks
     assert report([], []).light is Light.GREY
+
+
+def evaluated(ratio, error=0.02):
+    """An evaluation of everybody with this much bad over expected."""
+
+    def figure(value, error=0.01):
+        return {"value": value, "error": error}
+
+    whole = {name: figure(0.5) for name in ("people", "bad_rate", "auc", "ks", "ece")}
+    segment = whole | {"name": "everybody", "observed_to_expected": figure(ratio, error)}
+    rest = {"untold": [], "psi_score": None, "psi_features": {}, "untold_features": [], "contradicted": False}
+    said = json.loads(outcomes().model_dump_json())
+    evaluation = rest | {"segments": [segment], "held_out": figure(20_000.0), "left_out": None}
+    return figures_from(json.dumps(said | {"evaluation": evaluation}), "here")
+
+
+def test_a_model_that_is_wrong_is_no_green_light_whoever_applies():
+    still = [("2026-10", intake(seed=1)), ("2026-11", intake(seed=2))]
+    once = report(still, [("2026-03", evaluated(1.0)), ("2026-04", evaluated(2.0))])
+    assert once.light is Light.AMBER and not once.alarms
+    twice = [("2026-03", evaluated(2.0)), ("2026-04", evaluated(1.9))]
+    found = report(still, twice)
+    assert found.light is Light.RED and [one.cause for one in found.alarms] == [Cause.CALIBRATION]
+    assert not report(still, twice, apart=["outcomes"]).alarms, "periods that do not follow each other are no two"
+    assert report([], [("2026-04", evaluated(1.05))]).light is Light.GREEN
+    assert report([], [("2026-04", evaluated(3.0, error=1.5))]).light is Light.GREY
+
+
+def test_an_evaluation_that_is_none_is_refused():
+    said = json.loads(outcomes().model_dump_json()) | {"evaluation": {"segments": [{"name": "everybody"}]}}
+    with pytest.raises(WatchError, match="holds no released figures"):
+        figures_from(json.dumps(said), "here")
 
 
 def test_outcomes_are_beside_what_the_model_expected():
