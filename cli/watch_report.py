@@ -86,11 +86,21 @@ def page(found: WatchReport, title: str, language: str) -> str:
         language=language,
         title=title,
         say=say,
+        range=lambda text: _range(text, language),
         found=found,
         light=LIGHTS[found.light],
         style=STYLE.read_text(encoding="utf-8"),
-        charts=[one for one in (_stability(found, say), _calibration(found, say)) if one],
+        charts=[one for one in (_stability(found, say), _calibration(found, say, language)) if one],
     )
+
+
+def _range(text: str, language: str) -> str:
+    """``below 5%``, ``5% to 12%``, ``2026-04-01 to 2026-06-30``; a month stays as it is."""
+    if language != "zh":
+        return text
+    for english, chinese in (("below ", "低于 "), ("above ", "高于 "), (" to ", " 至 ")):
+        text = text.replace(english, chinese)
+    return text
 
 
 def _stability(found: WatchReport, say: Say) -> Chart | None:
@@ -130,14 +140,14 @@ def _stability(found: WatchReport, say: Say) -> Chart | None:
     )
 
 
-def _calibration(found: WatchReport, say: Say) -> Chart | None:
+def _calibration(found: WatchReport, say: Say, language: str) -> Chart | None:
     """Bad beside expected in the latest outcomes, by group."""
     if not found.outcomes:
         return None
     latest = found.outcomes[-1]
     told = [(one.expected, one.share) for one in latest.bad if one.share is not None and one.speaks]
     observed = ChartLine(
-        f"{say('observed')} {latest.period}",
+        f"{say('observed')} {_range(latest.period, language)}",
         [(expected, share.rate.value) for expected, share in told],
         [(expected, share.rate.low, share.rate.high) for expected, share in told],
     )

@@ -148,6 +148,7 @@ def test_the_page_is_one_file_without_a_script_in_both_languages(language, says)
     assert says in text and f'<html lang="{language}">' in text and "<script" not in text
     assert "Spring &lt;model&gt;" in text and "&lt;late&gt;" in text and "<late>" not in text
     assert text.count("<svg") == 2 and "2026-10" in text
+    assert ("below 26.9%" in text, "低于 26.9%" in text) == (language == "en", language == "zh")
 
 
 def test_figures_of_another_campaign_are_not_read_as_those_of_this_one(house):
