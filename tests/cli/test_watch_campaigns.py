@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -212,7 +213,7 @@ def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms,
         _Figures(
             WatchedPeriod(campaign_sha256="0" * 64, model_sha256="0" * 64, since=since, until=until),
             "intake",
-            None,
+            SimpleNamespace(campaign_sha256="0" * 64),
             MOVED.encode(),
             "here",
         )

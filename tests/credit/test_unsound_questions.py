@@ -136,8 +136,10 @@ def test_pairs_belong_to_a_gam_alone(market, asked, kind, model):
 @pytest.mark.parametrize("kind", [k for k in ReleaseKind if k is not ReleaseKind.HISTOGRAM])
 def test_a_question_of_another_kind_is_refused(market, asked, kind):
     other = ReleaseKind.GRAM if kind is not ReleaseKind.GRAM else ReleaseKind.CALIBRATION
-    with pytest.raises(ModelError, match=f"release 1 is a {kind}, not a {other}"):
-        task_of(market.schema, "scorecard", market.plan(kind), 1, asked(other), 1000.0)
+    plan = market.plan(kind)
+    last = len(plan.releases) - 1
+    with pytest.raises(ModelError, match=f"release {last} is a {kind}, not a {other}"):
+        task_of(market.schema, "scorecard", plan, last, asked(other), 1000.0)
 
 
 def test_the_weights_of_another_model_are_refused(market, asked):
