@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.shared import AsJson, CampaignHash, CoordinatorHome, Noun, say
+from protocol.periods import period_name
 
 ExpectedPeople = Annotated[
     int | None,
@@ -67,7 +68,8 @@ def plan(
             f"{share:>8} of the {row['audience']}"
         )
     if proposed.watched is not None:
-        typer.echo(f"it counts people of {proposed.watched.name}, once, and trains no model")
+        days = period_name(proposed.watched)
+        typer.echo(f"it counts people of {days}, once, and trains no model")
         return
     typer.echo("\n".join(explaining.foretold(known)))
     if explain:

@@ -13,6 +13,7 @@ from cli.staff import As, acting
 from protocol.campaigns import Campaign
 from protocol.errors import ConsentError, NotFound
 from protocol.hashes import whole_hash
+from protocol.periods import period_name
 from protocol.schema import now
 
 if TYPE_CHECKING:
@@ -133,8 +134,9 @@ def _watches(campaign: Campaign) -> list[str]:
         return []
     kind = campaign.mechanism.releases[0].kind
     who = "everybody who applied" if kind == "intake" else "everybody whose outcome became known"
+    by = watched.campaign_sha256[:12]
     counted = (
-        f"{who} in {watched.name}, by the model that campaign {watched.campaign_sha256[:12]} "
+        f"{who} in {period_name(watched)}, by the model that campaign {by} "
         f"released (sha256 {watched.model_sha256[:12]})"
     )
     return [f"  watches    {counted}"]

@@ -13,6 +13,7 @@ from cli.shared import AnyHome, AsJson, CampaignHash, NodeHome, Noun, opened_nod
 from cli.staff import As, acting
 from protocol.client.filing import recall_model, released_card
 from protocol.errors import ConsentError
+from protocol.periods import period_name
 
 if TYPE_CHECKING:
     from clients.home import Node
@@ -225,7 +226,7 @@ def card_text(card: ModelCard) -> str:
         told |= {
             "released": told["released"].replace("trained by", "counted by"),
             "watched": (
-                f"{card.watched.name}, with the model of campaign "
+                f"{period_name(card.watched)}, with the model of campaign "
                 f"{card.watched.campaign_sha256[:12]}; read with: tahini watch report"
             ),
             "population": (

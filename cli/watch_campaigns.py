@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cli.shared import AsJson, CoordinatorHome, Noun, say
 from protocol.errors import ConsentError
+from protocol.periods import period_name
 
 if TYPE_CHECKING:
     from protocol.campaigns import Campaign
@@ -297,7 +298,7 @@ def _read(released: list[_Figures], home: Path) -> WatchReport:
     outcomes: list[tuple[str, OutcomeFigures]] = []
     own: dict[str, OwnIntake] = {}
     for one in released:
-        period, found = one.watched.name, figures_from(one.content, one.where)
+        period, found = period_name(one.watched), figures_from(one.content, one.where)
         if isinstance(found, IntakeFigures):
             intake.append((period, found))
             counts = kept_counts(home, one.card.campaign_sha256)

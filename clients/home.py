@@ -38,6 +38,7 @@ from protocol.schema import now
 
 _Client = TypeVar("_Client", bound=NodeClient)
 KEY_FILE = "node.key"
+OWN_COUNTS_FOLDER = "watched"
 AUTH_KEY_FILE, CA_FILE = "auth.key", "ca.crt"
 BOOK_FILE, LEDGER_FILE, SETTINGS_FILE, HEAD_FILE = (
     "book.parquet",

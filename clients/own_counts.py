@@ -1,5 +1,5 @@
 """What this lender itself put into a figure of a watched model: exact counts, kept in its own home
-and sent to nobody.
+and sent to nobody (:mod:`clients.releases` writes them).
 
 With them it tells its own figures apart from those of the others together, which are the released
 sum less its own (``tahini watch report``).
@@ -7,25 +7,15 @@ sum less its own (``tahini watch report``).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from clients.errors import NodeError
-from crypto.keys import replace_file
-
-FOLDER = "watched"
-
-
-def keep_counts(home: Path, campaign_sha256: str, counts: dict[str, Any]) -> None:
-    """Of the newest attempt, in place of an earlier one's; durable when this returns."""
-    (home / FOLDER).mkdir(mode=0o700, exist_ok=True)
-    replace_file(home / FOLDER / f"{campaign_sha256}.json", json.dumps(counts).encode())
+from clients.home import OWN_COUNTS_FOLDER
 
 
 def kept_counts(home: Path, campaign_sha256: str) -> bytes | None:
     """None where this lender took no part, or kept none; raises NodeError."""
-    path = home / FOLDER / f"{campaign_sha256}.json"
+    path = home / OWN_COUNTS_FOLDER / f"{campaign_sha256}.json"
     try:
         return path.read_bytes()
     except FileNotFoundError:

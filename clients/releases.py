@@ -7,6 +7,7 @@ row is read; afterwards nothing depends on a row but the answer itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from clients.errors import GateClosed
 from clients.gate import Batch, Gate
-from clients.home import Node
-from clients.own_counts import keep_counts
+from clients.home import OWN_COUNTS_FOLDER, Node
 from credit.contributions import Task
 from credit.features import schema_from
 from credit.questions import Packed, Question
@@ -24,7 +24,7 @@ from credit.tasks import HistogramTask, task_of
 from credit.watched import IntakeTask
 from crypto.documents import document_hash
 from crypto.errors import SignatureError
-from crypto.keys import b64, unb64
+from crypto.keys import b64, replace_file, unb64
 from crypto.masks import Masks, Words
 from privacy.charges import Charge
 from privacy.mechanism import ReleaseKind
@@ -186,7 +186,9 @@ def _share(node: Node, asked: VerifiedRequest, batch: Batch) -> Steps:
     if not isinstance(task, IntakeTask):
         return task.contribution(batch.tables, asked.contributors)
     exact = task.total(batch.tables)
-    keep_counts(node.home, asked.campaign.sha256, task.told(np.asarray(exact, dtype=np.int64)))
+    counts, folder = task.told(np.asarray(exact, np.int64)), node.home / OWN_COUNTS_FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    replace_file(folder / f"{asked.campaign.sha256}.json", json.dumps(counts).encode())
     return task.form(asked.contributors).share(exact)
 
 

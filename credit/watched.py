@@ -1,10 +1,8 @@
-"""What everybody who applied in one month adds to the release that watches who comes through the
-door.
+"""What everybody who applied adds to the release that watches who comes through the door.
 
-**Sensitivity.** A person is counted once: in one group of scores, among those declined or approved;
-in the same group of each segment they are in, of which there are ``others`` at most; and in one bin
-of each of J features, 'missing' included. All are different coordinates, so one person more or less
-changes the vector by ``sqrt(1 + others + J)`` in L2 norm, whatever their row says.
+**Sensitivity.** A person is in one group of scores, by decision; in the same group of each segment
+they are in, ``others`` at most; and in one bin of each of J features, 'missing' included. These are
+different coordinates: one person changes the vector by ``sqrt(1 + others + J)`` in L2 norm at most.
 """
 
 from __future__ import annotations
@@ -24,8 +22,7 @@ from credit.models import CreditModel
 
 @dataclass(frozen=True)
 class IntakeLayout:
-    """How the sum is laid out: groups for declined and approved, groups for each segment, bins of
-    each feature."""
+    """How the sum is laid out: groups by decision, groups by segment, bins by feature."""
 
     groups: int
     segments: tuple[str, ...]
@@ -36,11 +33,7 @@ class IntakeLayout:
         return self.groups * (2 + len(self.segments)) + sum(self.bins)
 
     def split(self, vector: Floats) -> tuple[Floats, Floats, list[Floats]]:
-        """(2, groups) by decision, (segments, groups), and (bins,) of each feature.
-
-        Raises:
-            ValueError: a vector of another size.
-        """
+        """(2, groups) by decision, (segments, groups), and (bins,) of each feature."""
         decided, by_segment, features = np.split(
             vector, np.cumsum([2 * self.groups, len(self.segments) * self.groups])
         )
@@ -73,8 +66,7 @@ class IntakeTask(SumTask):
         return self.layout.size, math.sqrt(one_person), 1.0
 
     def told(self, total: Steps) -> dict[str, Any]:
-        """Exact counts by name, as :meth:`credit.watcher.Watcher.figures` names them: a lender's
-        own, for its own eyes."""
+        """Exact counts by name, as ``credit.watcher`` names figures: for their owner's eyes."""
         decided, by_segment, features = self.layout.split(np.asarray(total, dtype=np.float64))
         return {
             "groups": decided.tolist(),

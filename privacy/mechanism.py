@@ -130,10 +130,9 @@ class Mechanism(BaseModel):
 
     def _watching(self) -> Self:
         planned = self.releases[0]
-        if len(self.releases) > 1 or (planned.sampling_rate, planned.steps) != (1.0, 1):
-            raise ValueError("what watches a model is one sum over everybody, once")
-        if self.kind != "distributed" or self.hold_out:
-            raise ValueError("what watches a model is a sum over all lenders, with nobody held out")
+        once = len(self.releases) == 1 and (planned.sampling_rate, planned.steps) == (1.0, 1)
+        if not once or self.kind != "distributed" or self.hold_out:
+            raise ValueError("what watches a model is one sum over everybody at all lenders, once")
         if self.threshold < self.collusion_bound + LEAST_HONEST:
             raise ValueError(TOO_FEW_HONEST)
         return self

@@ -20,15 +20,12 @@ LONGEST_PERIOD = timedelta(days=366)
 
 
 class WatchedPeriod(BaseModel):
-    """The model of an earlier campaign, and the days whose people are counted: from ``since`` to
-    the day before ``until``, as the lender's rows are dated."""
+    """A released model, and whose rows are counted: from ``since`` to the day before ``until``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     campaign_sha256: Sha256
-    """The campaign that released the model."""
     model_sha256: Sha256
-    """The model's file, as its card names it."""
     since: date
     until: date
 
@@ -42,18 +39,3 @@ class WatchedPeriod(BaseModel):
     def last(self) -> date:
         """The last day whose people are counted."""
         return self.until - timedelta(days=1)
-
-    @property
-    def name(self) -> str:
-        """``2026-11`` of a calendar month, else its first and last day."""
-        first, last = self.since, self.last
-        whole = (
-            first.day == 1
-            and self.until.day == 1
-            and (first.year, first.month)
-            == (
-                last.year,
-                last.month,
-            )
-        )
-        return f"{first:%Y-%m}" if whole else f"{first} to {last}"

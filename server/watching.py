@@ -15,6 +15,7 @@ from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.periods import period_name
 from protocol.watched import APPLIED, APPROVED, LONGEST_PERIOD, WATCHING_PURPOSE, WatchedPeriod
 from server.errors import BadOption, CoordinatorError
 from server.folders import campaign_in
@@ -146,7 +147,7 @@ class WatchAsked:
         trained, period = self.trained, self.period
         return Campaign(
             id=self.name or f"{self.kind}-{self.since:%Y-%m-%d}-{trained.id}"[:63].rstrip("-"),
-            title=self.title or f"{trained.title}: {self.kind} of {period.name}",
+            title=self.title or f"{trained.title}: {self.kind} of {period_name(period)}",
             coordinator=coordinator,
             lenders=trained.lenders,
             consortium_sha256=self.consortium_sha256,

@@ -47,11 +47,8 @@ def open_source(home: Path) -> MappedSource:
 
 
 def open_applicants(home: Path) -> MappedSource:
-    """Where a node's applicants are: what its ``applicants.toml`` describes.
-
-    Raises:
-        SourceError: there is none, or it is not sound.
-    """
+    """What a node's ``applicants.toml`` describes; raises SourceError if it is not sound, or not
+    there."""
     if not (home / APPLICANTS_FILE).exists():
         raise SourceError(
             f"{home} has no {APPLICANTS_FILE}, which says where everybody who applied is; write "

@@ -98,14 +98,8 @@ class Source(ABC):
         """
 
     def people(self, period: Period | None = None) -> list[str]:
-        """The names in it, each once, in the order of their first row; no feature is read.
-
-        Args:
-            period: only those who have a row of it.
-
-        Raises:
-            SourceError: the rows cannot be read, or are of no date though a period is asked for.
-        """
+        """The names in it, each once, in the order of their first row; no feature is read. Of a
+        period, who has a row of it. Raises SourceError."""
         self._require_dates(period)
         names: dict[str, None] = {}
         for part in self.parts((), None):
@@ -119,8 +113,8 @@ class Source(ABC):
         """Raises SourceError."""
         if period is not None and not self.dated:
             raise SourceError(
-                f"{self.where}: people of certain days are asked for, and no row has a day; say "
-                "latest_by, the column with the date of each row"
+                f"{self.where}: people of some days are asked for; say latest_by, whose column "
+                "dates each row"
             )
 
     def rows(
