@@ -283,27 +283,27 @@ def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Fi
 
 def _read(released: list[_Figures], home: Path) -> WatchReport:
     """With a lender's own counts beside them, where its node kept some."""
+    from cli.shared import opened_node
     from clients.own_counts import kept_counts
     from lending.portfolio.monitoring import PERIODS
     from watching.readings import report as read
     from watching.released import (
         IntakeFigures,
         OutcomeFigures,
-        OwnIntake,
         figures_from,
-        own_from,
     )
 
     intake: list[tuple[str, IntakeFigures]] = []
     outcomes: list[tuple[str, OutcomeFigures]] = []
-    own: dict[str, OwnIntake] = {}
+    own: dict[str, list[int]] = {}
+    node = opened_node(home) if (home / "approved").is_dir() else None
     for one in released:
         period, found = period_name(one.watched), figures_from(one.content, one.where)
         if isinstance(found, IntakeFigures):
             intake.append((period, found))
-            counts = kept_counts(home, one.card.campaign_sha256)
+            counts = None if node is None else kept_counts(node, one.card)
             if counts is not None:
-                own[period] = own_from(counts, f"what {home} counted in {period}")
+                own[period] = counts
         else:
             outcomes.append((period, found))
     apart = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import jinja2
 
 from screens.house.charts import Chart, ChartAxis, ChartLine, line_chart
-from watching.readings import Light, WatchReport
+from watching.intake import Shift
+from watching.readings import IntakeReading, Light, WatchReport
 
 FOLDER = Path(__file__).parent
 VIEWS = FOLDER.parent / "screens" / "house" / "views"
@@ -109,13 +111,13 @@ def _stability(found: WatchReport, say: Say) -> Chart | None:
         return None
     places = range(1, len(found.intake) + 1)
 
-    def line(label: str, of: Callable[..., object]) -> ChartLine:
+    def line(label: str, of: Callable[[IntakeReading], Shift | None]) -> ChartLine:
         points, band = [], []
         for at, reading in zip(places, found.intake, strict=True):
             shift = of(reading)
-            if shift is None or not shift.speaks:  # type: ignore[attr-defined]
+            if shift is None or not shift.speaks:
                 continue
-            value, error = shift.psi, shift.error  # type: ignore[attr-defined]
+            value, error = shift.psi, shift.error
             points.append((float(at), max(value, 0.0)))
             half = NORMAL_95 * error
             band.append((float(at), max(value - half, 0.0), max(value + half, 0.0)))
@@ -125,7 +127,7 @@ def _stability(found: WatchReport, say: Say) -> Chart | None:
     told = {name: one.psi for name, one in latest.items() if one is not None and one.speaks}
     names = sorted(told, key=lambda name: -told[name])[: MOST_FEATURES - 1]
     lines = [line(say("score"), lambda reading: reading.score)]
-    lines += [line(name, lambda reading, name=name: reading.features[name]) for name in names]
+    lines += [line(name, partial(_of_feature, name)) for name in names]
     periods = [one.period for one in found.intake]
 
     def written(at: float) -> str:
@@ -138,6 +140,10 @@ def _stability(found: WatchReport, say: Say) -> Chart | None:
         ChartAxis(say("Stability of the score"), 0.0, None, "{:.2f}".format),
         lines,
     )
+
+
+def _of_feature(name: str, reading: IntakeReading) -> Shift | None:
+    return reading.features[name]
 
 
 def _calibration(found: WatchReport, say: Say, language: str) -> Chart | None:

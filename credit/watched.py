@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from credit.contributions import Floats, Steps, SumTask
 from credit.evaluation import Segments, count_cells, count_scores
+from credit.features import FeatureSchema
 from credit.models import CreditModel
 
 
@@ -27,6 +27,11 @@ class IntakeLayout:
     groups: int
     segments: tuple[str, ...]
     bins: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: CreditModel, edges: Floats, schema: FeatureSchema) -> IntakeLayout:
+        bins = tuple(len(one.frequency) for one in model.embedding.binning.features)
+        return cls(len(edges) + 1, Segments.of(schema).names, bins)
 
     @property
     def size(self) -> int:
@@ -57,25 +62,12 @@ class IntakeTask(SumTask):
 
     @cached_property
     def layout(self) -> IntakeLayout:
-        bins = tuple(len(one.frequency) for one in self.scored.embedding.binning.features)
-        return IntakeLayout(len(self.edges) + 1, self.segments.names, bins)
+        return IntakeLayout.of(self.scored, self.edges, self.schema)
 
     @property
     def shape(self) -> tuple[int, float, float]:
         one_person = 1 + self.segments.others + len(self.layout.bins)
         return self.layout.size, math.sqrt(one_person), 1.0
-
-    def told(self, total: Steps) -> dict[str, Any]:
-        """Exact counts by name, as ``credit.watcher`` names figures: for their owner's eyes."""
-        decided, by_segment, features = self.layout.split(np.asarray(total, dtype=np.float64))
-        return {
-            "groups": decided.tolist(),
-            "segments": dict(zip(self.segments.names, by_segment.tolist(), strict=True)),
-            "features": {
-                name: counts.tolist()
-                for name, counts in zip(self.schema.names, features, strict=True)
-            },
-        }
 
     def count(self, table: pd.DataFrame) -> Steps:
         logits = self.scored.raw_logit(table)

@@ -107,9 +107,7 @@ class Watcher:
     @cached_property
     def layout(self) -> IntakeLayout:
         """Of an intake."""
-        bins = tuple(len(one.frequency) for one in self.yardstick.model.embedding.binning.features)
-        segments = Segments.of(self.schema).names
-        return IntakeLayout(len(self.yardstick.edges) + 1, segments, bins)
+        return IntakeLayout.of(self.yardstick.model, self.yardstick.edges, self.schema)
 
     @property
     def evaluation(self) -> ModelEvaluation | None:

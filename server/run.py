@@ -114,7 +114,7 @@ def leave(fold: Fold, folder: Path) -> Path:
     if isinstance(fold, Learner):
         fold.model().save(folder / MODEL_FILE)
         return folder / MODEL_FILE
-    replace_file(folder / FIGURES_FILE, json.dumps(fold.figures(), sort_keys=True).encode())
+    replace_file(folder / FIGURES_FILE, json.dumps(fold.figures()).encode())
     return folder / FIGURES_FILE
 
 

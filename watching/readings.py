@@ -23,7 +23,6 @@ from watching.intake import IntakeReference, Shift, people_in, shift
 from watching.released import (
     IntakeFigures,
     OutcomeFigures,
-    OwnIntake,
     ReleasedEvaluation,
     ReleasedGroups,
     ReleasedQuality,
@@ -225,7 +224,7 @@ Intake = Sequence[tuple[str, IntakeFigures]]
 def report(
     intake: Intake,
     outcomes: Sequence[tuple[str, OutcomeFigures]],
-    own: Mapping[str, OwnIntake] | None = None,
+    own: Mapping[str, Sequence[int]] | None = None,
     apart: Collection[str] = (),
 ) -> WatchReport:
     """Of all periods of one model, in the order of time.

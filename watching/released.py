@@ -2,11 +2,14 @@
 Pure.
 
 The first is made by ``credit.watcher.Watcher.figures``: counts with the standard deviation of their
-noise, and what they are compared with. The second is exact, and kept by the lender's own node.
+noise, and what they are compared with; segments and features stand in the order of the sum. The
+second is exact, and kept by the lender's own node (``clients.own_counts``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -92,14 +95,6 @@ class OutcomeFigures(_Part):
     evaluation: ReleasedEvaluation | None
 
 
-class OwnIntake(_Part):
-    """What one lender put into an intake: exact counts, as its node kept them."""
-
-    groups: tuple[Row, Row]
-    segments: dict[str, Row]
-    features: Annotated[dict[str, Row], Field(min_length=1)]
-
-
 ReleasedFigures = Annotated[IntakeFigures | OutcomeFigures, Field(discriminator="kind")]
 _ANY: TypeAdapter[ReleasedFigures] = TypeAdapter(ReleasedFigures)
 
@@ -112,47 +107,39 @@ def figures_from(data: bytes | str, where: str) -> IntakeFigures | OutcomeFigure
         raise WatchError(f"{where} holds no released figures: {one_sentence(error)}") from error
 
 
-def own_from(data: bytes | str, where: str) -> OwnIntake:
-    """What a node kept; raises WatchError with one sentence."""
-    try:
-        return OwnIntake.model_validate_json(data)
-    except ValidationError as error:
-        raise WatchError(f"{where} holds no counts of ours: {one_sentence(error)}") from error
-
-
-def told_apart(figures: IntakeFigures, own: OwnIntake) -> tuple[IntakeFigures, IntakeFigures]:
+def told_apart(figures: IntakeFigures, own: Sequence[int]) -> tuple[IntakeFigures, IntakeFigures]:
     """A lender's own figures, without noise, and those of all others together, with all of it.
+
+    Args:
+        own: the exact counts that the lender put into the sum, in its order: groups by decision,
+            groups by segment, bins by feature.
 
     Raises:
         WatchError: they are counts of another campaign.
     """
-    shape = [len(one) for one in (*figures.groups.counts, *figures.segments.values())]
-    mine = [len(one) for one in (*own.groups, *(own.segments.get(n, ()) for n in figures.segments))]
-    answers = {name: len(one.counts) for name, one in figures.features.items()}
-    if shape != mine or answers != {name: len(one) for name, one in own.features.items()}:
+    rows = [*figures.groups.counts, *figures.segments.values()]
+    rows += [one.counts for one in figures.features.values()]
+    whole = list(chain.from_iterable(rows))
+    if len(own) != len(whole):
         raise WatchError("this lender's own counts are of another campaign than the figures")
+    others = [one - mine for one, mine in zip(whole, own, strict=True)]
+    return _filled(figures, own, noisy=False), _filled(figures, others, noisy=True)
 
-    def less(whole: Row, part: Row) -> Row:
-        return tuple(one - two for one, two in zip(whole, part, strict=True))
 
-    def made(
-        groups: tuple[Row, Row], segments: dict[str, Row], features: dict[str, Row], noisy: bool
-    ) -> IntakeFigures:
-        counted = figures.groups.model_copy(
-            update={"counts": groups, "noise": figures.groups.noise if noisy else 0.0}
-        )
-        answered = {
-            name: one.model_copy(update={"counts": features[name]})
-            for name, one in figures.features.items()
-        }
-        update = {"groups": counted, "segments": segments, "features": answered}
-        return figures.model_copy(update=update | {"noise": figures.noise if noisy else 0.0})
+def _filled(figures: IntakeFigures, counts: Sequence[float], noisy: bool) -> IntakeFigures:
+    """The same figures of other counts."""
+    left = iter(counts)
 
-    whole = figures.groups.counts
-    others = made(
-        (less(whole[0], own.groups[0]), less(whole[1], own.groups[1])),
-        {name: less(one, own.segments[name]) for name, one in figures.segments.items()},
-        {name: less(one.counts, own.features[name]) for name, one in figures.features.items()},
-        noisy=True,
-    )
-    return made(own.groups, dict(own.segments), dict(own.features), noisy=False), others
+    def taken(like: Row) -> Row:
+        return tuple(islice(left, len(like)))
+
+    first, second = (taken(one) for one in figures.groups.counts)
+    segments = {name: taken(one) for name, one in figures.segments.items()}
+    features = {
+        name: one.model_copy(update={"counts": taken(one.counts)})
+        for name, one in figures.features.items()
+    }
+    noise = {"noise": figures.groups.noise if noisy else 0.0}
+    groups = figures.groups.model_copy(update={"counts": (first, second), **noise})
+    update = {"groups": groups, "segments": segments, "features": features}
+    return figures.model_copy(update={**update, "noise": figures.noise if noisy else 0.0})

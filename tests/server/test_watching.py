@@ -76,6 +76,11 @@ def roster(house: House, lender: str) -> set[str]:
     return set(store.members(only.number))
 
 
+def card_of(house: House) -> ModelCard:
+    folder = house.coordinator().folder(house.campaign.sha256)
+    return ModelCard.claimed((folder / CARD_FILE).read_text(encoding="utf-8"))
+
+
 def counted(house: House, lender: str, table) -> set[str]:
     """Who of a lender's applicants may be counted."""
     inside = table[(table.applied_on >= SINCE) & (table.applied_on < UNTIL)]
@@ -102,9 +107,11 @@ def test_an_intake_counts_each_consenting_applicant_of_the_period_once_and_charg
         for lender, table in tables.items()
     )
     assert decided[1].sum() == approved
-    own = [json.loads(kept_counts(released.node(lender).home, released.campaign.sha256)) for lender in wanted]
-    assert np.array_equal(sum(np.array(one["groups"]) for one in own), decided), "each lender keeps what it put in"
-    assert all(set(one["features"]) == set(fold.schema.names) for one in own)
+    card = card_of(released)
+    own = [kept_counts(released.node(lender), card) for lender in wanted]
+    assert np.array_equal(np.sum(own, axis=0), total), "each lender keeps what it put in"
+    lost = card.model_copy(update={"lenders": ("birch", "cedar")})
+    assert kept_counts(released.node("aspen"), lost) is None, "what it kept is in no sum"
     for lender, names in wanted.items():
         assert rosters[lender] <= names, "who did not apply in the period, or was not asked, pays nothing"
     assert sum(map(len, rosters.values())) == decided.sum()

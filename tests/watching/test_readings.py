@@ -10,7 +10,7 @@ import pytest
 from watching.causes import Cause, Where
 from watching.errors import WatchError
 from watching.readings import Light, group_names, report
-from watching.released import figures_from, own_from
+from watching.released import figures_from, told_apart
 
 EDGES = [-3.0, -2.0, -1.0]
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
@@ -144,11 +144,11 @@ def own_of(found, share=0.25, late=None):
     def part(counts):
         return tuple(round(share * one) for one in counts)
 
-    features = {name: part(one.counts) for name, one in found.features.items()}
-    if late is not None:
-        features["late"] = tuple((np.array(late) * 5_000).tolist())
-    said = {"groups": [part(one) for one in found.groups.counts], "features": features}
-    return own_from(json.dumps(said | {"segments": {n: part(one) for n, one in found.segments.items()}}), "here")
+    rows = [*map(part, found.groups.counts), *map(part, found.segments.values())]
+    for name, one in found.features.items():
+        mine = late is not None and name == "late"
+        rows.append(tuple(np.rint(np.array(late) * 5_000).astype(int).tolist()) if mine else part(one.counts))
+    return [count for row in rows for count in row]
 
 
 def test_a_lender_tells_its_own_fault_from_what_is_everywhere():
@@ -168,11 +168,17 @@ def test_a_lender_tells_its_own_fault_from_what_is_everywhere():
 
 def test_own_counts_of_another_campaign_are_refused():
     figures = intake()
-    own = own_of(figures).model_copy(update={"features": {"late": (1.0, 2.0)}})
     with pytest.raises(WatchError, match="of another campaign"):
-        report([("2026-10", figures)], [], {"2026-10": own})
-    with pytest.raises(WatchError, match="holds no counts of ours"):
-        own_from("{}", "here")
+        report([("2026-10", figures)], [], {"2026-10": own_of(figures)[:-1]})
+
+
+def test_a_lenders_part_and_the_others_make_the_whole():
+    figures = intake()
+    mine, others = told_apart(figures, own_of(figures))
+    assert (mine.noise, others.noise, mine.groups.noise) == (0.0, figures.noise, 0.0)
+    for name, one in figures.features.items():
+        assert np.allclose(np.add(mine.features[name].counts, others.features[name].counts), one.counts)
+    assert np.allclose(np.add(mine.groups.counts, others.groups.counts), figures.groups.counts)
 
 
 @pytest.mark.parametrize(
