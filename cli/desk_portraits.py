@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from cli.policy import rules_in
+from cli.policy import On, RulesFile, day_of, rules_in
 from cli.shared import AsJson, DeskHome, Noun, say
 from lending.law.features import objection
 from lending.policy.conditions import TableError
@@ -32,14 +32,6 @@ app = Noun(
     "talk, a person's look; never a price or a limit), and the day on which it ends unless it is "
     "looked at again. People see which ones they are in, and object with one tap.",
 )
-PortraitFile = Annotated[
-    Path,
-    typer.Argument(help="A .toml or .json file, or a signed .jws.", exists=True, dir_okay=False),
-]
-On = Annotated[
-    datetime | None,
-    typer.Option(help="The day of whose law is asked; today if left out.", formats=["%Y-%m-%d"]),
-]
 
 
 def _read(path: Path, day: date) -> Portrait:
@@ -50,10 +42,10 @@ def _read(path: Path, day: date) -> Portrait:
 
 
 @app.command(epilog="Example: `tahini desk portraits check due-soon.toml --on 2027-01-01`")
-def check(file: PortraitFile, on: On = None, as_json: AsJson = False) -> None:
+def check(file: RulesFile, on: On = None, as_json: AsJson = False) -> None:
     """Say whether a portrait can be used: no row without effect, not everybody in it, lawful on the
     day and in its time. Exit code 1 if not. That some people are in no row is no fault."""
-    day = date.today() if on is None else on.date()
+    day = day_of(on)
     portrait = _read(file, day)
     said = portrait.document
     last = date.fromordinal(said.review_on.toordinal() - 1)
@@ -84,7 +76,7 @@ def check(file: PortraitFile, on: On = None, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `tahini desk portraits add due-soon.toml --home desk`")
-def add(file: PortraitFile, home: DeskHome, as_json: AsJson = False) -> None:
+def add(file: RulesFile, home: DeskHome, as_json: AsJson = False) -> None:
     """Check a portrait, sign it with the lender's key and put it into the desk's home. A desk that
     is served reads it when it starts again."""
     from clients.home import Node

@@ -43,7 +43,7 @@ app = Noun(
     "is checked whenever it is read: a gap, an overlap or a row that never counts is told with a "
     "point where it happens. It is engineering, not legal advice.",
 )
-PolicyFile = Annotated[
+RulesFile = Annotated[
     Path,
     typer.Argument(help="A .toml or .json file, or a signed .jws.", exists=True, dir_okay=False),
 ]
@@ -54,7 +54,7 @@ On = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="A new file.")]
 
 
-def _day(on: datetime | None) -> date:
+def day_of(on: datetime | None) -> date:
     return date.today() if on is None else on.date()
 
 
@@ -86,7 +86,7 @@ def _new(path: Path, text: str) -> None:
 
 @app.command(epilog="Example: `tahini policy check demo/policy.toml --on 2027-01-01`")
 def check(
-    file: PolicyFile,
+    file: RulesFile,
     on: On = None,
     signed_by: Annotated[
         str | None, typer.Option(help="The public key that a signed policy must verify under.")
@@ -95,7 +95,7 @@ def check(
 ) -> None:
     """Say whether a policy can be used: complete, without contradictions, lawful on the day and in
     force. Exit code 1 if not."""
-    day = _day(on)
+    day = day_of(on)
     policy = _read(file, day)
     if signed_by is not None:
         token = file.read_text(encoding="utf-8").strip()
@@ -133,8 +133,8 @@ def _show_tables(policy: CreditPolicy) -> None:
 
 @app.command(epilog="Example: `tahini policy diff old.toml new.toml --data applicants.csv`")
 def diff(
-    before: PolicyFile,
-    after: PolicyFile,
+    before: RulesFile,
+    after: RulesFile,
     data: Annotated[
         Path | None,
         typer.Option(help="People, .csv, .jsonl or .parquet.", exists=True, dir_okay=False),
@@ -147,7 +147,7 @@ def diff(
     from lending.policy.differences import changed_fields, changed_rows, effect
     from lending.policy.trying import readable_facts
 
-    one, other = _read(before, _day(on)), _read(after, _day(on))
+    one, other = _read(before, day_of(on)), _read(after, day_of(on))
     fields, rows = changed_fields(one.document, other.document), changed_rows(one, other)
     found = None
     if data is not None:
@@ -246,7 +246,7 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     "try", epilog="Example: `tahini policy try demo/policy.toml --facts somebody.json --json`"
 )
 def try_(
-    file: PolicyFile,
+    file: RulesFile,
     facts: Annotated[
         Path,
         typer.Option(
@@ -264,7 +264,7 @@ def try_(
     """
     from lending.policy.trying import facts_from, readable_facts, try_tables
 
-    policy = _read(file, _day(on))
+    policy = _read(file, day_of(on))
     given, known = rules_in(facts), readable_facts(policy)
     if strange := [name for name in given if name not in known]:
         raise PolicyRefused(f"{facts}: {strange[0]!r} is no fact of this policy")
@@ -305,13 +305,13 @@ def _tried_json(tried: Tried) -> dict[str, Any]:
 
 @app.command(epilog="Example: `tahini policy sign policy.toml --key risk.key --out policy.jws`")
 def sign(
-    file: PolicyFile,
+    file: RulesFile,
     key: Annotated[Path, typer.Option(help="A signing key.", exists=True, dir_okay=False)],
     out: Out,
     as_json: AsJson = False,
 ) -> None:
     """Check a policy on its first and on its last day, and sign it."""
-    document = _read(file, _day(None)).document
+    document = _read(file, day_of(None)).document
     last = date.fromordinal(document.valid_until.toordinal() - 1)
     for day in (document.valid_from, last):
         _read(file, day)
@@ -334,11 +334,11 @@ Other = Annotated[Format, typer.Option("--format", help="GoRules' JSON Decision 
 
 
 @app.command("export", epilog="Example: `tahini policy export demo/policy.toml --out policy.json`")
-def export(file: PolicyFile, out: Out, form: Other = Format.JDM, as_json: AsJson = False) -> None:
+def export(file: RulesFile, out: Out, form: Other = Format.JDM, as_json: AsJson = False) -> None:
     """Write the tables of a policy for GoRules' editor."""
     from lending.policy.jdm import to_jdm
 
-    policy = _read(file, _day(None))
+    policy = _read(file, day_of(None))
     _new(out, json.dumps(to_jdm(policy), indent=2, ensure_ascii=False) + "\n")
     if as_json:
         say({"format": form.value, "tables": list(policy.tables)}, as_json)
@@ -369,7 +369,7 @@ def import_(
 
     from lending.policy.jdm import from_jdm
 
-    day = _day(None)
+    day = day_of(None)
     base = _read(into, day)
     try:
         document: PolicyDocument = from_jdm(rules_in(file), base.document)
