@@ -164,7 +164,7 @@ def report(
     if language not in LANGUAGES:
         raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
     released = _of_model(_released(home), model, home)
-    found = _read(released, home)
+    found = _read(released)
     if html is not None:
         from cli.watch_report import page
 
@@ -185,7 +185,7 @@ def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tupl
     ``like``."""
     released = _of_model(_released(home), model, home)
     trained = released[0].watched.campaign_sha256
-    found = _read(released, home)
+    found = _read(released)
     if not found.alarms:
         raise ConsentError(
             f"there is no alarm about the model of campaign {trained[:12]} (its light is "
@@ -206,14 +206,23 @@ class _Figures:
     card: ModelCard
     content: bytes
     where: str
+    own: list[int] | None = None
+    """What this lender put in; None at a coordinator's, and of a sum without this lender."""
 
     @classmethod
-    def of(cls, campaign: Campaign, card: ModelCard, content: bytes, path: Path) -> list[_Figures]:
+    def of(
+        cls,
+        campaign: Campaign,
+        card: ModelCard,
+        content: bytes,
+        path: Path,
+        own: list[int] | None = None,
+    ) -> list[_Figures]:
         """None of a campaign that watched nothing."""
         if campaign.watched is None:
             return []
         kind = campaign.mechanism.releases[0].kind.value
-        return [cls(campaign.watched, kind, card, content, str(path))]
+        return [cls(campaign.watched, kind, card, content, str(path), own)]
 
 
 def _released(home: Path) -> list[_Figures]:
@@ -222,6 +231,7 @@ def _released(home: Path) -> list[_Figures]:
         return _coordinators(home)
     from cli.shared import opened_node
     from clients.models import FIGURES_FILE, MODELS_FOLDER, KeptModel, check_origin
+    from clients.own_counts import kept_counts
 
     node = opened_node(home)
     found: list[_Figures] = []
@@ -232,7 +242,8 @@ def _released(home: Path) -> list[_Figures]:
             typer.echo(f"tahini: left out: {recall.told}", err=True)
         if verified.recalls:
             continue
-        found += _Figures.of(verified.campaign, verified.card, kept.model, path)
+        own = kept_counts(node, verified.card)
+        found += _Figures.of(verified.campaign, verified.card, kept.model, path, own)
     return found
 
 
@@ -281,10 +292,8 @@ def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Fi
     return [newest[at] for at in sorted(newest, key=lambda at: (at[1], at[2]))]
 
 
-def _read(released: list[_Figures], home: Path) -> WatchReport:
+def _read(released: list[_Figures]) -> WatchReport:
     """With a lender's own counts beside them, where its node kept some."""
-    from cli.shared import opened_node
-    from clients.own_counts import kept_counts
     from lending.portfolio.monitoring import PERIODS
     from watching.readings import report as read
     from watching.released import (
@@ -296,14 +305,12 @@ def _read(released: list[_Figures], home: Path) -> WatchReport:
     intake: list[tuple[str, IntakeFigures]] = []
     outcomes: list[tuple[str, OutcomeFigures]] = []
     own: dict[str, list[int]] = {}
-    node = opened_node(home) if (home / "approved").is_dir() else None
     for one in released:
         period, found = period_name(one.watched), figures_from(one.content, one.where)
         if isinstance(found, IntakeFigures):
             intake.append((period, found))
-            counts = None if node is None else kept_counts(node, one.card)
-            if counts is not None:
-                own[period] = counts
+            if one.own is not None:
+                own[period] = one.own
         else:
             outcomes.append((period, found))
     apart = []

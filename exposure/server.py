@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from crypto.keys import SigningKey
 from exposure import ordering
-from exposure.book import HeldAccount, Outcome, PersonBook
+from exposure.book import GivenAnswer, HeldAccount, Outcome, PersonBook
 from exposure.envelopes import enclosed
 from protocol.errors import Malformed, NotAllowed
 from protocol.exposure import (
@@ -61,10 +61,17 @@ class ExposureServer:
             raise Malformed("this part is for the other server: nobody else may see it")
         return part
 
-    def repeated(self, book: PersonBook, part: ExposurePart) -> str | None:
-        """The reply as it was given before, where this is a repetition; None where it is not."""
+    def repeated(self, book: PersonBook, part: ExposurePart, now: datetime) -> str | None:
+        """The reply as it was given before, where this is a repetition; None where it is not.
+
+        An answer is given again until its authorisation ends, whether or not the book still has it
+        then: the next operation takes it out, and nobody is to learn whether there was one.
+        """
+        self.terms(now)
         outcome = book.repeated(part)
-        return None if outcome is None else self._reply(part, outcome)
+        if outcome is None or _over(outcome, book, now):
+            return None
+        return self._reply(part, outcome)
 
     # --- the first server
 
@@ -103,12 +110,13 @@ class ExposureServer:
             ExposureRefused, CryptoError, Malformed: nothing was changed, and the first server is
                 to withdraw what is pending.
         """
-        again = self.repeated(book, part)
-        if again is not None:
-            return book, again
+        terms = self.terms(now)
+        again = book.repeated(part)
+        if again is not None:  # however late: the first server waits for it
+            return book, self._reply(part, again)
         said = ExposureOrder.verify(order, self.consortium.one(Role.REGISTRY).key)
         ordering.follow(book, part, said, now)
-        after, outcome = book.apply(part, said, self.terms(now), SIGNS[self.role])
+        after, outcome = book.apply(part, said, terms, SIGNS[self.role])
         return after, self._reply(part, outcome)
 
     def _reply(self, part: ExposurePart, outcome: Outcome) -> str:
@@ -140,3 +148,9 @@ class ExposureServer:
             in_time=held.in_time,
             at=held.at,
         )
+
+
+def _over(outcome: Outcome, book: PersonBook, now: datetime) -> bool:
+    """Whether the next operation would take it out of the book."""
+    then = now if book.at is None else max(now, book.at)
+    return isinstance(outcome, GivenAnswer) and outcome.expires <= then

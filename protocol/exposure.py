@@ -96,12 +96,21 @@ _Stated = tuple[ExposureTerms, Consortium, date]
 def operator_belongs(stated: _Stated) -> str | None:
     """A party answers for it, and it is none that lends by the answers."""
     terms, consortium, _ = stated
-    roles = {party.id: party.role for party in consortium.parties}
-    if terms.operator not in roles:
+    if terms.operator not in {party.id for party in consortium.parties}:
         return f"its operator {terms.operator!r} is not a party"
-    if roles[terms.operator] is Role.LENDER:
+    if _institution(consortium, terms.operator) & {one.id for one in consortium.lenders}:
         return f"its operator {terms.operator!r} is a lender"
     return None
+
+
+def _institution(consortium: Consortium, party_id: str) -> frozenset[str]:
+    """Everybody who is one institution with this party, it included: by the word of either, and of
+    whoever is one with both."""
+    found = {party_id}
+    pairs = [{one.id, LegalIdentity.of(one).institution or one.id} for one in consortium.parties]
+    for _ in pairs:
+        found.update(*(pair for pair in pairs if pair & found))
+    return frozenset(found)
 
 
 def licence_is_for_it(stated: _Stated) -> str | None:
@@ -120,8 +129,7 @@ def two_institutions(stated: _Stated) -> str | None:
     servers = [p for p in consortium.parties if p.role in {Role.REGISTRY, Role.NAMING}]
     if len(servers) != 2:
         return "it needs a naming service beside the registry"
-    ids = {party.id for party in servers}
-    if any(LegalIdentity.of(party).institution in ids for party in servers):
+    if servers[1].id in _institution(consortium, servers[0].id):
         return "registry and naming service are one institution"
     return None
 

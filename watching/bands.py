@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class BandRate:
     band: str
     share: NoisyShare | None
     expected: float
+    expected_error: float | None = 0.0
+    """Of a share that was counted itself; None where too few were."""
 
     @property
     def speaks(self) -> bool:
@@ -52,6 +54,17 @@ def by_band(
     found = []
     for band, usual, (part, rest) in zip(bands, expected, table, strict=True):
         found.append(BandRate(band, _of_two(Noisy(part, std), Noisy(rest, std)), usual))
+    return tuple(found)
+
+
+def beside(usual: Sequence[BandRate], now: Sequence[BandRate]) -> tuple[BandRate, ...]:
+    """What is now, with what was counted before as what is expected, error and all."""
+    found = []
+    for before, after in zip(usual, now, strict=True):
+        share = before.share
+        value = 0.0 if share is None else share.rate.value
+        error = share.error if share is not None and before.speaks else None
+        found.append(replace(after, expected=value, expected_error=error))
     return tuple(found)
 
 
@@ -82,15 +95,19 @@ def at_equal_band(rates: Sequence[BandRate], weights: Sequence[float]) -> BandSh
         weights: the reference's share of each band.
     """
     told = [
-        (one.share, one.expected, weight)
+        (one.share, one.expected, one.expected_error, weight)
         for one, weight in zip(rates, weights, strict=True)
         if one.share is not None and one.speaks and weight > 0
+        if one.expected_error is not None
     ]
     total = sum(weight for *_, weight in told)
     if not told or total <= 0:
         return None
-    value = sum(w * (share.rate.value - usual) for share, usual, w in told) / total
-    variance = sum(w**2 * (s.noise**2 + usual * (1 - usual) / s.people) for s, usual, w in told)
+    value = sum(w * (share.rate.value - usual) for share, usual, _, w in told) / total
+    variance = sum(
+        w**2 * (s.noise**2 + usual * (1 - usual) / s.people + before**2)
+        for s, usual, before, w in told
+    )
     error = math.sqrt(variance) / total
     p_value = 2 * float(ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
     return BandShift(ShareChange(value, error), p_value)

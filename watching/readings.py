@@ -12,10 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
+from lending.portfolio.monitoring import PERIODS
 from watching.alarms import LEAST_EVENTS, Movement, moved, of_approval, of_feature
-from watching.bands import BandRate, at_equal_band, by_band
+from watching.bands import BandRate, at_equal_band, beside, by_band
 from watching.causes import Alarm, of_consortium, of_lender
 from watching.cells import IntakeForm, IntakeQuestion
 from watching.errors import WatchError
@@ -104,7 +105,7 @@ class OutcomeReading:
 
 def group_names(edges: Sequence[float]) -> tuple[str, ...]:
     """By the model's probability of bad, in percent: ``below 2.1%``, ``2.1% to 3.4%``, …"""
-    shares = [f"{100 / (1 + math.exp(-edge)):.3g}%" for edge in edges]
+    shares = [f"{100 * float(expit(edge)):.3g}%" for edge in edges]
     middle = [f"{low} to {high}" for low, high in pairwise(shares)]
     return (f"below {shares[0]}", *middle, f"above {shares[-1]}")
 
@@ -149,11 +150,9 @@ def read_intake(
     if first is not None:
         if first.groups.edges != groups.edges:
             raise WatchError(f"{period} has other groups of scores than the first period")
-        usual = _table(first.groups)
-        rates = usual[:, 0] / np.maximum(usual.sum(axis=1), 1.0)
-        approved = by_band(
-            group_names(groups.edges), np.clip(rates, 0, 1).tolist(), table, groups.noise
-        )
+        names = group_names(groups.edges)
+        usual = by_band(names, [0.0] * len(names), _table(first.groups), first.groups.noise)
+        approved = beside(usual, by_band(names, [0.0] * len(names), table, groups.noise))
     weights = _shares(groups.expected)
     return IntakeReading(
         period,
@@ -230,7 +229,8 @@ def report(
     """Of all periods of one model, in the order of time.
 
     Args:
-        own: what one lender counted itself, by period; its alarms are of the periods that it has.
+        own: what one lender counted itself, by period; it has alarms of its own only where it
+            counted in each of the last periods: what was once, or a year apart, makes none.
         apart: kinds ('intake', 'outcomes') whose last periods do not follow each other without a
             gap, or share days: the same people, or a year apart, make no alarm.
 
@@ -244,7 +244,8 @@ def report(
     if "outcomes" not in apart:
         alarms += of_consortium([(one.movement,) for one in ended])
     mine: tuple[Alarm, ...] = ()
-    if own and "intake" not in apart:
+    latest = [name for name, _ in intake[-PERIODS:]]
+    if own and "intake" not in apart and own.keys() >= set(latest):
         periods = [name for name, _ in intake if name in own]
         parts = [told_apart(one, own[name]) for name, one in intake if name in own]
         ours = _read(list(zip(periods, [mine for mine, _ in parts], strict=True)))

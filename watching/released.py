@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from crypto.sentences import one_sentence
 from watching.errors import WatchError
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+"""Far beyond any count of people, and far from where sums of squares end."""
 Row = Annotated[tuple[Finite, ...], Field(min_length=2, max_length=600)]
-Deviation = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -34,7 +36,7 @@ class ReleasedGroups(_Part):
     counts: tuple[Row, Row]
     noise: Deviation
     expected: Row
-    probability: Row
+    probability: Annotated[tuple[Chance, ...], Field(min_length=2, max_length=600)]
 
 
 class ReleasedAnswers(_Part):

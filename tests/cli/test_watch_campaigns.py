@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
@@ -11,9 +12,9 @@ import pytest
 from support.commands import done, refused, tahini, told
 from support.watching import ask_for_watching, begin_watching, watched, write_applicants
 
-from cli.watch_campaigns import _Figures, _read
+from cli.watch_campaigns import _Figures, _read, _released
 from cli.watch_report import page
-from clients.models import KeptModel
+from clients.models import KeptModel, check_origin
 from protocol.cards import ModelCard
 from protocol.watched import WatchedPeriod
 from server.folders import campaign_in
@@ -129,6 +130,24 @@ def test_an_alarm_proposes_the_same_training_again_and_without_one_nothing_is_pr
     assert proposed.features == campaign_in(house.coordinator().folder(trained(home))).features
 
 
+def test_a_lender_that_was_lost_after_it_had_counted_compares_nothing(house, monkeypatch):
+    """What it kept is in no sum: the others' figures are not the released ones less its own."""
+    node = house.node("birch")
+    kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
+    kept.write(node.home / "models" / house.campaign.sha256)
+    (one,) = _released(node.home)
+    assert one.own and "birch" in one.card.lenders
+
+    def without(*asked):
+        found = check_origin(*asked)
+        lenders = tuple(name for name in found.card.lenders if name != "birch")
+        return replace(found, card=found.card.model_copy(update={"lenders": lenders}))
+
+    monkeypatch.setattr("clients.models.check_origin", without)
+    (one,) = _released(node.home)
+    assert one.own is None
+
+
 def made_up(kind: str, now: tuple[float, float] = (0.6, 0.4)) -> IntakeFigures | OutcomeFigures:
     people, shares = 20_000, np.array(now)
     counts = [(people * shares * 0.4).tolist(), (people * shares * 0.6).tolist()]
@@ -208,7 +227,7 @@ def test_the_plan_of_a_watching_campaign_is_told_before_and_after_it_ran(house):
     ],
     ids=["months that follow each other", "the same people twice", "two years apart"],
 )
-def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms, tmp_path):
+def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms):
     released = [
         _Figures(
             WatchedPeriod(campaign_sha256="0" * 64, model_sha256="0" * 64, since=since, until=until),
@@ -219,6 +238,6 @@ def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms,
         )
         for since, until in days
     ]
-    found = _read(released, tmp_path)
+    found = _read(released)
     assert bool(found.alarms) == alarms and found.intake[-1].moved
     assert found.light.value == ("red" if alarms else "amber")

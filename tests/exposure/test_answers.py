@@ -80,7 +80,10 @@ def test_who_says_it_again_is_told_the_same_and_nothing_is_done_twice(somebody: 
     again = servers.at_naming(second, servers.at_registry(first))
     assert servers.naming_book == books
     assert asker.answered(sent, servers.settle(first), again) == OWED["birch"] + OWED["cedar"]
-    told = servers.registry.repeated(servers.registry_book, first), servers.naming.repeated(books, second)
+    told = (
+        servers.registry.repeated(servers.registry_book, first, servers.now),
+        servers.naming.repeated(books, second, servers.now),
+    )
     assert asker.answered(sent, *told) == OWED["birch"] + OWED["cedar"]
 
 

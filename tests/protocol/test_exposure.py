@@ -57,6 +57,27 @@ def test_the_two_servers_are_two_institutions(one, other):
         ExposureTerms.of(consortium(legal={one: {"institution": other}}), DAY)
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"registry": "aspen", "naming": "aspen"},
+        {"registry": "birch", "birch": "naming"},
+        {"birch": "registry", "naming": "birch"},
+        {"registry": "elsewhere", "naming": "elsewhere"},
+    ],
+)
+def test_the_two_servers_are_not_one_institution_by_way_of_a_third(same):
+    legal = {name: {"institution": other} for name, other in same.items()}
+    with pytest.raises(NotAllowed, match="one institution"):
+        ExposureTerms.of(consortium({**TERMS, "operator": "auditor"}, legal=legal), DAY)
+
+
+@pytest.mark.parametrize("one, other", [("registry", "aspen"), ("aspen", "registry")])
+def test_an_operator_that_is_a_lender_under_another_name_is_one(one, other):
+    with pytest.raises(NotAllowed, match="is a lender"):
+        ExposureTerms.of(consortium(legal={one: {"institution": other}}), DAY)
+
+
 def test_there_are_two_servers():
     with pytest.raises(NotAllowed, match="needs a naming service"):
         ExposureTerms.of(consortium(roles={"naming": None}), DAY)

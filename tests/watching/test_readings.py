@@ -9,7 +9,7 @@ import pytest
 
 from watching.causes import Cause, Where
 from watching.errors import WatchError
-from watching.readings import Light, group_names, report
+from watching.readings import Light, group_names, read_intake, report
 from watching.released import figures_from, told_apart
 
 EDGES = [-3.0, -2.0, -1.0]
@@ -166,6 +166,38 @@ def test_a_lender_tells_its_own_fault_from_what_is_everywhere():
     assert alone.own == () and found.light is Light.RED
 
 
+@pytest.mark.parametrize("own_in", [(0, 1, 2), (0, 1, 5), (0, 4), (5,)])
+def test_a_lender_that_did_not_count_lately_has_no_alarm_of_its_own(own_in):
+    """What was months ago, or with months between, is no alarm: its own counts are of some periods only."""
+    usual, broken = FEATURES["late"], np.array([0.1, 0.05, 0.85])
+    figures = [(f"2026-{9 + at:02d}", intake(seed=at, noise=5.0)) for at in range(6)]
+    own = {figures[at][0]: own_of(figures[at][1], late=broken if at else usual) for at in own_in}
+    assert report(figures, [], own).own == ()
+
+
+def test_a_share_that_was_usual_was_counted_too_and_has_an_error_of_its_own():
+    """Where nothing changes a p-value is below 0.1 once in ten times, though both periods are counted."""
+    rng, found = np.random.default_rng(3), []
+    rates = np.array([0.7, 0.6, 0.5, 0.4])
+
+    def quiet():
+        counts = rng.multinomial(4_000, np.concatenate([SHARES * (1 - rates), SHARES * rates])).reshape(2, 4)
+        whole = intake()
+        groups = whole.groups.model_copy(update={"counts": tuple(map(tuple, counts.tolist())), "noise": 0.0})
+        return whole.model_copy(update={"groups": groups})
+
+    for _ in range(400):
+        found.append(read_intake("2026-11", quiet(), quiet()).approval.p_value)
+    assert 0.06 < np.mean(np.array(found) < 0.1) < 0.14
+
+
+def test_a_band_that_was_too_small_to_tell_is_not_what_is_usual():
+    few = intake(people=60, noise=20.0)
+    read = read_intake("2026-11", intake(), few)
+    assert all(one.expected_error is None for one in read.approved) and not read.approval.speaks
+    json.dumps([one.expected_error for one in read.approved], allow_nan=False)
+
+
 def test_own_counts_of_another_campaign_are_refused():
     figures = intake()
     with pytest.raises(WatchError, match="of another campaign"):
@@ -188,6 +220,9 @@ def test_a_lenders_part_and_the_others_make_the_whole():
         lambda said: said | {"noise": -1},
         lambda said: said | {"more": 1},
         lambda said: said | {"features": {}},
+        lambda said: said | {"noise": 1e300},
+        lambda said: said | {"groups": said["groups"] | {"probability": [0.1, 0.2, 0.3, 1.1]}},
+        lambda said: said | {"groups": said["groups"] | {"counts": [[1e308] * 4] * 2}},
     ],
 )
 def test_a_file_that_is_no_figures_is_refused_in_one_sentence(spoil):
