@@ -148,6 +148,6 @@ def run(home: DeskHome, as_json: AsJson = False) -> None:
         found = portray(desk)
     said = (
         f"{found.people} customers, {found.read} of them read, {found.placed} places in portraits; "
-        f"{found.refused} took their consent back meanwhile"
+        f"{found.refused} may not be read after all"
     )
     say(asdict(found) if as_json else said, as_json)

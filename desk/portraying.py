@@ -110,11 +110,13 @@ def unusable(desk: Desk, portrait: Portrait, day: date) -> str | None:
 
 
 def own_sources(desk: Desk, names: Collection[str]) -> list[FactSource]:
-    """Sources of the lender's own that answer one of these facts."""
+    """Sources of the lender's own that answer one of these facts. What accounts say
+    (:data:`OF_ACCOUNTS`) no table is asked for, whatever it has of that name."""
+    asked = set(names) - set(OF_ACCOUNTS)
     return [
         one
         for one in desk.sources.sources
-        if not isinstance(one, HttpSource) and set(one.about.features) & set(names)
+        if not isinstance(one, HttpSource) and set(one.about.features) & asked
     ]
 
 

@@ -101,9 +101,6 @@ class PortraitDocument(_Portrayed):
             )
         if (self.action == "marketing") != (self.product is not None):
             raise ValueError("marketing is of a product, and nothing else is")
-        read = {fact for row in self.rows for fact in row.when}
-        if unread := sorted(self.facts.keys() - read):
-            raise ValueError(f"it declares {unread[0]!r}, which no row reads; leave it out")
         return self
 
     @property
@@ -150,12 +147,19 @@ class Portrait:
     """A portrait whose rule was compiled and checked."""
 
     def __init__(self, document: PortraitDocument) -> None:
-        """Raises TableError: a row holds nowhere, never counts, or everybody is in it."""
+        """Raises TableError: a row holds nowhere, never counts, or everybody is in it.
+        PortraitRefused: a fact is declared, and read, of which no row asks anything."""
         self.document = document
         self.hash = document_hash(document.payload())
         facts: dict[str, DeclaredFact] = dict(document.facts)
         written_rows = [{**row.model_dump(), "then": {}} for row in document.rows]
         self._rows = rows_of(written_rows, facts, document.id)
+        asked = {fact for row in self._rows for fact in row.when}
+        if unasked := sorted(facts.keys() - asked):
+            raise PortraitRefused(
+                f"portrait {document.id!r}: it declares {unasked[0]!r}, which no row reads; leave "
+                "it out"
+            )
         self._table = DecisionTable(document.id, "collect", self._rows, facts)
         _require_a_segment(document.id, self._rows, facts)
 
@@ -216,14 +220,25 @@ def unlawful_portrait(
     """
     named = f"portrait {document.id!r}"
     places = (document.jurisdiction,)
-    if (barred := law(places, day, (), document.name.en, document.name.zh)) is not None:
-        return f"the name of {named} {barred.why}"
+    for what, texts in _called(document).items():
+        if (barred := law(places, day, (), *texts)) is not None:
+            return f"the {what} of {named} {barred.why}"
     for name, fact in document.facts.items():
         kinds = frozenset(fact.categories) | frozenset((held or {}).get(name, ()))
-        said = (name, fact.about, fact.words.en, fact.words.zh)
+        said = (name, fact.about, fact.words.en, fact.words.zh, *fact.values)
         if (barred := law(places, day, kinds, *said)) is not None:
             return f"{named} names {name!r}, which {barred.why}"
     return None
+
+
+def _called(document: PortraitDocument) -> dict[str, tuple[str, ...]]:
+    """What a portrait says of whom it is about, beside its facts."""
+    return {
+        "name": (document.name.en, document.name.zh, document.id),
+        "purpose": (document.purpose.en, document.purpose.zh),
+        "product": (document.product or "",),
+        "rule": tuple(row.id for row in document.rows),
+    }
 
 
 def portrait_of(payload: Mapping[str, Any]) -> Portrait:

@@ -5,7 +5,8 @@
 2. ``use.portrayed`` stands in the log
 3. the lender's own tables are asked, and the accounts of its loans; no third party
 4. the rules: pure; what is not known puts nobody in
-5. who is in what, and why, is stored; whoever objected meanwhile is left out there, too
+5. who is in what, and why, is stored; whoever objected or was erased meanwhile is left out there,
+   too
 
 Whoever is not placed by this run is in no portrait after it.
 """
@@ -19,7 +20,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, exists, select
 
 from desk.commands.apply import within_notices
 from desk.consents import ConsentsUnavailable, Permission
@@ -39,7 +40,14 @@ from desk.portraying import (
 from desk.retention import kept_by_policy
 from desk.sources import FactSource, Inquiry, Readable, Sources
 from desk.statements import plain
-from desk.storage.tables import NOBODY, loans, memberships, portrait_objections
+from desk.storage.tables import (
+    NOBODY,
+    applications,
+    erasures,
+    loans,
+    memberships,
+    portrait_objections,
+)
 from desk.trail import AboutToRead, LoggedUse
 from law.categories import DataCategory
 from lending.cases import Fact
@@ -56,7 +64,8 @@ Portraits = Mapping[str, Portrait]
 @dataclass(frozen=True)
 class Portrayed:
     """What came of a run: customers, those whose data were read, how often somebody is in a
-    portrait now, and those who took their consent back meanwhile."""
+    portrait now, and those who may not be read after all: they took their consent back meanwhile,
+    it is used up, or the log refused for another reason."""
 
     people: int
     read: int
@@ -214,7 +223,7 @@ def _within(
 def _place(desk: Desk, day: date, seen: Sequence[_Seen], hand: InHand) -> int:
     """Store who is in what now, in the place of what was there of these people."""
     people = [one.read.said.pii_principal_id for one in seen]
-    objected = _objections(hand.connection, people)
+    here, objected = _here(hand.connection, people), _objections(hand.connection, people)
     of_them = memberships.c.pseudonym.in_(people)
     before = {
         (row.pseudonym, row.portrait): row.since
@@ -224,7 +233,7 @@ def _place(desk: Desk, day: date, seen: Sequence[_Seen], hand: InHand) -> int:
     placed = 0
     for one, person in zip(seen, people, strict=True):
         for name, (portrait, found) in one.within.items():
-            if (person, name) in objected:
+            if person not in here or (person, name) in objected:
                 continue
             row = new_id()
             key, wrapped = desk.at_rest.new(row)
@@ -241,6 +250,18 @@ def _place(desk: Desk, day: date, seen: Sequence[_Seen], hand: InHand) -> int:
             )
             placed += 1
     return placed
+
+
+def _here(connection: Connection, people: Sequence[str]) -> set[str]:
+    """Those of them who were neither forgotten nor erased meanwhile; whoever came back after an
+    order to erase them has applied since."""
+    since = exists().where(
+        applications.c.pseudonym == erasures.c.pseudonym,
+        applications.c.received_at > erasures.c.ordered_at,
+    )
+    ordered = exists().where(erasures.c.pseudonym == loans.c.pseudonym, ~since)
+    query = select(loans.c.pseudonym).where(loans.c.pseudonym.in_(people), ~ordered)
+    return set(connection.scalars(query))
 
 
 def _why(one: _Seen, seen: PortraitSeen) -> dict[str, Any]:

@@ -76,10 +76,16 @@ RULES: Mapping[str, str] = {
     "<=": N_("%(value)s or less"),
     ">": N_("more than %(value)s"),
     ">=": N_("%(value)s or more"),
-    "not": N_("anything but %(value)s"),
 }
-_COMPARED = re.compile(r"(<=|>=|<|>|not) (.+)")
-_BETWEEN = re.compile(r"[\[(](.+)\.\.(.+)[\])]")
+_COMPARED = re.compile(r"(<=|>=|<|>) (.+)")
+_BETWEEN = re.compile(r"([\[(])(.+)\.\.(.+)([\])])")
+WITHIN: Mapping[str, str] = {
+    "[]": N_("between %(least)s and %(most)s"),
+    "[)": N_("%(least)s or more and less than %(most)s"),
+    "(]": N_("more than %(least)s and %(most)s or less"),
+    "()": N_("more than %(least)s and less than %(most)s"),
+}
+"""By its brackets: a parenthesis leaves its bound out."""
 NOT_USED: Mapping[str, str] = {
     "absent": N_("nothing is known"),
     "refused": N_("not used: you did not allow it, and that counts neither for nor against you"),
@@ -123,6 +129,8 @@ def value_of(fact: Mapping[str, Any], words_: PageWords) -> str:
     if fact["status"] != "present" or fact["value"] is None:
         return words_.say(NOT_USED.get(fact["status"], fact["status"]))
     value = str(fact["value"])
+    if fact.get("kind") == "code":  # however much it looks like a number
+        return value
     if value in {"True", "False", "true", "false"}:
         return words_.say(N_("yes") if value in {"True", "true"} else N_("no"))
     if fact.get("kind") == "fen" and value.lstrip("-").isdecimal():
@@ -139,16 +147,19 @@ def rule_of(fact: Mapping[str, Any], words_: PageWords) -> str:
     def value(text: str) -> str:
         return value_of({**fact, "value": text.strip()}, words_)
 
-    found = []
-    for term in str(fact["condition"]).split(", "):
+    found, rule = [], str(fact["condition"])
+    for term in rule.removeprefix("not ").split(", "):
         if compared := _COMPARED.fullmatch(term):
             found.append(words_.say(RULES[compared[1]], value=value(compared[2])))
         elif between := _BETWEEN.fullmatch(term):
-            least, most = value(between[1]), value(between[2])
-            found.append(words_.say(N_("between %(least)s and %(most)s"), least=least, most=most))
+            least, most = value(between[2]), value(between[3])
+            found.append(words_.say(WITHIN[between[1] + between[4]], least=least, most=most))
         else:
             found.append(value(term))
-    return words_.say(N_(" or ")).join(found)
+    either = words_.say(N_(" or ")).join(found)
+    if not rule.startswith("not "):
+        return either
+    return words_.say(N_("anything but %(value)s"), value=either)
 
 
 def name_of(fact: Mapping[str, Any], language: str) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from screens.house.login import BACK_WITHIN, MAX_LEAVING, Leaving, LogIn
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import Look, go
 from screens.house.staff import CodeDoor, Staff, StaffDoor, on_loopback, staff_code
-from screens.house.staff_list import STAFF_FILE, StaffFile, StaffList
+from screens.house.staff_list import BINDING, STAFF_FILE, StaffFile, StaffList
 
 logger = logging.getLogger("tahini.screens")
 ASK_AGAIN = {"prompt": "login", "max_age": "0"}
@@ -47,9 +47,9 @@ class _Away:
 
 @dataclass
 class _Asked:
-    """What one person has asked for, and until when a second one may."""
+    """Who has asked for something, as they stood then, and until when a second one may."""
 
-    name: str
+    staff: Staff
     until: datetime
 
 
@@ -132,28 +132,30 @@ class IssuerDoor(StaffDoor):
         return self.clock() - staff.came_at < FRESH
 
     def agreed(self, staff: Staff, what: str) -> bool:
-        known = {one.name for one in self._known().people}
         with self._lock:
-            asked = self._open(what, known)
+            asked = self._open(what)
             if asked is not None and asked.name != staff.name:
                 del self._asked[what]
                 return True
             now = self.clock()
             self._asked = {name: one for name, one in self._asked.items() if now < one.until}
-            self._asked[what] = _Asked(staff.name, now + SECOND_WITHIN)
+            self._asked[what] = _Asked(staff, now + SECOND_WITHIN)
             return False
 
     def waiting(self, what: str) -> str | None:
-        known = {one.name for one in self._known().people}
         with self._lock:
-            asked = self._open(what, known)
+            asked = self._open(what)
         return None if asked is None else asked.name
 
-    def _open(self, what: str, known: Collection[str]) -> _Asked | None:
-        """Who has asked for it; not who has left since."""
+    def _open(self, what: str) -> Staff | None:
+        """Who has asked for it; not who has left since, or may not bind the institution any more.
+        Raises PageError."""
         asked = self._asked.get(what)
-        open_ = asked is not None and self.clock() < asked.until and asked.name in known
-        return asked if open_ else None
+        if asked is None or self.clock() >= asked.until:
+            return None
+        now = self.as_now(asked.staff)
+        may = now is not None and all(now.may(one) for one in BINDING if asked.staff.may(one))
+        return asked.staff if may else None
 
 
 def open_staff_door(

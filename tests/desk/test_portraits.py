@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
-from support.counter import Counter, counter
+from support.counter import Counter, StandInSource, counter
 from support.erasures import ordered
 from support.portraits import both, document, fact
 from support.world import pseudonym
@@ -23,7 +23,7 @@ from desk.commands.retain import retain
 from desk.consents import ConsentsUnavailable
 from desk.customers import CustomerTokens
 from desk.portraying import OF_ACCOUNTS, keep_portrait, read_portraits, unusable
-from desk.sources import HttpSource, Sources
+from desk.sources import About, HttpSource, Sources
 from desk.storage import tables
 from law.categories import DataCategory
 from lending.portraits import Portrait, PortraitRefused
@@ -197,6 +197,15 @@ def test_accounts_of_loans_are_read_and_stated(desk: Counter):
     late = made(desk, id="late-now", rows=[{"id": "late", "when": {"days_past_due": ">= 1"}}], facts=overdue)
     assert portrayed(desk, soon, late).placed == 1
     assert {name for _, name in placed(desk)} == {"late-now"}
+
+
+def test_a_table_of_the_same_name_is_not_asked_for_what_accounts_say(desk: Counter):
+    borrower(desk)
+    theirs = StandInSource(About("ledger", DataCategory.INCOME, ("days_to_due",)), {"days_to_due": 1})
+    desk.desk.sources = Sources([desk.book, theirs])
+    rows = [{"id": "tomorrow", "when": {"days_to_due": "<= 1"}}]
+    assert portrayed(desk, made(desk, facts={"days_to_due": DUE}, rows=rows)) == Portrayed(1, 1, 0, 0)
+    assert theirs.asked == 0
 
 
 def test_whoever_has_no_loan_here_is_nobodys_customer(desk: Counter):
@@ -427,6 +436,24 @@ def test_whoever_is_erased_is_in_nothing_and_comes_back_as_somebody_new(desk: Co
     with desk.desk.reading() as hand:
         for table in (tables.memberships, tables.portrait_objections):
             assert hand.connection.execute(select(table)).all() == []
+
+
+def test_who_is_erased_while_their_data_are_being_read_is_not_placed(desk: Counter, tmp_path: Path):
+    person = borrower(desk)
+    desk.desk.portraits = (made(desk),)
+
+    def erase() -> None:
+        ordered(tmp_path / "orders", person, desk.clock())
+        erase_ordered(desk.desk, tmp_path / "orders")
+
+    desk.book.before = erase
+    assert portray(desk.desk) == Portrayed(people=1, read=1, placed=0, refused=0)
+    assert placed(desk) == set()
+    desk.clock.move(seconds=1)
+    desk.book.before, desk.book.values["late"] = lambda: None, 0
+    desk.lent("pay-2", pseudonym=person)  # who comes back after that is a customer again
+    desk.book.values["late"] = 3
+    assert portray(desk.desk).placed == 1
 
 
 def test_what_was_forgotten_in_time_leaves_no_objection(desk: Counter):

@@ -86,6 +86,8 @@ def test_rows_that_contradict_themselves_or_never_count_are_told(rows, said):
         ({"name": both(" ", "曾")}, "en"),
         ({"owner": ""}, "owner"),
         ({"facts": TWO}, "declares 'income', which no row reads"),
+        ({"facts": TWO, "rows": [{"id": "a", "when": {"late": ">= 2", "income": "-"}}]}, "which no row reads"),
+        ({"facts": TWO, "rows": [{"id": "a", "when": {"late": ">= 2", "income": " "}}]}, "which no row reads"),
         ({"rows": []}, "rows"),
         ({"rows": [{"id": "all", "when": {}}]}, "when"),
         ({"facts": {"late": {"kind": "integer", "words": both("late", "逾期"), "categories": []}}}, "categories"),
@@ -116,9 +118,27 @@ def test_what_is_forbidden_or_protected_does_not_load_and_the_article_is_told(la
         compiled(facts={"late": late})
 
 
-def test_nor_may_its_name_say_so():
-    with pytest.raises(PortraitRefused, match=r"the name of portrait 'late-before' is about sex.*PIPL 24"):
-        compiled(name=both("Young mothers", "年轻女性"))
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("name", {"name": both("Young mothers", "年轻女性")}),
+        ("name", {"id": "young-women"}),
+        ("purpose", {"purpose": both("We talk to women", "与您沟通")}),
+        ("purpose", {"purpose": both("We talk to you", "与女性客户沟通")}),
+        ("product", {"action": "marketing", "product": "women-card"}),
+        ("rule", {"rows": [{"id": "women", "when": {"late": ">= 2"}}]}),
+    ],
+)
+def test_nor_may_anything_else_of_it_say_so(what, changes):
+    with pytest.raises(PortraitRefused, match=rf"the {what} of portrait '[a-z-]+' is about sex.*PIPL 24"):
+        compiled(**changes)
+
+
+@pytest.mark.parametrize("codes", [["female", "other"], ["女", "未知"]])
+def test_nor_may_the_codes_of_a_fact(codes):
+    segment = fact(("segment", "客群"), "repayment", kind="code", values=codes)
+    with pytest.raises(PortraitRefused, match=r"names 'segment', which is about sex"):
+        compiled(facts={"segment": segment}, rows=[{"id": "a", "when": {"segment": codes[0]}}])
 
 
 def test_it_is_used_from_its_first_day_until_its_review_and_not_on_it():

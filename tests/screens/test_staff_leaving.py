@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import refused, tahini
-from support.staff_pages import PEOPLE, StaffPages
+from support.staff_pages import PEOPLE, StaffPages, person
 
 from screens.house.errors import PageError
 from screens.house.staff import Staff
@@ -63,7 +63,7 @@ def test_without_a_list_nobody_is_known(site: StaffPages, tmp_path: Path, damage
 
 
 def test_a_yes_of_who_has_left_waits_for_no_second_one(site: StaffPages, tmp_path: Path) -> None:
-    wang, chen = (Staff(one, None, site.issuer.now) for one in ("Wang", "Chen"))
+    wang, chen = (person(site, one) for one in ("Wang", "Chen"))
     assert not site.door.agreed(wang, "approve:1") and site.door.waiting("approve:1") == "Wang"
     listed = (tmp_path / STAFF_FILE).read_text(encoding="utf-8")
     written(tmp_path, listed.replace("Wang", "Weng"))
@@ -72,6 +72,19 @@ def test_a_yes_of_who_has_left_waits_for_no_second_one(site: StaffPages, tmp_pat
     (tmp_path / STAFF_FILE).unlink()
     with pytest.raises(PageError):
         site.door.agreed(chen, "approve:1")
+
+
+def test_a_yes_of_who_may_say_it_no_more_waits_for_no_second_one(site: StaffPages, tmp_path: Path) -> None:
+    assert not site.door.agreed(person(site, "Chen"), "approve:1")
+    tahini("office", "remove-staff", "Wang", "--home", tmp_path)  # Chen is alone now, and only looks
+    listed = json.loads((tmp_path / STAFF_FILE).read_text(encoding="utf-8"))
+    for one in ("li", "sun"):
+        listed["people"].append({"subject": one, "name": one.title(), "roles": ["look", "approve"]})
+    written(tmp_path, json.dumps(listed))
+    li, sun = (Staff(one.title(), frozenset({"approve"}), site.issuer.now, one) for one in ("li", "sun"))
+    assert site.door.waiting("approve:1") is None
+    assert not site.door.agreed(li, "approve:1"), "of the two only one may"
+    assert site.door.agreed(sun, "approve:1")
 
 
 def test_a_role_that_takes_two_is_nobodys_when_one_is_left(site: StaffPages, tmp_path: Path) -> None:

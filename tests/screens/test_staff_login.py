@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from joserfc.jwk import ECKey, OctKey
-from support.staff_pages import ISSUER, ORIGIN, StaffPages
+from support.staff_pages import ISSUER, ORIGIN, StaffPages, person
 
 from screens.house.forms import new_once
 from screens.house.shell import HOUSE, Look
-from screens.house.staff import CodeDoor, Staff
+from screens.house.staff import CodeDoor
 from screens.house.staff_list import STAFF_FILE, StaffList
 from screens.house.staff_login import open_staff_door
 
@@ -86,7 +86,7 @@ def test_a_way_back_is_gone_once(site: StaffPages) -> None:
 
 
 def test_what_binds_the_institution_takes_two(site: StaffPages) -> None:
-    wang, chen = (Staff(name, frozenset({"approve"}), site.issuer.now) for name in ("Wang", "Chen"))
+    wang, chen = (person(site, name) for name in ("Wang", "Chen"))
     assert not site.door.agreed(wang, "approve:1")
     assert not site.door.agreed(wang, "approve:1"), "one person twice"
     assert site.door.waiting("approve:1") == "Wang" and site.door.waiting("approve:2") is None

@@ -16,7 +16,7 @@ from support.issuers import SayingIssuer
 
 from screens.house.forms import new_once
 from screens.house.shell import HOUSE, Look, shell
-from screens.house.staff import StaffDoor
+from screens.house.staff import Staff, StaffDoor
 from screens.house.staff_list import STAFF_FILE
 from screens.house.staff_login import open_staff_door
 
@@ -57,3 +57,8 @@ class StaffPages:
         self.issuer.asked = dict(parse_qsl(urlsplit(left.headers["location"]).query))
         back = {"state": self.issuer.asked["state"], "code": "c", "iss": ISSUER}
         return self.client.get("/callback", params=back)
+
+
+def person(site: StaffPages, name: str) -> Staff:
+    """Somebody on the list, as they stood when they came in."""
+    return Staff(name, frozenset(PEOPLE[name.casefold()]), site.issuer.now, name.casefold())
