@@ -288,7 +288,8 @@ class TwoPersons(IssuerDoor):
     """A door at which whoever says so is let in: two of them make one act."""
 
     def staff(self, request: Request, role: str | None = None, fresh: bool = False) -> Staff:
-        return Staff(request.headers["x-who"], None, self.clock())
+        who = request.headers["x-who"]
+        return Staff(who, frozenset({"launch"}), self.clock(), subject=who)
 
 
 def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleSite) -> None:
