@@ -285,7 +285,7 @@ def test_a_ticket_is_shown_once_and_stands_in_no_address(office: BackOffice, cap
         assert http.post("/consents", data={"once": new_once()}).is_redirect
         for wrong, said in (
             ("nobody", "It begins with v and a number"),
-            (person.pseudonym[:-1] + "A", "No customer of ours"),
+            (person.pseudonym[:-4] + "AAAA", "No customer of ours"),
         ):
             answer = http.post("/customers", data={"once": new_once(), "pseudonym": wrong})
             assert answer.status_code == 422 and said in answer.text, wrong
