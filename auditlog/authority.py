@@ -57,6 +57,8 @@ class CampaignUse:
     committed: set[tuple[str, int, int]] = field(default_factory=set)
     """Lender, release and attempt."""
     cards: set[str] = field(default_factory=set)
+    recalled: set[str] = field(default_factory=set)
+    """Those of them that somebody recalled."""
 
 
 class AuditState:

@@ -257,6 +257,7 @@ FORMS: Mapping[str, Form] = {
     "incident.closed": Form(ANY - AUDITOR, "incident", incident_closed),
     "consortium.amended": Form(REGISTRY, "document", amended),
     "model.recalled": Form(COORDINATOR | LENDER, "campaign model_card", filings.recalled),
+    "recall.acknowledged": Form(LENDER, "campaign model_card", filings.recall_acknowledged),
     "audit.reported": Form(AUDITOR, "report", filings.reported),
     "audit.remedied": Form(ANY - AUDITOR, "report", filings.remedied),
     "evidence.sampled": Form(AUDITOR, "campaign nonce people", sampled),

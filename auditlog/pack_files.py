@@ -32,7 +32,7 @@ CHECKED: Mapping[Role, tuple[str, ...]] = {
         rf"{_CAMPAIGN}/(campaign|assessment)\.jws",
         rf"{_CAMPAIGN}/(approvals|rejections)/{_SLUG}\.jws",
         rf"{_CAMPAIGN}/cards/{_HASH}\.jws",
-        rf"{_CAMPAIGN}/recalls/{_HASH}\.{_SLUG}\.jws",
+        rf"{_CAMPAIGN}/(recalls|heard)/{_HASH}\.{_SLUG}\.jws",
         rf"{_CAMPAIGN}/(authorisations|coverage)\.json",
         r"incidents/index\.json",
         rf"incidents/{_HASH}(\.closed)?\.jws",

@@ -36,6 +36,7 @@ _DOCUMENTS = {
     "campaign.rejected": "campaigns/{campaign}/rejections/{actor}.jws",
     "model.released": "campaigns/{campaign}/cards/{model_card}.jws",
     "model.recalled": "campaigns/{campaign}/recalls/{model_card}.{actor}.jws",
+    "recall.acknowledged": "campaigns/{campaign}/heard/{model_card}.{actor}.jws",
     "notice.published": "notices/{notice}-{notice_version}.jws",
 }
 """Where the registry's part holds in clear what an entry sealed."""
@@ -51,6 +52,7 @@ _OF_CAMPAIGNS = frozenset(
         "roster.committed",
         "model.released",
         "model.recalled",
+        "recall.acknowledged",
     }
 )
 """Entries that are about a campaign which was proposed; others may name anything."""
@@ -181,13 +183,16 @@ class RegistryPart:
             f"{self.part.maker}/{below}/campaign.jws: the log does not show that it was proposed",
         )
         campaign = cast(Campaign, cast(Any, use).campaign)
-        recalls = self._entries("model.recalled", sha256)
-        recalled = {f"{leaf['model_card']}.{leaf['actor']}" for leaf in recalls}
+        recalled, heard = (
+            {f"{leaf['model_card']}.{leaf['actor']}" for leaf in self._entries(kind, sha256)}
+            for kind in ("model.recalled", "recall.acknowledged")
+        )
         for kind, logged in (
             ("approvals", use.approved),  # type: ignore[union-attr]
             ("rejections", use.rejected),  # type: ignore[union-attr]
             ("cards", use.cards),  # type: ignore[union-attr]
             ("recalls", recalled),
+            ("heard", heard),
         ):
             held = {path.stem for path in (self.part.folder / below / kind).glob("*.jws")}
             require(held == logged, f"{self.part.maker}/{below}/{kind}: not those of the log")

@@ -11,7 +11,12 @@ from cli.institution import institution
 from cli.quality import quality_lines
 from cli.shared import AnyHome, AsJson, CampaignHash, NodeHome, Noun, opened_node, say
 from cli.staff import As, acting
-from protocol.client.filing import recall_model, released_card
+from protocol.client.filing import (
+    acknowledge_recall,
+    recall_model,
+    recalls_of,
+    released_card,
+)
 from protocol.errors import ConsentError
 from protocol.periods import period_name
 
@@ -204,6 +209,69 @@ def recall(
         index = recall_model(me.client, said, me.key)
     found = {"campaign": sha256, "card_sha256": said.card_sha256, "entry_index": index}
     say(found if as_json else said.told, as_json)
+
+
+@app.command(
+    epilog="Example: `tahini model recalls 4f1c22 --home lenders/aspen --json`; exit code 3 if a "
+    "lender has not acknowledged a recall"
+)
+def recalls(campaign: CampaignHash, home: AnyHome, as_json: AsJson = False) -> None:
+    """Who recalled a campaign's model and why, and which of its lenders said that they use it no
+    more. A desk that serves hears of a recall within a minute, and says so by itself."""
+    with institution(home) as me:
+        sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
+        proposed, _ = me.client.campaign(sha256)
+        held = recalls_of(me.client, proposed, released_card(me.client, sha256))
+    heard = {one.lender: one.acknowledged_at for one in held.acknowledgements}
+    silent = [name for name in proposed.lenders if name not in heard] if held.recalls else []
+    found = {
+        "campaign": sha256,
+        "recalls": [one.payload() for one in held.recalls],
+        "acknowledged": {name: said.isoformat() for name, said in sorted(heard.items())},
+        "not_acknowledged": silent,
+    }
+    if as_json:
+        say(found, as_json)
+    else:
+        for one in held.recalls or ():
+            typer.echo(one.told)
+        for name, said in sorted(heard.items()):
+            typer.echo(f"  {name:<20} uses it no more, {said:%Y-%m-%d %H:%M:%S} UTC")
+        for name in silent:
+            typer.echo(f"  {name:<20} has not said that it stopped")
+        if not held.recalls:
+            typer.echo("nobody recalled it")
+    if silent:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: `tahini model acknowledge 4f1c22 --home lenders/aspen`")
+def acknowledge(
+    campaign: CampaignHash, home: NodeHome, given: As = None, as_json: AsJson = False
+) -> None:
+    """Say that this lender uses a recalled model no more: where it is used elsewhere than at a
+    desk, which says so by itself."""
+    from clients.models import MODELS_FOLDER, keep_recalls
+    from protocol.recalls import RecallAcknowledgement
+    from protocol.schema import now
+
+    node = opened_node(home)
+    with institution(home) as me:
+        sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
+        card = released_card(me.client, sha256)
+        held = recalls_of(me.client, me.client.campaign(sha256)[0], card)
+        if (node.home / MODELS_FOLDER / sha256).is_dir():
+            keep_recalls(node.home / MODELS_FOLDER / sha256, held.tokens)
+        said = RecallAcknowledgement(
+            campaign_sha256=sha256,
+            card_sha256=card.sha256,
+            lender=node.lender,
+            acknowledged_at=now(),
+            operator=acting(given, me.client.consortium),
+        )
+        index = acknowledge_recall(me.client, said, me.key)
+    found = {"campaign": sha256, "card_sha256": card.sha256, "entry_index": index}
+    say(found if as_json else f"logged: {node.lender} uses it no more", as_json)
 
 
 def card_text(card: ModelCard) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,21 @@ class KeptModel:
         replace_file(folder / LEAF_FILE, self.leaf)
         replace_file(folder / PROOF_FILE, self.proof.encode())
         replace_file(folder / (FIGURES_FILE if watches else MODEL_FILE), self.model)
+
+
+def keep_recalls(folder: Path, tokens: Sequence[str]) -> None:
+    """Keep recalls beside the model that they are of; none that was kept is let go.
+
+    Raises:
+        NodeError: they cannot be kept.
+    """
+    try:
+        known = _kept_recalls(folder)
+        new = [one for one in tokens if one not in known]
+        if new:
+            replace_file(folder / RECALLS_FILE, json.dumps([*known, *new]).encode())
+    except (OSError, ValueError) as error:
+        raise NodeError(f"{folder / RECALLS_FILE}: {type(error).__name__}: {error}") from error
 
 
 def released_file(folder: Path) -> Path:

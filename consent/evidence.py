@@ -34,6 +34,7 @@ from consent.storage.filing_tables import (
     IncidentClosureRow,
     IncidentRow,
     ModelRecallRow,
+    RecallAcknowledgementRow,
 )
 from consent.storage.request_tables import RightsRequestRow
 from consent.storage.tables import (
@@ -164,11 +165,15 @@ class _Told:
         ):
             card = ModelCard.claimed(model.card).sha256
             part.add(f"{folder}/cards/{card}.jws", model.card.encode())
-            recalled = select(ModelRecallRow).where(
-                ModelRecallRow.card_sha256 == card, ModelRecallRow.entry_index < self.size
+            of_card = (
+                ("recalls", ModelRecallRow, ModelRecallRow.party),
+                ("heard", RecallAcknowledgementRow, RecallAcknowledgementRow.lender),
             )
-            for one in session.scalars(recalled.order_by(ModelRecallRow.entry_index)):
-                part.add(f"{folder}/recalls/{card}.{one.party}.jws", one.token.encode())
+            for kind, signed, by in of_card:
+                mine = signed.card_sha256 == card, signed.entry_index < self.size
+                said = select(by, signed.token).where(*mine).order_by(signed.entry_index)
+                for party, token in session.execute(said):
+                    part.add(f"{folder}/{kind}/{card}.{party}.jws", token.encode())
         issued = select(AuthorisationRow).where(AuthorisationRow.campaign_sha256 == sha256)
         rows_of = session.scalars(issued.order_by(AuthorisationRow.expires_at, AuthorisationRow.id))
         part.add_json(

@@ -19,7 +19,8 @@ Before and after a decision
 - ``lending_rules``  the seam to what is decided by, ``servicing_rules`` to what loans are serviced
                   by; ``released`` what a lender released,
                   ``rulebook`` whatever decisions were made by, kept by its hash,
-                  ``challenging`` a policy that is tried beside the one in use
+                  ``challenging`` a policy that is tried beside the one in use, ``standing``
+                  whether the model in use was recalled
 - ``portraying``  portraits of the lender's customers: what they read, whose consents cover it
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery

@@ -40,6 +40,7 @@ from desk.released import (
     read_wording,
 )
 from desk.sealing import AtRest
+from desk.standing import ModelStanding
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
 from desk.trail import Trail
@@ -156,7 +157,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         held = UseOutbox(database, outbox)
         trail = Trail(held, client, node.key, clock)
         products = rules.pricing.products.values()
-        return Desk(
+        desk = Desk(
             transactions=Transactions(database, clock),
             at_rest=at_rest,
             lending=replace(rules, held=sources.kinds),
@@ -188,7 +189,14 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             vouch=RegistryVouches(
                 http_client(node.settings.registry_url, node.authority), node.lender
             ),
+            standing=(
+                None
+                if settings.model is None
+                else ModelStanding(node, client, settings.model, clock)
+            ),
         )
+        desk.heed_recall()
+        return desk
     except BaseException:
         database.close()
         raise

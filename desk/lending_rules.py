@@ -98,6 +98,10 @@ class LendingRules(ServicingRules, Protocol):
         """Raises RulesMissing where the case names versions that are not here."""
         ...
 
+    def by_hand(self) -> LendingRules:
+        """The same without a model: every case goes to a person."""
+        ...
+
     def challenger(self, product: str, policy: str, day: date) -> str | None:
         """The hash of the policy that is tried beside ``policy``, if one is on that day."""
         ...
@@ -175,6 +179,9 @@ class ReleasedRules(PricedServicing):
             {} if model is None else model.glossary.families,
             hashlib.sha256(key).hexdigest() if key else "",
         )
+
+    def by_hand(self) -> ReleasedRules:
+        return self if self.model is None else replace(self, model=None)
 
     def documents(self) -> dict[str, RuleDocument]:
         payloads: list[tuple[RuleKind, dict[str, Any]]] = [

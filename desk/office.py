@@ -13,13 +13,16 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
+from crypto.errors import TahiniError
 from desk.assessed import OwnAssessment
 from desk.consents import ConsentLost, ConsentsUnavailable, Permission
+from desk.errors import RulesMissing
 from desk.grouping import Together
 from desk.lending_rules import LendingRules
 from desk.outbox import Adding, Trouble
 from desk.sealing import AtRest
 from desk.sources import Sources
+from desk.standing import ModelStanding
 from desk.statements import Decided
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import METADATA
@@ -32,6 +35,7 @@ from law.categories import DataCategory
 from lending.portraits import Portrait
 from protocol.client.desks import UseAnswer
 from protocol.errors import ClockWrong, StorageFailed
+from protocol.recalls import ModelRecall
 from protocol.schema import now
 from protocol.uses import Blinding, UseStatement, UseStep
 
@@ -230,16 +234,36 @@ class Desk:
     """How customers' consents to portraits stand; where nobody says, nobody is in one."""
     vouch: Vouching | None = None
     """Who a customer is who logged in; where nobody says, no customer calls."""
+    standing: ModelStanding | None = None
+    """Whether the model that scores was recalled; None where none scores."""
     kept_rules: set[str] = field(default_factory=set)
     """Hashes of what is known to be kept (``desk.rulebook``)."""
 
     def start(self) -> None:
         self.transactions.start()
         self.sender.start()
+        if self.standing is not None:
+            self.standing.start()
 
     def stop(self) -> None:
+        if self.standing is not None:
+            self.standing.stop()
         self.sender.stop()
         self.transactions.stop()
+
+    def heed_recall(self) -> ModelRecall | None:
+        """Decide without the model from now on if it was recalled; returns the recall.
+
+        Raises:
+            RulesMissing: whether it was cannot be told, so nothing may be decided by it.
+        """
+        try:
+            found = None if self.standing is None else self.standing.recall
+        except TahiniError as error:
+            raise RulesMissing(f"{error}; nothing is decided by that model") from error
+        if found is not None:
+            self.lending = self.lending.by_hand()
+        return found
 
     def close(self) -> None:
         self.sources.close()

@@ -18,7 +18,14 @@ from typing import get_args
 from pydantic import ValidationError
 
 from clients.home import Node
-from clients.models import MODEL_FILE, MODELS_FOLDER, KeptModel, check
+from clients.models import (
+    MODEL_FILE,
+    MODELS_FOLDER,
+    KeptModel,
+    Verified,
+    check,
+    check_origin,
+)
 from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.documents import unverified_payload
@@ -98,9 +105,12 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
 
 
 def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
-    """The model with what its reasons compare with. Raises as :func:`read_scorer`, RulesMissing."""
-    scorer, schema = read_scorer(node, campaign, *of)
+    """The model with what its reasons compare with, recalled or not: what it decided is still to be
+    explained (``desk.standing`` says whether it may decide). Raises as :func:`read_scorer`,
+    RulesMissing."""
     folder = node.home / MODELS_FOLDER / campaign
+    verified = check_origin(KeptModel.read(folder), campaign, node.consortium)
+    scorer, schema = _scorer(folder, verified, *of)
     families = home / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
@@ -109,7 +119,7 @@ def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> 
         Glossary.of(schema, said, str(families)),
         schema,
         (folder / MODEL_FILE).read_bytes(),
-        check(KeptModel.read(folder), campaign, node.consortium).card,
+        verified.card,
     )
 
 
@@ -117,10 +127,15 @@ def read_scorer(
     node: Node, campaign: str, day: date, laws: Laws = LAWS
 ) -> tuple[Scorer, FeatureSchema]:
     """The model in the node's home, after its card, its approvals and its log entry verified; an
-    MLP, and a model that reads what is protected on the day, in a place that its schema names, is
-    refused. Raises NodeError, ScoreError."""
+    MLP, a model that was recalled, and one that reads what is protected on the day, in a place that
+    its schema names, is refused. Raises NodeError, ScoreError."""
     folder = node.home / MODELS_FOLDER / campaign
-    verified = check(KeptModel.read(folder), campaign, node.consortium)
+    return _scorer(folder, check(KeptModel.read(folder), campaign, node.consortium), day, laws)
+
+
+def _scorer(
+    folder: Path, verified: Verified, day: date, laws: Laws
+) -> tuple[Scorer, FeatureSchema]:
     model = CreditModel.load(folder / MODEL_FILE)
     schema = model.embedding.grid.schema
     under = LawOfDay(schema.jurisdictions, day, laws)

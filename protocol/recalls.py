@@ -1,5 +1,5 @@
 """That a released model is not to be used any more: signed by its coordinator, or by any lender
-that trained it. Pure.
+that trained it; and that a lender has stopped using it. Pure.
 
 Who recalls stops the model for everybody: a lender that finds harm need not wait for the others
 (AI Act 14(4)(e), 20; PBOC 数据安全办法 34: a fallback for when the algorithm is stopped). A recall
@@ -59,4 +59,30 @@ def verified_recall(
     found = ModelRecall.verify(token, consortium.party(claimed.party).key)
     if (found.campaign_sha256, found.card_sha256) != (campaign.sha256, card.sha256):
         raise SignatureError("the recall is of another model")
+    return found
+
+
+class RecallAcknowledgement(Document):
+    """A lender uses a recalled model no more."""
+
+    typ = "tahini-recall-acknowledgement"
+
+    campaign_sha256: Sha256
+    card_sha256: Sha256
+    lender: Slug
+    acknowledged_at: Instant
+    operator: StaffId | None = Field(default=None, exclude_if=left_out)
+
+
+def verified_acknowledgement(
+    token: str, consortium: Consortium, campaign: Campaign, card: ModelCard
+) -> RecallAcknowledgement:
+    """The acknowledgement, if it is of this card and by a lender of its campaign; raises
+    SignatureError."""
+    claimed = RecallAcknowledgement.claimed(token)
+    if claimed.lender not in campaign.lenders:
+        raise SignatureError(f"{claimed.lender!r} has no part in the model that it stopped using")
+    found = RecallAcknowledgement.verify(token, consortium.party(claimed.lender).key)
+    if (found.campaign_sha256, found.card_sha256) != (campaign.sha256, card.sha256):
+        raise SignatureError("the acknowledgement is of another model")
     return found

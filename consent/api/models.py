@@ -6,7 +6,12 @@ from fastapi.responses import Response
 
 from consent.api.borrowers import Sha256Path
 from consent.api.shared import Commanded, TheRegistry, Token, problems
-from consent.commands.recall_model import recall_model, recalls_of
+from consent.commands.recall_model import (
+    acknowledge_recall,
+    read_recalls,
+    recall_model,
+    recalls_of,
+)
 from consent.commands.release_model import read_card, read_model
 from consent.identity import access
 from consent.identity.callers import CallingBorrower
@@ -19,6 +24,7 @@ class ModelFile(Response):
 
 router = access.endpoints(tags=["campaigns"])
 Maker = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR)]
+Lender = Annotated[Party, access.only(Role.LENDER)]
 Subject = Annotated[CallingBorrower, access.subject()]
 Member = Annotated[Party, access.only(Role.LENDER, Role.COORDINATOR, Role.AUDITOR)]
 
@@ -47,6 +53,28 @@ def post_recall(
     it from now on is told."""
     return command.run(
         caller, lambda: {"entry_index": recall_model(registry, caller, sha256, body.token)}
+    )
+
+
+@router.get("/v1/campaigns/{sha256}/model/recalls", responses=problems(404))
+def get_recalls(registry: TheRegistry, sha256: Sha256Path, caller: Member) -> dict[str, list[str]]:
+    """Recalls of a campaign's models and which lenders said that they use them no more, each as it
+    was signed; both empty where nobody recalled one. A desk asks this every few seconds."""
+    held = read_recalls(registry, caller, sha256)
+    return {"recalls": list(held.recalls), "acknowledgements": list(held.acknowledgements)}
+
+
+@router.post(
+    "/v1/campaigns/{sha256}/model/recalls/acknowledgements",
+    status_code=201,
+    responses=problems(403, 404, 409),
+)
+def post_acknowledgement(
+    registry: TheRegistry, sha256: Sha256Path, body: Token, caller: Lender, command: Commanded
+) -> Response:
+    """A lender says, signed, that it uses a recalled model no more."""
+    return command.run(
+        caller, lambda: {"entry_index": acknowledge_recall(registry, caller, sha256, body.token)}
     )
 
 

@@ -1,5 +1,6 @@
 """Tables of documents that institutions file beside campaigns: impact assessments, incidents,
-samples, reports of audits, recalls of models, statements of uses to score an application."""
+samples, reports of audits, recalls of models and that they were heard, statements of uses to score
+an application."""
 
 from __future__ import annotations
 
@@ -109,5 +110,15 @@ class ModelRecallRow(Base):
     __tablename__ = "model_recalls"
     card_sha256: Mapped[str] = mapped_column(ForeignKey("models.card_sha256"), primary_key=True)
     party: Mapped[str] = mapped_column(String(63), primary_key=True)
+    token: Mapped[str]
+    entry_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class RecallAcknowledgementRow(Base):
+    """That a lender uses a recalled model no more, as it signed it. Append-only."""
+
+    __tablename__ = "recall_acknowledgements"
+    card_sha256: Mapped[str] = mapped_column(ForeignKey("models.card_sha256"), primary_key=True)
+    lender: Mapped[str] = mapped_column(String(63), primary_key=True)
     token: Mapped[str]
     entry_index: Mapped[int] = mapped_column(BigInteger)

@@ -184,6 +184,7 @@ def _course(
         raise ConsentMissing(
             "this person has not agreed to be scored for an application; nothing was read"
         )
+    desk.heed_recall()
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
@@ -195,10 +196,12 @@ def _course(
     moment = desk.now()
     day = moment.date()
     allowed = within_notices(gathered, desk.sources.kinds, permission, day)
-    facts = desk.lending.kept(allowed, wanted.product, day)
+    desk.heed_recall()
+    rules = desk.lending
+    facts = rules.kept(allowed, wanted.product, day)
     owed, explored = yield StepQuestion(shared.owed, (wanted.pseudonym, day))
     facts[EXPLORED] = Fact(EXPLORED, "present", explored, "desk", day)
-    versions = desk.lending.versions(wanted.product, day)
+    versions = rules.versions(wanted.product, day)
     case = Case(
         application=Application(
             id=blinding.application,
@@ -212,7 +215,7 @@ def _course(
             wants_person=wanted.wants_person or read.wants_person or not permission.automated,
         ),
         facts=facts,
-        scored=desk.lending.score(facts),
+        scored=rules.score(facts),
         outstanding=owed,
         now=moment,
         model_hash=versions.model,
@@ -221,8 +224,8 @@ def _course(
         release_hash=versions.release,
     )
     keep_rules(desk, case)
-    decided = desk.lending.decide(case)
-    silent = beside(desk.lending, case)
+    decided = rules.decide(case)
+    silent = beside(rules, case)
     described = desk.sources.described
     made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
     record = partial(_record, desk, made, read, once)

@@ -31,6 +31,7 @@ class DeskStanding:
     hash of what is in force today, or why nothing is; ``challengers`` what is tried beside it.
     ``challenger_failures``: decisions beside which a challenger could say nothing. ``unassessed``:
     why nothing is decided for want of the lender's own assessment; None where nothing is wanting.
+    ``recalled``: who recalled the model and why; then nothing is scored, and people decide.
     """
 
     applications: dict[str, int]
@@ -43,9 +44,11 @@ class DeskStanding:
     challengers: dict[str, str]
     challenger_failures: int
     unassessed: str | None
+    recalled: str | None
 
 
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
+    recall = desk.heed_recall()
     with desk.reading() as hand:
         connection, day = hand.connection, desk.day(hand.moment)
         row = desk.wording.laws.find(desk.wording.jurisdiction, LETTER_WITHIN, day)
@@ -77,6 +80,7 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         challengers={product: found for product, found in beside.items() if found is not None},
         challenger_failures=failed or 0,
         unassessed=desk.unassessed(),
+        recalled=None if recall is None else recall.told,
     )
 
 

@@ -17,12 +17,18 @@ from crypto.errors import SignatureError
 from crypto.keys import SigningKey
 from protocol.assessments import ImpactAssessment
 from protocol.audits import AuditRemedy, ComplianceReport
+from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import RegistryUnavailable
 from protocol.incidents import Incident, IncidentClosure
 from protocol.parties import Role
-from protocol.recalls import ModelRecall
+from protocol.recalls import (
+    ModelRecall,
+    RecallAcknowledgement,
+    verified_acknowledgement,
+    verified_recall,
+)
 
 
 def record_assessment(client: InstitutionClient, token: str) -> str:
@@ -135,6 +141,55 @@ def recall_model(client: InstitutionClient, recall: ModelRecall, key: SigningKey
     """Recall a model; returns the index of its entry."""
     target = f"/v1/campaigns/{recall.campaign_sha256}/model/recalls"
     answer = client._send("POST", target, {"token": recall.sign(key)})
+    return client._checked(lambda: int(answer.json()["entry_index"]))
+
+
+@dataclass(frozen=True)
+class HeldRecalls:
+    """What was said about one card, every signature checked; ``tokens`` are the recalls as they
+    were signed."""
+
+    recalls: tuple[ModelRecall, ...] = ()
+    acknowledgements: tuple[RecallAcknowledgement, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+
+def recalls_of(client: InstitutionClient, campaign: Campaign, card: ModelCard) -> HeldRecalls:
+    """Recalls of a released model, and which lenders use it no more.
+
+    Raises:
+        RegistryUnavailable: it does not answer, or something that it said does not verify: a
+            registry can neither stop a model by itself nor say for a lender that it stopped.
+    """
+    answer = client._send("GET", f"/v1/campaigns/{campaign.sha256}/model/recalls")
+    return client._checked(lambda: _held_recalls(client, answer.json(), campaign, card))
+
+
+def _held_recalls(
+    client: InstitutionClient, said: Mapping[str, Any], campaign: Campaign, card: ModelCard
+) -> HeldRecalls:
+    """Those of other cards of the campaign are left out."""
+    consortium = client.consortium
+    tokens = tuple(
+        str(one)
+        for one in said["recalls"]
+        if ModelRecall.claimed(str(one)).card_sha256 == card.sha256
+    )
+    heard = tuple(
+        verified_acknowledgement(str(one), consortium, campaign, card)
+        for one in said["acknowledgements"]
+        if RecallAcknowledgement.claimed(str(one)).card_sha256 == card.sha256
+    )
+    recalls = tuple(verified_recall(one, consortium, campaign, card) for one in tokens)
+    return HeldRecalls(recalls, heard, tokens)
+
+
+def acknowledge_recall(
+    client: InstitutionClient, said: RecallAcknowledgement, key: SigningKey
+) -> int:
+    """Say that a lender uses a recalled model no more; returns the index of the entry."""
+    target = f"/v1/campaigns/{said.campaign_sha256}/model/recalls/acknowledgements"
+    answer = client._send("POST", target, {"token": said.sign(key)})
     return client._checked(lambda: int(answer.json()["entry_index"]))
 
 

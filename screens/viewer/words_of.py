@@ -48,6 +48,7 @@ TYPES: Mapping[str, str] = {
     "roster.committed": N_("A lender fixed whom it would use, before it read a row"),
     "model.released": N_("A model was released with its card"),
     "model.recalled": N_("A model was recalled"),
+    "recall.acknowledged": N_("A lender said that it uses a recalled model no more"),
     "population.counted": N_("People were counted"),
     "assessment.recorded": N_("An impact assessment was recorded"),
     "incident.opened": N_("An incident was reported"),

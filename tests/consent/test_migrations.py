@@ -34,7 +34,7 @@ APPEND_ONLY = {
     "approvals", "rejections", "assignments", "notices", "imports", "subject_entries", "former_names", "revocations",
     "acknowledgements", "places", "models", "populations", "request_steps", "request_marks",
     "assessments", "incidents", "incident_closures", "incident_people", "audit_reports", "audit_remedies",
-    "model_recalls",
+    "model_recalls", "recall_acknowledgements",
     "tombstones", "retention_reviews", "sample_openings", "uses", "renamings",
 }  # fmt: skip
 
@@ -265,6 +265,7 @@ LATER = {
     "audit_reports": {"sha256": "6" * 64, "auditor": "auditor", "token": "t", "entry_index": 1},
     "audit_remedies": {"report_sha256": "6" * 64, "finding": "one", "token": "t", "entry_index": 2},
     "model_recalls": {"card_sha256": "2" * 64, "party": "aspen", "token": "t", "entry_index": 2},
+    "recall_acknowledgements": {"card_sha256": "2" * 64, "lender": "aspen", "token": "t", "entry_index": 3},
     "acknowledgements": {"recipient": "aspen", "number": 1, "entry_index": 1},
     "former_names": {"pseudonym": "v1." + "o" * 43, "subject_id": 1},
     "places": {"campaign_sha256": "1" * 64, "lender": "aspen", "bitmap": b"b", "sensitive": b"s"},

@@ -111,7 +111,9 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
     before = (kept / RECALLS_FILE).read_bytes()
     (kept / RECALLS_FILE).write_text(json.dumps([recall.sign(opened.key)]), encoding="utf-8")
     try:
-        refused = run("status", "--home", home)
+        by_hand = run("status", "--home", home)
+        assert by_hand.exit_code == 0 and "lives by the river" in by_hand.stdout
+        refused = run("reference", "--home", home, "--data", tmp_path / "nothing.parquet", "--cut-off", 500)
         assert refused.exit_code == 1 and "lives by the river" in refused.stderr
     finally:
         (kept / RECALLS_FILE).write_bytes(before)

@@ -1,0 +1,120 @@
+"""How the model stands that scores at a desk: whether its consortium has recalled it.
+
+Any lender of its campaign, or the coordinator, stops a model for everybody
+(:mod:`protocol.recalls`). A desk that serves asks for recalls every few seconds. What it hears is
+kept beside the model, in the node's home, where every process of the desk sees it before its next
+decision: from then on nothing is scored, and people decide (PBOC 数据安全办法 34; AI Act 26(5): who
+deploys a system suspends its use). Then it is acknowledged, signed by the lender, and logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from clients.errors import NodeError
+from clients.home import Node
+from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check_origin, keep_recalls
+from crypto.errors import TahiniError
+from protocol.client.filing import acknowledge_recall, recalls_of
+from protocol.client.institutions import InstitutionClient
+from protocol.recalls import ModelRecall, RecallAcknowledgement
+from protocol.schema import now
+
+EVERY_S = 15.0
+"""So often a desk asks: a recall is to reach it within a minute, a question that fails included."""
+_UNSEEN = (-1, -1, -1)
+logger = logging.getLogger("tahini.desk")
+
+
+class ModelStanding:
+    """Of the model of one campaign. For any number of threads.
+
+    Args:
+        client: the registry, as this lender.
+        campaign: whose model scores; it was fetched to the node's home, and verifies.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        client: InstitutionClient,
+        campaign: str,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        """Raises NodeError: the model that was kept does not verify."""
+        self._node, self._client, self._clock = node, client, clock
+        self._folder, self._sha256 = node.home / MODELS_FOLDER / campaign, campaign
+        verified = check_origin(KeptModel.read(self._folder), campaign, node.consortium)
+        self._campaign, self._card = verified.campaign, verified.card
+        self._seen = _UNSEEN
+        self._recall: ModelRecall | None = None
+        self._looking = threading.Lock()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def recall(self) -> ModelRecall | None:
+        """The first recall of the model that is kept here; one look at the file system.
+
+        Raises:
+            NodeError: what is kept does not verify any more, so nothing may be scored.
+        """
+        try:
+            found = (self._folder / RECALLS_FILE).stat()
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except FileNotFoundError:
+            seen = (0, 0, 0)
+        except OSError as error:
+            raise NodeError(f"{self._folder / RECALLS_FILE}: {type(error).__name__}") from error
+        with self._looking:
+            if seen != self._seen:
+                kept = KeptModel.read(self._folder)
+                verified = check_origin(kept, self._sha256, self._node.consortium)
+                self._recall = next(iter(verified.recalls), None)
+                self._seen = seen
+            return self._recall
+
+    def hear(self) -> ModelRecall | None:
+        """Ask for recalls, keep them, and acknowledge what was not yet.
+
+        Raises:
+            RegistryUnavailable, ConsentError: it does not answer, or says what does not verify.
+            NodeError: a recall cannot be kept.
+        """
+        told = recalls_of(self._client, self._campaign, self._card)
+        keep_recalls(self._folder, told.tokens)
+        found = self.recall
+        mine = {one.lender for one in told.acknowledgements}
+        if told.recalls and self._node.lender not in mine:
+            said = RecallAcknowledgement(
+                campaign_sha256=self._sha256,
+                card_sha256=self._card.sha256,
+                lender=self._node.lender,
+                acknowledged_at=self._clock(),
+            )
+            acknowledge_recall(self._client, said, self._node.key)
+            logger.warning("%s; nothing is scored by it here any more", told.recalls[0].told)
+        return found
+
+    def start(self) -> None:
+        """Ask in the background, at once and then again and again."""
+        self._ending.clear()
+        self._thread = threading.Thread(target=self._run, name="desk-recalls", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        thread, self._thread = self._thread, None
+        self._ending.set()
+        if thread is not None:
+            thread.join(10)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self.hear()
+            except TahiniError as error:
+                logger.warning("cannot ask whether the model was recalled: %s", error)
+            self._ending.wait(EVERY_S)
