@@ -113,7 +113,7 @@ def test_a_recalled_model_scores_nobody(made, tmp_path: Path):
     try:
         by_hand = run("status", "--home", home)
         assert by_hand.exit_code == 0 and "lives by the river" in by_hand.stdout
-        refused = run("reference", "--home", home, "--data", tmp_path / "nothing.parquet", "--cut-off", 500)
+        refused = run("reference", "--home", home, "--data", home / "desk.json", "--cut-off", 500)
         assert refused.exit_code == 1 and "lives by the river" in refused.stderr
     finally:
         (kept / RECALLS_FILE).write_bytes(before)
