@@ -49,11 +49,31 @@ _WRITING: ContextVar[Transaction | None] = ContextVar("tahini_writing", default=
 """The transaction that a command which acts once runs in."""
 
 
+_READING: ContextVar[Transaction | None] = ContextVar("tahini_reading", default=None)
+"""The view that several questions of one answer are asked in."""
+
+
 @contextmanager
 def reading(registry: Registry) -> Iterator[Transaction]:
-    """One consistent view; nothing is written. Raises StorageFailed."""
+    """One consistent view; nothing is written. Within :func:`one_view`, that one. Raises
+    StorageFailed."""
+    ambient = _READING.get()
+    if ambient is not None:
+        yield ambient
+        return
     with registry.ledger.read() as session:
         yield Transaction(registry, session, registry.clock())
+
+
+@contextmanager
+def one_view(registry: Registry) -> Iterator[None]:
+    """Whatever this thread reads within is of one moment. Raises StorageFailed."""
+    with reading(registry) as view:
+        token = _READING.set(view)
+        try:
+            yield
+        finally:
+            _READING.reset(token)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ log entry, before the reply leaves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 from crypto.keys import SigningKey
@@ -44,7 +46,12 @@ class ExposureServer:
 
     def terms(self, now: datetime) -> ExposureTerms:
         """Raises NotAllowed where nobody is licensed: every call begins here."""
-        return ExposureTerms.of(self.consortium, now.date())
+        return self._terms(now.date())
+
+    @cached_property
+    def _terms(self) -> Callable[[date], ExposureTerms]:
+        """Worked out once a day: the document does not change while a server has it."""
+        return lru_cache(maxsize=2)(partial(ExposureTerms.of, self.consortium))
 
     def read(self, token: str, kind: type[P], now: datetime) -> P:
         """A lender's part that is meant for this server.

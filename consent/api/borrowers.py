@@ -43,6 +43,7 @@ from consent.commands.withdraw_consents import Withdrawal, WithdrawalOfAll
 from consent.identity import access
 from consent.identity.callers import Caller, CallingBorrower, at_the_portal, require_fresh_login
 from consent.person_page import POLICY, person_page
+from consent.transaction import one_view
 from law.vocabulary import LANGUAGES
 from protocol.consents import RECEIPTS_UP_TO
 from protocol.cursors import cursor_of, position
@@ -116,13 +117,14 @@ def my_overview(
     incidents with my data. Each goes on under its own address by ``next``; the ETag is that of the
     consents."""
     mine = caller.subjects
-    records, response.headers["ETag"] = read_consents.read_consents(registry, mine)
-    return Overview(
-        notices=Page(**page(read_notices.read_notices(registry, mine), None, limit)),
-        consents=Page(**page(records, None, limit)),
-        revocations=Page(**page(read_history.read_revocations_of(registry, mine), None, limit)),
-        incidents=Page(**page(report_incidents.read_my_incidents(registry, mine), None, limit)),
-    )
+    with one_view(registry):
+        records, response.headers["ETag"] = read_consents.read_consents(registry, mine)
+        return Overview(
+            notices=Page(**page(read_notices.read_notices(registry, mine), None, limit)),
+            consents=Page(**page(records, None, limit)),
+            revocations=Page(**page(read_history.read_revocations_of(registry, mine), None, limit)),
+            incidents=Page(**page(report_incidents.read_my_incidents(registry, mine), None, limit)),
+        )
 
 
 @router.get("/v1/me/successions", responses=problems())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from support.market import Market
 from support.world import Person
 
 from auditlog.entries import public_time
-from consent.commands import read_consents
+from consent.commands import read_consents, read_notices
 from consent.commands.release_model import release_model
 from crypto.errors import SealError
 from crypto.keys import b64
@@ -286,3 +287,25 @@ def test_one_read_says_what_the_four_lists_say(market, person):
     assert part["items"] + more["items"] == found["revocations"]["items"]
     other = market.call(market.people["aspen"][1].pseudonym, "GET", "/v1/me/overview").json()
     assert not other["consents"]["items"] and not other["revocations"]["items"]
+
+
+def stood(found: dict[str, Any]) -> set[str]:
+    return {question["state"] for notice in found["notices"]["items"] for question in notice["questions"]}
+
+
+def test_what_one_read_says_is_of_one_moment(market, person, monkeypatch):
+    """Somebody who takes everything back while their page is drawn sees both as they were, or both as they are."""
+    market.says(person, "give", ("ordinary", "income"))
+    asked = read_notices.read_notices
+
+    def meanwhile(*of: Any) -> Any:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(market.says, person, "withdraw", ("ordinary", "income")).result()
+        return asked(*of)
+
+    monkeypatch.setattr(read_notices, "read_notices", meanwhile)
+    found = market.call(person.pseudonym, "GET", "/v1/me/overview").json()
+    assert stood(found) == {"given", "none"} and found["revocations"]["items"] == []
+    monkeypatch.undo()
+    found = market.call(person.pseudonym, "GET", "/v1/me/overview").json()
+    assert stood(found) == {"withdrawn", "none"} and len(found["revocations"]["items"]) == 2
