@@ -151,8 +151,10 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
         typer.echo(f"{product}: {policy}" + (f", challenged by {beside}" if beside else ""))
     if found.unassessed:
         typer.echo(found.unassessed)
-    if found.recalled:
-        typer.echo(f"{found.recalled}; nothing is scored, and people decide")
+    if found.stopped:
+        typer.echo(f"{found.stopped}; nothing is scored, and people decide")
+    elif found.good_until:
+        typer.echo(f"the model is to be looked at by {found.good_until} (tahini desk monitor)")
     if found.challenger_failures:
         typer.echo(f"{found.challenger_failures} times a challenger could say nothing")
 

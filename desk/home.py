@@ -192,10 +192,10 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             standing=(
                 None
                 if settings.model is None
-                else ModelStanding(node, client, settings.model, clock)
+                else ModelStanding(node, client, database, settings.model, clock)
             ),
         )
-        desk.heed_recall()
+        desk.heed_standing()
         return desk
     except BaseException:
         database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
@@ -35,7 +36,6 @@ from law.categories import DataCategory
 from lending.portraits import Portrait
 from protocol.client.desks import UseAnswer
 from protocol.errors import ClockWrong, StorageFailed
-from protocol.recalls import ModelRecall
 from protocol.schema import now
 from protocol.uses import Blinding, UseStatement, UseStep
 
@@ -235,7 +235,10 @@ class Desk:
     vouch: Vouching | None = None
     """Who a customer is who logged in; where nobody says, no customer calls."""
     standing: ModelStanding | None = None
-    """Whether the model that scores was recalled; None where none scores."""
+    """Whether the model that scores may be used; None where none scores."""
+    _set_aside: LendingRules | None = None
+    """What is decided by as soon as the model may be used again."""
+    _turning: threading.Lock = field(default_factory=threading.Lock)
     kept_rules: set[str] = field(default_factory=set)
     """Hashes of what is known to be kept (``desk.rulebook``)."""
 
@@ -251,19 +254,23 @@ class Desk:
         self.sender.stop()
         self.transactions.stop()
 
-    def heed_recall(self) -> ModelRecall | None:
-        """Decide without the model from now on if it was recalled; returns the recall.
+    def heed_standing(self) -> str | None:
+        """Decide without the model for as long as it may not be used; says why, if so.
 
         Raises:
-            RulesMissing: whether it was cannot be told, so nothing may be decided by it.
+            RulesMissing: whether it may cannot be told, so nothing is decided by it.
         """
         try:
-            found = None if self.standing is None else self.standing.recall
+            why = None if self.standing is None else self.standing.stops()
         except TahiniError as error:
             raise RulesMissing(f"{error}; nothing is decided by that model") from error
-        if found is not None:
-            self.lending = self.lending.by_hand()
-        return found
+        with self._turning:
+            aside = self._set_aside
+            if why is not None and aside is None:
+                self._set_aside, self.lending = self.lending, self.lending.by_hand()
+            elif why is None and aside is not None:
+                self.lending, self._set_aside = aside, None
+        return why
 
     def close(self) -> None:
         self.sources.close()

@@ -88,8 +88,8 @@ def _say_what_is_wanting(desk: Desk) -> None:
     """What a desk serves without: while it refuses every application, or scores nobody."""
     if why := desk.unassessed():
         logger.warning("%s", why)
-    if (recall := desk.heed_recall()) is not None:
-        logger.warning("%s; nothing is scored, and people decide", recall.told)
+    if why := desk.heed_standing():
+        logger.warning("%s; nothing is scored, and people decide", why)
 
 
 @dataclass(frozen=True)

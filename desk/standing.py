@@ -1,10 +1,14 @@
-"""How the model stands that scores at a desk: whether its consortium has recalled it.
+"""How the model stands that scores at a desk: whether its consortium has recalled it, and whether
+the day is past by which its instructions ask to evaluate it anew.
 
 Any lender of its campaign, or the coordinator, stops a model for everybody
 (:mod:`protocol.recalls`). A desk that serves asks for recalls every few seconds. What it hears is
 kept beside the model, in the node's home, where every process of the desk sees it before its next
 decision: from then on nothing is scored, and people decide (PBOC 数据安全办法 34; AI Act 26(5): who
 deploys a system suspends its use). Then it is acknowledged, signed by the lender, and logged.
+
+A model is good for a year (:data:`protocol.instructions.EVALUATED_AGAIN`): from its release, or
+from when the lender last looked at it without an alarm (``tahini desk monitor``), if that is later.
 """
 
 from __future__ import annotations
@@ -14,12 +18,17 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
+from sqlalchemy import func, select
+
 from clients.errors import NodeError
 from clients.home import Node
 from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check_origin, keep_recalls
 from crypto.errors import TahiniError
+from desk.storage.database import DeskDatabase
+from desk.storage.tables import model_reviews
 from protocol.client.filing import acknowledge_recall, recalls_of
 from protocol.client.institutions import InstitutionClient
+from protocol.instructions import EVALUATED_AGAIN
 from protocol.recalls import ModelRecall, RecallAcknowledgement
 from protocol.schema import now
 
@@ -34,6 +43,7 @@ class ModelStanding:
 
     Args:
         client: the registry, as this lender.
+        database: of the desk; that the model was looked at stands there.
         campaign: whose model scores; it was fetched to the node's home, and verifies.
     """
 
@@ -41,14 +51,17 @@ class ModelStanding:
         self,
         node: Node,
         client: InstitutionClient,
+        database: DeskDatabase,
         campaign: str,
         clock: Callable[[], datetime] = now,
     ) -> None:
         """Raises NodeError: the model that was kept does not verify."""
         self._node, self._client, self._clock = node, client, clock
+        self._database = database
         self._folder, self._sha256 = node.home / MODELS_FOLDER / campaign, campaign
         verified = check_origin(KeptModel.read(self._folder), campaign, node.consortium)
         self._campaign, self._card = verified.campaign, verified.card
+        self._good_until = self._card.released_at + EVALUATED_AGAIN
         self._seen = _UNSEEN
         self._recall: ModelRecall | None = None
         self._looking = threading.Lock()
@@ -76,6 +89,33 @@ class ModelStanding:
                 self._recall = next(iter(verified.recalls), None)
                 self._seen = seen
             return self._recall
+
+    @property
+    def good_until(self) -> datetime:
+        """When nothing is scored by it any more unless somebody looks at it first."""
+        sound = model_reviews.c.model_hash == self._card.model_sha256, ~model_reviews.c.alarm
+        with self._database.read() as connection:
+            looked = connection.scalar(select(func.max(model_reviews.c.reviewed_at)).where(*sound))
+        newest = max(self._card.released_at, looked or self._card.released_at)
+        self._good_until = newest + EVALUATED_AGAIN
+        return self._good_until
+
+    def stops(self) -> str | None:
+        """Why nothing may be scored by it now; None where it may.
+
+        Raises:
+            NodeError: what is kept of recalls does not verify any more. StorageFailed: the database
+                does not say when it was looked at, and a year is past.
+        """
+        if (recall := self.recall) is not None:
+            return recall.told
+        moment = self._clock()
+        if moment < self._good_until or moment < self.good_until:
+            return None
+        return (
+            f"the model of campaign {self._sha256[:12]} was to be evaluated anew by "
+            f"{self._good_until:%Y-%m-%d}: look at it (tahini desk monitor), or train the next one"
+        )
 
     def hear(self) -> ModelRecall | None:
         """Ask for recalls, keep them, and acknowledge what was not yet.

@@ -184,7 +184,7 @@ def _course(
         raise ConsentMissing(
             "this person has not agreed to be scored for an application; nothing was read"
         )
-    desk.heed_recall()
+    desk.heed_standing()
     # where nothing can be decided, nobody is read, and no consent to one use is used up
     desk.lending.versions(wanted.product, desk.now().date())
     blinding = Blinding.of(new_id())
@@ -196,7 +196,7 @@ def _course(
     moment = desk.now()
     day = moment.date()
     allowed = within_notices(gathered, desk.sources.kinds, permission, day)
-    desk.heed_recall()
+    desk.heed_standing()
     rules = desk.lending
     facts = rules.kept(allowed, wanted.product, day)
     owed, explored = yield StepQuestion(shared.owed, (wanted.pseudonym, day))

@@ -31,7 +31,8 @@ class DeskStanding:
     hash of what is in force today, or why nothing is; ``challengers`` what is tried beside it.
     ``challenger_failures``: decisions beside which a challenger could say nothing. ``unassessed``:
     why nothing is decided for want of the lender's own assessment; None where nothing is wanting.
-    ``recalled``: who recalled the model and why; then nothing is scored, and people decide.
+    ``stopped``: why the model may not be used, in which case nothing is scored and people decide;
+    ``good_until``: the day by which it is to be looked at again (``desk.standing``).
     """
 
     applications: dict[str, int]
@@ -44,11 +45,13 @@ class DeskStanding:
     challengers: dict[str, str]
     challenger_failures: int
     unassessed: str | None
-    recalled: str | None
+    stopped: str | None
+    good_until: str | None
 
 
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
-    recall = desk.heed_recall()
+    stopped = desk.heed_standing()
+    good_until = None if desk.standing is None else desk.standing.good_until.date().isoformat()
     with desk.reading() as hand:
         connection, day = hand.connection, desk.day(hand.moment)
         row = desk.wording.laws.find(desk.wording.jurisdiction, LETTER_WITHIN, day)
@@ -80,7 +83,8 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         challengers={product: found for product, found in beside.items() if found is not None},
         challenger_failures=failed or 0,
         unassessed=desk.unassessed(),
-        recalled=None if recall is None else recall.told,
+        stopped=stopped,
+        good_until=good_until,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from support.waiting import until
 from clients.models import MODELS_FOLDER, RECALLS_FILE, keep_recalls
 from crypto.keys import SigningKey
 from desk import standing as standing_module
+from desk.commands.monitor import keep_review
 from desk.commands.status import standing
 from desk.errors import RulesMissing
 from desk.home import open_desk
@@ -95,7 +97,7 @@ def test_a_recall_reaches_a_desk_which_decides_by_hand_and_acknowledges_it(lende
     told_of = lender.call("origination", "GET", f"/v1/applications/{first['id']}/letter")
     assert told_of.status_code in {200, 404}, "what was decided before is still explained"
     found = standing(lender.desk, ["daily-30"])
-    assert REASON in (found.recalled or "") and len(found.policies["daily-30"]) == 64
+    assert REASON in (found.stopped or "") and len(found.policies["daily-30"]) == 64
     for name in lender.house.campaign.lenders[1:]:
         done("model", "acknowledge", sha256, "--home", lender.house.founded.node_home(name))
     whole = told("model", "recalls", sha256, "--home", lender.house.founded.coordinator_home)
@@ -142,7 +144,7 @@ def test_nobody_outside_the_campaign_stops_a_model_and_nobody_else_says_that_it_
         lender.desk.standing._client = Lying(client, token)
         with pytest.raises(ConsentError):
             lender.desk.standing.hear()
-        assert (folder(lender) / RECALLS_FILE).read_bytes() == kept and lender.desk.heed_recall() is None
+        assert (folder(lender) / RECALLS_FILE).read_bytes() == kept and lender.desk.heed_standing() is None
     stopped = RecallAcknowledgement(
         campaign_sha256=lender.house.campaign.sha256, card_sha256=lender.desk.standing._card.sha256, lender="aspen",
         acknowledged_at=now(),
@@ -169,7 +171,7 @@ def test_a_recall_that_was_spoiled_on_the_disk_stops_everything(lender: LendingH
     text = (folder(lender) / RECALLS_FILE).read_text(encoding="utf-8")
     (folder(lender) / RECALLS_FILE).write_text(text[:-20] + text[-1:], encoding="utf-8")
     with pytest.raises(RulesMissing, match="nothing is decided by that model"):
-        lender.desk.heed_recall()
+        lender.desk.heed_standing()
     assert lender.asks(person).status_code == 503
 
 
@@ -178,4 +180,28 @@ def test_a_desk_that_serves_asks_by_itself(after_release: Ground, tmp_path: Path
     with lending_house(after_release, tmp_path) as lender:
         recalled_by(lender)
         until(lambda: logged(lender, "recall.acknowledged") == ["aspen"], "the desk heard of the recall")
-        assert lender.desk.heed_recall().reason == REASON and lender.desk.lending.model is None
+        assert REASON in lender.desk.heed_standing() and lender.desk.lending.model is None
+
+
+def test_a_model_is_good_for_a_year_and_for_another_once_somebody_looked_and_found_nothing(lender: LendingHouse):
+    person, standing_, desk = lender.people[0], lender.desk.standing, lender.desk
+    lender.knows(person)
+    model = standing_._card.model_sha256
+    assert (
+        standing(desk, ["daily-30"]).good_until
+        == (standing_._card.released_at + timedelta(days=365)).date().isoformat()
+    )
+    later = lender.house.clock() + timedelta(days=366)
+    standing_._clock = lambda: later
+    assert "evaluated anew" in standing(desk, ["daily-30"]).stopped
+    said = lender.asks(person).json()
+    assert (said["status"], desk.lending.model) == ("in-review", None)
+    keep_review(desk, model, now().date(), alarm=False)
+    assert desk.heed_standing() is not None, "somebody looked, but more than a year ago"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(desk.transactions, "clock", lambda: later)
+        keep_review(desk, model, later.date(), alarm=True)
+        assert desk.heed_standing() is not None, "there was an alarm"
+        keep_review(desk, model, later.date(), alarm=False)
+    assert desk.heed_standing() is None and desk.lending.model is not None
+    assert standing(desk, ["daily-30"]).good_until == (later + year).date().isoformat()
