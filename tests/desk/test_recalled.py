@@ -187,10 +187,8 @@ def test_a_model_is_good_for_a_year_and_for_another_once_somebody_looked_and_fou
     person, standing_, desk = lender.people[0], lender.desk.standing, lender.desk
     lender.knows(person)
     model = standing_._card.model_sha256
-    assert (
-        standing(desk, ["daily-30"]).good_until
-        == (standing_._card.released_at + timedelta(days=365)).date().isoformat()
-    )
+    released, year = standing_._card.released_at, timedelta(days=365)
+    assert standing(desk, ["daily-30"]).good_until == (released + year).date().isoformat()
     later = lender.house.clock() + timedelta(days=366)
     standing_._clock = lambda: later
     assert "evaluated anew" in standing(desk, ["daily-30"]).stopped
