@@ -152,6 +152,9 @@ def report(
         str | None, typer.Option(help="Hash of the campaign that released the model.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write it as one page.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Write the latest figures for Prometheus (*.prom).")
+    ] = None,
     language: Annotated[str, typer.Option(help="Of the page and of alarms: en or zh.")] = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -169,12 +172,16 @@ def report(
         from cli.watch_report import page
 
         replace_file(html, page(found, released[0].card.campaign_title, language).encode())
+    if metrics is not None:
+        from cli.watch_metrics import metrics as exposed
+
+        replace_file(metrics, exposed(found, released[0].watched.campaign_sha256[:12]))
     if as_json:
         say(_as_data(found), True)
     else:
         _show(found, language)
-        if html is not None:
-            typer.echo(f"wrote {html}")
+        for written in filter(None, (html, metrics)):
+            typer.echo(f"wrote {written}")
     if found.alarms or found.own:
         raise typer.Exit(3)
 

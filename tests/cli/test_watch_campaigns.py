@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.commands import done, refused, tahini, told
 from support.watching import ask_for_watching, begin_watching, watched, write_applicants
 
 from cli.watch_campaigns import _Figures, _read, _released
+from cli.watch_metrics import metrics
 from cli.watch_report import page
 from clients.models import KeptModel, check_origin
 from protocol.cards import ModelCard
@@ -81,6 +83,10 @@ def test_a_coordinator_reads_what_was_counted_and_a_lender_what_it_fetched(house
     kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
     kept.write(node.home / "models" / house.campaign.sha256)
     assert told("watch", "report", "--home", node.home) == found
+    exposed = node.home / "watch.prom"
+    done("watch", "report", "--home", node.home, "--metrics", exposed)
+    named = trained(home)[:12]
+    assert f'tahini_watch_people{{campaign="{named}",kind="intake"}}' in exposed.read_text(encoding="utf-8")
 
 
 def test_figures_that_were_altered_are_not_read(house):
@@ -169,6 +175,20 @@ def test_the_page_is_one_file_without_a_script_in_both_languages(language, says)
     assert "Spring &lt;model&gt;" in text and "&lt;late&gt;" in text and "<late>" not in text
     assert text.count("<svg") == 2 and "2026-10" in text
     assert ("below 26.9%" in text, "低于 26.9%" in text) == (language == "en", language == "zh")
+
+
+def test_metrics_are_the_latest_figures_each_with_its_error_and_nothing_that_cannot_be_told():
+    moved = report([("2026-09", made_up("intake")), ("2026-10", made_up("intake", (0.2, 0.8)))], [])
+    (light, index, _) = (
+        {tuple(sorted(one.labels.items())): one.value for one in family.samples}
+        for family in text_string_to_metric_families(metrics(moved, "4f1c22").decode())
+        if family.name in {"tahini_watch_light", "tahini_watch_stability_index", "tahini_watch_stability_index_error"}
+    )
+    assert light[("campaign", "4f1c22"), ("light", "amber")] == 1 and sum(light.values()) == 1
+    latest = moved.intake[-1].features["<late>"]
+    assert index[("campaign", "4f1c22"), ("figure", "<late>")] == pytest.approx(latest.psi)
+    quiet = metrics(report([], [("2026-03", made_up("outcomes"))]), "4f1c22").decode()
+    assert 'light="grey"} 1.0' in quiet and "tahini_watch_auc" not in quiet and "stability" not in quiet
 
 
 def test_figures_of_another_campaign_are_not_read_as_those_of_this_one(house):
