@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients.data.book import open_applicants
+from clients.data.description import APPLICANTS_FILE
 from clients.data.profiling import people_in
 from clients.errors import NodeError, SourceError
 from clients.home import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
@@ -37,6 +39,8 @@ def node(home: Path) -> Iterator[Finding]:
     yield from doctor.in_law(opened.consortium)
     yield _fleet_key(opened)
     yield _book(opened)
+    if (opened.home / APPLICANTS_FILE).exists():
+        yield _applicants(opened)
     yield from doctor.service("registry", opened.settings.registry_url, opened.authority)
     if opened.settings.naming_url is not None:
         yield from (
@@ -133,6 +137,19 @@ def _book(opened: Node) -> Finding:
             "data", "nobody is in the data source", "look at it with: tahini node check-data"
         )
     return well("data", f"{people:,} people")
+
+
+def _applicants(opened: Node) -> Finding:
+    """What a watching campaign would read of everybody who applied."""
+    try:
+        people = open_applicants(opened.home).people()
+    except (SourceError, NodeError) as error:
+        again = "describe where they are, and write them: tahini desk export-applicants"
+        return ill("applicants", error, again)
+    if not people:
+        again = f"look at what {APPLICANTS_FILE} describes"
+        return care("applicants", "nobody who applied is in their source", again)
+    return well("applicants", f"{len(people):,} people applied")
 
 
 def _approvals(opened: Node) -> Finding:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 from starlette.applications import Starlette
+from support.watching import write_applicants
 from support.wire import serve
 
 from cli.doctor import homes
@@ -59,6 +60,16 @@ def test_homes_in_order_have_nothing_wrong(whole):
     assert ills(names(founded.naming_home)) == {}
     assert ills(coordinator(founded.coordinator_home)) == {}
     assert ills(node(founded.node_home("aspen"))) == {}
+
+
+def test_whoever_applied_is_looked_for_where_their_description_says(whole):
+    home = whole.founded.node_home("aspen")
+    assert "applicants" not in {finding.what for finding in node(home)}
+    write_applicants(whole)
+    (seen,) = [finding for finding in node(home) if finding.what == "applicants"]
+    assert seen.level is Level.WELL and seen.said.endswith(" people applied")
+    (home / "applicants.parquet").unlink()
+    assert "applicants.parquet" in ills(node(home))["applicants"]
 
 
 def test_all_homes_of_a_workspace_are_found_and_no_folder_of_certificates(whole):
