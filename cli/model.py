@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clients.home import Node
     from clients.models import Verified
     from protocol.cards import ModelCard
+    from protocol.client.institutions import InstitutionClient
 
 app = Noun("Fetch, verify and read the models of a lender's campaigns, each with its signed card.")
 
@@ -37,6 +38,15 @@ def _one(campaign: str, known: list[str], where: str) -> str:
             f"{many} {where} begin{'' if found else 's'} with {campaign!r}; say its hash"
         )
     return found[0]
+
+
+def _card(home: Path, client: InstitutionClient, sha256: str) -> ModelCard:
+    """The card of a campaign's model that is kept in a node's home, else the newest released."""
+    from clients.models import MODELS_FOLDER
+
+    if (home / MODELS_FOLDER / sha256).is_dir():
+        return _kept(opened_node(home), sha256, recalled_too=True)[1].card
+    return released_card(client, sha256)
 
 
 def _kept(node: Node, campaign: str, recalled_too: bool = False) -> tuple[Path, Verified]:
@@ -183,6 +193,10 @@ def recall(
     campaign: CampaignHash,
     home: AnyHome,
     reason: Annotated[str, typer.Option(help="What is wrong with it, in a sentence.")],
+    card: Annotated[
+        str | None,
+        typer.Option(help="SHA-256 of the card; else the one in this home, else the newest."),
+    ] = None,
     fallback: Annotated[
         str | None,
         typer.Option(help="SHA-256 of the card of the model to use meanwhile; else people decide."),
@@ -199,7 +213,7 @@ def recall(
         sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
         said = ModelRecall(
             campaign_sha256=sha256,
-            card_sha256=released_card(me.client, sha256).sha256,
+            card_sha256=card or _card(home, me.client, sha256).sha256,
             party=me.party.id,
             reason=reason,
             fallback_card_sha256=fallback,
@@ -221,7 +235,7 @@ def recalls(campaign: CampaignHash, home: AnyHome, as_json: AsJson = False) -> N
     with institution(home) as me:
         sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
         proposed, _ = me.client.campaign(sha256)
-        held = recalls_of(me.client, proposed, released_card(me.client, sha256))
+        held = recalls_of(me.client, proposed, _card(home, me.client, sha256))
     heard = {one.lender: one.acknowledged_at for one in held.acknowledgements}
     silent = [name for name in proposed.lenders if name not in heard] if held.recalls else []
     found = {
@@ -258,8 +272,10 @@ def acknowledge(
     node = opened_node(home)
     with institution(home) as me:
         sha256 = _one(campaign, list(me.client.campaigns()), f"of {me.party.id!r}")
-        card = released_card(me.client, sha256)
+        card = _card(home, me.client, sha256)
         held = recalls_of(me.client, me.client.campaign(sha256)[0], card)
+        if not held.recalls:
+            raise ConsentError(f"nobody recalled model {card.sha256[:12]} of {sha256[:12]}")
         if (node.home / MODELS_FOLDER / sha256).is_dir():
             keep_recalls(node.home / MODELS_FOLDER / sha256, held.tokens)
         said = RecallAcknowledgement(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.data.book import open_applicants
 from clients.data.description import APPLICANTS_FILE
-from clients.data.profiling import people_in
+from clients.data.profiling import applicants_in, people_in
 from clients.errors import NodeError, SourceError
 from clients.home import BOOK_FILE, KEY_FILE, LEDGER_FILE, Node
 from clients.service import running, signed_bundles
@@ -142,14 +141,14 @@ def _book(opened: Node) -> Finding:
 def _applicants(opened: Node) -> Finding:
     """What a watching campaign would read of everybody who applied."""
     try:
-        people = open_applicants(opened.home).people()
+        people = applicants_in(opened.home)
     except (SourceError, NodeError) as error:
         again = "describe where they are, and write them: tahini desk export-applicants"
         return ill("applicants", error, again)
     if not people:
         again = f"look at what {APPLICANTS_FILE} describes"
         return care("applicants", "nobody who applied is in their source", again)
-    return well("applicants", f"{len(people):,} people applied")
+    return well("applicants", f"{people:,} people applied")
 
 
 def _approvals(opened: Node) -> Finding:

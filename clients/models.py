@@ -95,24 +95,27 @@ class KeptModel:
         replace_file(folder / CARD_FILE, self.card.encode())
         replace_file(folder / CAMPAIGN_FILE, self.campaign.encode())
         replace_file(folder / APPROVALS_FILE, json.dumps(self.approvals).encode())
-        replace_file(folder / RECALLS_FILE, json.dumps(self.recalls).encode())
+        keep_recalls(folder, self.recalls)
         replace_file(folder / LEAF_FILE, self.leaf)
         replace_file(folder / PROOF_FILE, self.proof.encode())
         replace_file(folder / (FIGURES_FILE if watches else MODEL_FILE), self.model)
 
 
 def keep_recalls(folder: Path, tokens: Sequence[str]) -> None:
-    """Keep recalls beside the model that they are of; none that was kept is let go.
+    """Keep recalls beside the card that they are of; those of another card are left out, and none
+    that was kept is let go, whatever a registry says later.
 
     Raises:
-        NodeError: they cannot be kept.
+        NodeError: they cannot be kept, or what is kept cannot be read.
     """
     try:
+        card = ModelCard.claimed((folder / CARD_FILE).read_text(encoding="utf-8")).sha256
         known = _kept_recalls(folder)
-        new = [one for one in tokens if one not in known]
-        if new:
-            replace_file(folder / RECALLS_FILE, json.dumps([*known, *new]).encode())
-    except (OSError, ValueError) as error:
+        whole = dict.fromkeys((*known, *tokens))
+        mine = [one for one in whole if ModelRecall.claimed(one).card_sha256 == card]
+        if mine != list(known) or not (folder / RECALLS_FILE).exists():
+            replace_file(folder / RECALLS_FILE, json.dumps(mine).encode())
+    except (OSError, ValueError, TypeError, CryptoError) as error:
         raise NodeError(f"{folder / RECALLS_FILE}: {type(error).__name__}: {error}") from error
 
 

@@ -260,17 +260,23 @@ class Desk:
         Raises:
             RulesMissing: whether it may cannot be told, so nothing is decided by it.
         """
-        try:
-            why = None if self.standing is None else self.standing.stops()
-        except TahiniError as error:
-            raise RulesMissing(f"{error}; nothing is decided by that model") from error
         with self._turning:
+            try:
+                why = None if self.standing is None else self.standing.stops()
+            except TahiniError as error:
+                raise RulesMissing(f"{error}; nothing is decided by that model") from error
             aside = self._set_aside
             if why is not None and aside is None:
                 self._set_aside, self.lending = self.lending, self.lending.by_hand()
             elif why is None and aside is not None:
                 self.lending, self._set_aside = aside, None
         return why
+
+    @property
+    def released(self) -> LendingRules:
+        """What was released to this desk, its model included, whether it may be used or not."""
+        with self._turning:
+            return self._set_aside or self.lending
 
     def close(self) -> None:
         self.sources.close()

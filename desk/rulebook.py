@@ -74,7 +74,7 @@ def keep(desk: Desk, wanted: Set[str]) -> None:
     """As :func:`keep_rules`, of documents by their hashes."""
     if wanted <= desk.kept_rules:
         return
-    documents = desk.lending.documents()
+    documents = {**desk.released.documents(), **desk.lending.documents()}
     if missing := wanted - documents.keys():
         raise RulesMissing(f"the desk does not have what a case names: {min(missing)}")
     desk.write(lambda hand: write_rules(hand, desk.at_rest, documents.values()))

@@ -8,21 +8,25 @@ decision: from then on nothing is scored, and people decide (PBOC 数据安全�
 deploys a system suspends its use). Then it is acknowledged, signed by the lender, and logged.
 
 A model is good for a year (:data:`protocol.instructions.EVALUATED_AGAIN`): from its release, or
-from when the lender last looked at it without an alarm (``tahini desk monitor``), if that is later.
+from when the lender last looked at it, until about that day and without an alarm (``tahini desk
+monitor``), if that is later.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from clients.errors import NodeError
 from clients.home import Node
 from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, check_origin, keep_recalls
+from clients.rules import STATE_AGE
 from crypto.errors import TahiniError
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import model_reviews
@@ -34,6 +38,11 @@ from protocol.schema import now
 
 EVERY_S = 15.0
 """So often a desk asks: a recall is to reach it within a minute, a question that fails included."""
+UNHEARD_S = STATE_AGE.total_seconds()
+"""After so long without an answer a desk that serves uses the model no more: it is as long as it
+may go by its copy of the consents."""
+RECENT = timedelta(days=31)
+"""A look at a model is of days until about when it was looked at, or it says nothing of today."""
 _UNSEEN = (-1, -1, -1)
 logger = logging.getLogger("tahini.desk")
 
@@ -59,9 +68,13 @@ class ModelStanding:
         self._node, self._client, self._clock = node, client, clock
         self._database = database
         self._folder, self._sha256 = node.home / MODELS_FOLDER / campaign, campaign
-        verified = check_origin(KeptModel.read(self._folder), campaign, node.consortium)
+        kept = KeptModel.read(self._folder)
+        verified = check_origin(kept, campaign, node.consortium)
         self._campaign, self._card = verified.campaign, verified.card
-        self._good_until = self._card.released_at + EVALUATED_AGAIN
+        logged = datetime.fromisoformat(json.loads(kept.leaf)["time"]) + timedelta(days=1)
+        self._released = min(self._card.released_at, logged)  # a card is not younger than its entry
+        self._good_until = self._released + EVALUATED_AGAIN
+        self._heard = time.monotonic()
         self._seen = _UNSEEN
         self._recall: ModelRecall | None = None
         self._looking = threading.Lock()
@@ -94,9 +107,11 @@ class ModelStanding:
     def good_until(self) -> datetime:
         """When nothing is scored by it any more unless somebody looks at it first."""
         sound = model_reviews.c.model_hash == self._card.model_sha256, ~model_reviews.c.alarm
+        looks = select(model_reviews.c.reviewed_at, model_reviews.c.as_of).where(*sound)
         with self._database.read() as connection:
-            looked = connection.scalar(select(func.max(model_reviews.c.reviewed_at)).where(*sound))
-        newest = max(self._card.released_at, looked or self._card.released_at)
+            found = connection.execute(looks).all()
+        looked = [at for at, as_of in found if at.date() - as_of <= RECENT]
+        newest = max([self._released, *looked])
         self._good_until = newest + EVALUATED_AGAIN
         return self._good_until
 
@@ -109,6 +124,12 @@ class ModelStanding:
         """
         if (recall := self.recall) is not None:
             return recall.told
+        unheard = time.monotonic() - self._heard
+        if self._thread is not None and unheard > UNHEARD_S:
+            return (
+                "whether the model was recalled could not be asked for "
+                f"{unheard / 60:.0f} minutes; see the desk's log"
+            )
         moment = self._clock()
         if moment < self._good_until or moment < self.good_until:
             return None
@@ -127,6 +148,9 @@ class ModelStanding:
         told = recalls_of(self._client, self._campaign, self._card)
         keep_recalls(self._folder, told.tokens)
         found = self.recall
+        self._heard = time.monotonic()
+        if told.unsound:
+            logger.error("%s recalls or acknowledgements do not verify", told.unsound)
         mine = {one.lender for one in told.acknowledgements}
         if told.recalls and self._node.lender not in mine:
             said = RecallAcknowledgement(
@@ -138,6 +162,11 @@ class ModelStanding:
             acknowledge_recall(self._client, said, self._node.key)
             logger.warning("%s; nothing is scored by it here any more", told.recalls[0].told)
         return found
+
+    @property
+    def ended(self) -> bool:
+        """Whoever asks is gone, though nobody stopped it."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def start(self) -> None:
         """Ask in the background, at once and then again and again."""
@@ -157,4 +186,6 @@ class ModelStanding:
                 self.hear()
             except TahiniError as error:
                 logger.warning("cannot ask whether the model was recalled: %s", error)
+            except Exception:  # whatever it is, the next question may find it gone
+                logger.exception("cannot ask whether the model was recalled")
             self._ending.wait(EVERY_S)

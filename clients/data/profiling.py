@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clients.data.book import open_source
+from clients.data.book import open_applicants, open_source
 from clients.data.columns import Told, nobody
 from clients.data.description import Column
 from clients.data.findings import (
@@ -174,6 +174,11 @@ def _about_outcomes(good: int, bad: int) -> list[str]:
 def people_in(home: Path) -> int:
     """How many people the node's source has; raises SourceError, NodeError."""
     return len(open_source(home).people())
+
+
+def applicants_in(home: Path) -> int:
+    """How many people its ``applicants.toml`` describes; raises SourceError, NodeError."""
+    return len(open_applicants(home).people())
 
 
 def check(home: Path, schema: FeatureSchema, progress: Progress = lambda _, __: None) -> Found:

@@ -30,7 +30,8 @@ from desk.accounts import explored_outstanding, explored_reserved, outstanding_o
 from desk.challenging import beside
 from desk.consents import ConsentsUnavailable, Permission
 from desk.courses import Course, StepQuestion, alone
-from desk.errors import AssessmentMissing, ConsentMissing
+from desk.errors import AssessmentMissing, ConsentMissing, RulesMissing
+from desk.lending_rules import NO_MODEL
 from desk.office import LOG_PATIENCE_S, Desk, InHand, Job, new_id
 from desk.records import StoredDecision, explored, write_decision
 from desk.reviewing import open_review
@@ -301,6 +302,7 @@ def _record(
         return earlier
     try:
         require_room(desk, hand, made)
+        _require_standing(desk, made)
     except Conflict as error:
         return error
     asked, decision = made.case.application, made.decision
@@ -325,6 +327,19 @@ def _record(
     if once is not None:
         remember(hand.connection, once, asked.id, hand.moment)
     return asked.id
+
+
+def _require_standing(desk: Desk, made: StoredDecision) -> None:
+    """Raises Conflict where the model that scored may not be used any more: what is acknowledged
+    before this transaction is heeded in it."""
+    if made.case.model_hash == NO_MODEL:
+        return
+    try:
+        why = desk.heed_standing()
+    except RulesMissing as error:
+        raise Conflict(str(error)) from error
+    if why is not None:
+        raise Conflict(f"{why}; nothing was recorded, apply again")
 
 
 def require_room(desk: Desk, hand: InHand, made: StoredDecision) -> None:

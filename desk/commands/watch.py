@@ -39,7 +39,7 @@ def watch(
     Raises:
         NotFound: there is no model that could be watched. Malformed: the day is to come.
     """
-    rules = desk.lending
+    rules = desk.released
     if not isinstance(rules, ReleasedRules) or rules.model is None:
         raise NotFound("this desk has no model that could be watched; people decide")
     scorer = rules.model.scorer

@@ -13,14 +13,14 @@ from typing import Any
 
 import httpx
 
-from crypto.errors import SignatureError
+from crypto.errors import CryptoError, SignatureError
 from crypto.keys import SigningKey
 from protocol.assessments import ImpactAssessment
 from protocol.audits import AuditRemedy, ComplianceReport
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.client.institutions import InstitutionClient
-from protocol.errors import RegistryUnavailable
+from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.incidents import Incident, IncidentClosure
 from protocol.parties import Role
 from protocol.recalls import (
@@ -146,42 +146,44 @@ def recall_model(client: InstitutionClient, recall: ModelRecall, key: SigningKey
 
 @dataclass(frozen=True)
 class HeldRecalls:
-    """What was said about one card, every signature checked; ``tokens`` are the recalls as they
-    were signed."""
+    """What was said about one card, as far as its signature holds; ``tokens`` are the recalls as
+    they were signed, ``unsound`` how many others the registry handed out."""
 
     recalls: tuple[ModelRecall, ...] = ()
     acknowledgements: tuple[RecallAcknowledgement, ...] = ()
     tokens: tuple[str, ...] = ()
+    unsound: int = 0
 
 
 def recalls_of(client: InstitutionClient, campaign: Campaign, card: ModelCard) -> HeldRecalls:
-    """Recalls of a released model, and which lenders use it no more.
+    """Recalls of a released model, and which lenders use it no more; those of other cards of the
+    campaign are left out. A registry can neither stop a model by itself, nor say for a lender that
+    it stopped, nor hide a recall behind something that does not verify.
 
     Raises:
-        RegistryUnavailable: it does not answer, or something that it said does not verify: a
-            registry can neither stop a model by itself nor say for a lender that it stopped.
+        RegistryUnavailable: it does not answer, or not in the form that it should.
     """
     answer = client._send("GET", f"/v1/campaigns/{campaign.sha256}/model/recalls")
-    return client._checked(lambda: _held_recalls(client, answer.json(), campaign, card))
-
-
-def _held_recalls(
-    client: InstitutionClient, said: Mapping[str, Any], campaign: Campaign, card: ModelCard
-) -> HeldRecalls:
-    """Those of other cards of the campaign are left out."""
-    consortium = client.consortium
-    tokens = tuple(
-        str(one)
-        for one in said["recalls"]
-        if ModelRecall.claimed(str(one)).card_sha256 == card.sha256
+    told, heard = client._checked(
+        lambda: [[str(one) for one in answer.json()[n]] for n in ("recalls", "acknowledgements")]
     )
-    heard = tuple(
-        verified_acknowledgement(str(one), consortium, campaign, card)
-        for one in said["acknowledgements"]
-        if RecallAcknowledgement.claimed(str(one)).card_sha256 == card.sha256
-    )
-    recalls = tuple(verified_recall(one, consortium, campaign, card) for one in tokens)
-    return HeldRecalls(recalls, heard, tokens)
+    recalls: dict[str, ModelRecall] = {}
+    acknowledgements: list[RecallAcknowledgement] = []
+    unsound = 0
+    for token in told:
+        try:
+            if ModelRecall.claimed(token).card_sha256 == card.sha256:
+                recalls[token] = verified_recall(token, client.consortium, campaign, card)
+        except (CryptoError, ConsentError):
+            unsound += 1
+    for token in heard:
+        try:
+            if RecallAcknowledgement.claimed(token).card_sha256 == card.sha256:
+                said = verified_acknowledgement(token, client.consortium, campaign, card)
+                acknowledgements.append(said)
+        except (CryptoError, ConsentError):
+            unsound += 1
+    return HeldRecalls(tuple(recalls.values()), tuple(acknowledgements), tuple(recalls), unsound)
 
 
 def acknowledge_recall(

@@ -28,7 +28,6 @@ from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
 from protocol.incidents import IncidentClosure, IncidentReport
 from protocol.parties import Consortium
-from protocol.recalls import ModelRecall
 from protocol.rights import ENTRY_TYPES as REQUEST_TYPES
 from protocol.rights import RequestContent, RequestKind
 from protocol.schema import now
@@ -449,32 +448,3 @@ def test_a_leaf_is_read_as_it_is_served(active):
     found = audit(active)
     leaf = json.loads(found.know.bodies.client.leaves(1)[0])
     assert leaf["type"] in FORMS
-
-
-@pytest.mark.parametrize(
-    ("actor", "card_sha256", "signed", "said"),
-    [
-        ("aspen", None, {}, ""),
-        ("coordinator", None, {}, ""),
-        ("aspen", "0" * 64, {}, "never released"),
-        ("registry", None, {}, "not its to write"),
-        ("aspen", None, {"card_sha256": "1" * 64}, "another than was stated"),
-        ("aspen", None, {"party": "birch"}, "another than was stated"),
-    ],
-)
-def test_a_recall_is_of_a_released_model_by_who_has_a_part_in_it(released, actor, card_sha256, signed, said):
-    house, card = released
-    named = card_sha256 or card.sha256
-    recall = ModelRecall.model_validate({
-        "campaign_sha256": house.campaign.sha256, "card_sha256": named, "party": actor, "recalled_at": now(),
-        "reason": "Nobody knows why it says what it says.",
-    } | signed)  # fmt: skip
-    key = house.coordinator().key if actor == "coordinator" else house.node("aspen").key
-    clear = {"campaign": house.campaign.sha256, "model_card": named}
-    body = canonical_json({"token": recall.sign(key)})
-    append(house, house.registry.sealed_to_auditor("model.recalled", actor, clear, body))
-    if not said:
-        assert audit(house).by_type["model.recalled"] == 1
-        return
-    with pytest.raises(AuditFailed, match=said):
-        audit(house)

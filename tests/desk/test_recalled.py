@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from support.commands import done, tahini, told
+from support.commands import done, refused, tahini, told
 from support.house import Ground
 from support.lending_house import LendingHouse, lending_house
 from support.observed import entries
 from support.waiting import until
 
-from clients.models import MODELS_FOLDER, RECALLS_FILE, keep_recalls
+from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel, keep_recalls
 from crypto.keys import SigningKey
 from desk import standing as standing_module
+from desk.commands.apply import Applying
 from desk.commands.monitor import keep_review
+from desk.commands.replay import replay
 from desk.commands.status import standing
+from desk.commands.watch import watch
 from desk.errors import RulesMissing
 from desk.home import open_desk
 from desk.lending_rules import NO_MODEL, ReleasedRules
-from desk.standing import ModelStanding
+from desk.standing import UNHEARD_S, ModelStanding
+from lending.account.default import Definition
 from protocol.client.desks import DeskClient
 from protocol.client.filing import acknowledge_recall, recalls_of
 from protocol.errors import ConsentError
@@ -63,14 +69,15 @@ def logged(lender: LendingHouse, kind: str) -> list[str]:
 
 
 class Lying:
-    """A registry that hands out a recall of its own."""
+    """A registry that hands out what it likes."""
 
-    def __init__(self, client: DeskClient, token: str) -> None:
+    def __init__(self, client: DeskClient, *tokens: str) -> None:
         self.consortium, self._checked = client.consortium, client._checked
-        self._token = token
+        self._tokens, self.sent = list(tokens), 0
 
-    def _send(self, *_: object) -> httpx.Response:
-        return httpx.Response(200, json={"recalls": [self._token], "acknowledgements": []})
+    def _send(self, method: str, *_: object) -> httpx.Response:
+        self.sent += method == "POST"
+        return httpx.Response(200, json={"recalls": self._tokens, "acknowledgements": ["{}"], "entry_index": 1})
 
 
 def test_a_recall_reaches_a_desk_which_decides_by_hand_and_acknowledges_it(lender: LendingHouse):
@@ -94,8 +101,7 @@ def test_a_recall_reaches_a_desk_which_decides_by_hand_and_acknowledges_it(lende
     assert (said["status"], said["decision"]["outcome"]) == ("in-review", "review")
     made = lender.desk.lending
     assert isinstance(made, ReleasedRules) and made.model is None
-    told_of = lender.call("origination", "GET", f"/v1/applications/{first['id']}/letter")
-    assert told_of.status_code in {200, 404}, "what was decided before is still explained"
+    assert replay(lender.home).same == 2, "what was decided before is still told alike"
     found = standing(lender.desk, ["daily-30"])
     assert REASON in (found.stopped or "") and len(found.policies["daily-30"]) == 64
     for name in lender.house.campaign.lenders[1:]:
@@ -141,9 +147,8 @@ def test_nobody_outside_the_campaign_stops_a_model_and_nobody_else_says_that_it_
         recall_token(lender, lender.house.registry.signing_key, "registry"),
     ):
         kept = (folder(lender) / RECALLS_FILE).read_bytes()
-        lender.desk.standing._client = Lying(client, token)
-        with pytest.raises(ConsentError):
-            lender.desk.standing.hear()
+        lender.desk.standing._client = Lying(client, token, "no token")
+        assert lender.desk.standing.hear() is None and lender.desk.standing._client.sent == 0
         assert (folder(lender) / RECALLS_FILE).read_bytes() == kept and lender.desk.heed_standing() is None
     stopped = RecallAcknowledgement(
         campaign_sha256=lender.house.campaign.sha256, card_sha256=lender.desk.standing._card.sha256, lender="aspen",
@@ -203,3 +208,70 @@ def test_a_model_is_good_for_a_year_and_for_another_once_somebody_looked_and_fou
         keep_review(desk, model, later.date(), alarm=False)
     assert desk.heed_standing() is None and desk.lending.model is not None
     assert standing(desk, ["daily-30"]).good_until == (later + year).date().isoformat()
+
+
+def test_a_recall_is_heard_whatever_stands_beside_it(lender: LendingHouse):
+    genuine = recall_token(lender, lender.house.node("birch").key)
+    forged = recall_token(lender, SigningKey.generate())
+    lender.desk.standing._client = Lying(lender.desk.standing._client, forged, "no token", genuine)
+    assert lender.desk.standing.hear().reason == REASON and lender.desk.standing._client.sent == 1
+    assert json.loads((folder(lender) / RECALLS_FILE).read_text("utf-8")) == [genuine]
+
+
+def test_no_fetch_takes_back_what_was_heard_and_nothing_of_another_card_is_kept(lender: LendingHouse):
+    before = KeptModel.read(folder(lender))
+    genuine = recall_token(lender, lender.house.node("birch").key)
+    keep_recalls(folder(lender), [genuine])
+    before.write(folder(lender))
+    assert KeptModel.read(folder(lender)).recalls == (genuine,) and lender.desk.heed_standing() is not None
+    other = ModelRecall.claimed(genuine).model_copy(update={"card_sha256": "1" * 64})
+    keep_recalls(folder(lender), [ModelRecall.model_validate(other.model_dump()).sign(lender.house.node("birch").key)])
+    assert KeptModel.read(folder(lender)).recalls == (genuine,)
+    open_desk(lender.home, lender.house.clock).close()
+
+
+def test_what_is_decided_while_a_recall_is_acknowledged_is_not_recorded(lender: LendingHouse, monkeypatch):
+    person = lender.people[0]
+    lender.knows(person)
+    owed = Applying.owed
+
+    def meanwhile(self: Applying, asked: Any) -> Any:
+        keep_recalls(folder(lender), [recall_token(lender, lender.house.node("birch").key)])
+        return owed(self, asked)
+
+    monkeypatch.setattr(Applying, "owed", meanwhile)
+    answer = lender.asks(person)
+    assert answer.status_code == 409 and "apply again" in answer.text
+    monkeypatch.undo()
+    assert lender.asks(person).json()["status"] == "in-review"
+
+
+def test_a_model_that_may_not_be_used_can_still_be_looked_at(lender: LendingHouse):
+    later = lender.house.clock() + timedelta(days=366)
+    lender.desk.standing._clock = lambda: later
+    assert lender.desk.heed_standing() is not None and lender.desk.lending.model is None
+    assert watch(lender.desk, Definition(window_days=90)).model == lender.desk.released.model.scorer.model_sha256
+
+
+def test_a_desk_that_serves_and_cannot_ask_uses_the_model_no_more(lender: LendingHouse):
+    standing_ = lender.desk.standing
+    standing_._thread = threading.current_thread()
+    assert lender.desk.heed_standing() is None
+    standing_._heard -= UNHEARD_S + 1
+    assert "could not be asked" in lender.desk.heed_standing() and lender.desk.lending.model is None
+    standing_.hear()
+    assert lender.desk.heed_standing() is None and lender.desk.lending.model is not None
+    standing_._thread = None
+
+
+def test_nobody_acknowledges_what_nobody_recalled(lender: LendingHouse):
+    home = lender.house.founded.node_home("aspen")
+    assert "nobody recalled" in refused("model", "acknowledge", lender.house.campaign.sha256, "--home", home)
+    assert logged(lender, "recall.acknowledged") == []
+
+
+def test_a_look_at_days_of_long_ago_says_nothing_of_today(lender: LendingHouse):
+    standing_ = lender.desk.standing
+    before = standing_.good_until
+    keep_review(lender.desk, standing_._card.model_sha256, now().date() - timedelta(days=200), alarm=False)
+    assert standing_.good_until == before
