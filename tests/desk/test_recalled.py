@@ -250,7 +250,7 @@ def test_a_model_that_may_not_be_used_can_still_be_looked_at(lender: LendingHous
     later = lender.house.clock() + timedelta(days=366)
     lender.desk.standing._clock = lambda: later
     assert lender.desk.heed_standing() is not None and lender.desk.lending.model is None
-    assert watch(lender.desk, Definition(window_days=90)).model == lender.desk.released.model.scorer.model_sha256
+    assert watch(lender.desk, Definition(window_days=365)).model == lender.desk.released.model.scorer.model_sha256
 
 
 def test_a_desk_that_serves_and_cannot_ask_uses_the_model_no_more(lender: LendingHouse):
