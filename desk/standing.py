@@ -152,7 +152,7 @@ class ModelStanding:
         if told.unsound:
             logger.error("%s recalls or acknowledgements do not verify", told.unsound)
         mine = {one.lender for one in told.acknowledgements}
-        if told.recalls and self._node.lender not in mine:
+        if told.recalls and found is not None and self._node.lender not in mine:
             said = RecallAcknowledgement(
                 campaign_sha256=self._sha256,
                 card_sha256=self._card.sha256,

@@ -6,10 +6,10 @@ Not part of what a node loads: its operator's commands read them, its gate goes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -167,23 +167,38 @@ def recalls_of(client: InstitutionClient, campaign: Campaign, card: ModelCard) -
     told, heard = client._checked(
         lambda: [[str(one) for one in answer.json()[n]] for n in ("recalls", "acknowledgements")]
     )
-    recalls: dict[str, ModelRecall] = {}
-    acknowledgements: list[RecallAcknowledgement] = []
+    about = client.consortium, campaign, card
+    recalls, unsound = _sound(told, ModelRecall, lambda token: verified_recall(token, *about), card)
+    acknowledged, unsound_too = _sound(
+        heard, RecallAcknowledgement, lambda token: verified_acknowledgement(token, *about), card
+    )
+    return HeldRecalls(
+        tuple(recalls.values()),
+        tuple(acknowledged.values()),
+        tuple(recalls),
+        unsound + unsound_too,
+    )
+
+
+AboutRecall = TypeVar("AboutRecall", ModelRecall, RecallAcknowledgement)
+
+
+def _sound(
+    tokens: Sequence[str],
+    kind: type[AboutRecall],
+    verified: Callable[[str], AboutRecall],
+    card: ModelCard,
+) -> tuple[dict[str, AboutRecall], int]:
+    """Those of this card that verify, by their token, and how many do not."""
+    found: dict[str, AboutRecall] = {}
     unsound = 0
-    for token in told:
+    for token in tokens:
         try:
-            if ModelRecall.claimed(token).card_sha256 == card.sha256:
-                recalls[token] = verified_recall(token, client.consortium, campaign, card)
+            if kind.claimed(token).card_sha256 == card.sha256:
+                found[token] = verified(token)
         except (CryptoError, ConsentError):
             unsound += 1
-    for token in heard:
-        try:
-            if RecallAcknowledgement.claimed(token).card_sha256 == card.sha256:
-                said = verified_acknowledgement(token, client.consortium, campaign, card)
-                acknowledgements.append(said)
-        except (CryptoError, ConsentError):
-            unsound += 1
-    return HeldRecalls(tuple(recalls.values()), tuple(acknowledgements), tuple(recalls), unsound)
+    return found, unsound
 
 
 def acknowledge_recall(

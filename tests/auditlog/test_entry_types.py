@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 from support.audits import some_report
+from support.entries import append, audit
 from support.house import Ground
 from support.incidents import make_incident
 
@@ -86,18 +87,6 @@ def few(tmp_path_factory):
 def house(few, tmp_path):
     with few.copy(tmp_path / "house").opened() as opened:
         yield opened
-
-
-def audit(house):
-    client = house.founded.auditor(house.url)
-    house.clients.append(client)
-    house.registry.ledger.catch_up()
-    return verify_log(client, client.checkpoint_note(), house.founded.auditor_recipient)
-
-
-def append(house, *entries: Entry) -> None:
-    with house.registry.ledger.write() as session:
-        house.registry.ledger.log.append(session, entries)
 
 
 def test_every_type_that_can_be_written_has_a_form():

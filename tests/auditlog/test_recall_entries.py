@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.entries import append, audit
 
-from auditlog.audit import verify_log
-from auditlog.entries import Entry
 from crypto.documents import canonical_json
 from protocol.cards import ModelCard
 from protocol.errors import AuditFailed
@@ -19,18 +18,6 @@ def released(after_release, tmp_path):
     with after_release.copy(tmp_path / "house").opened() as house:
         folder = house.coordinator().folder(house.campaign.sha256)
         yield house, ModelCard.claimed((folder / "model-card.jws").read_text(encoding="utf-8"))
-
-
-def audit(house):
-    client = house.founded.auditor(house.url)
-    house.clients.append(client)
-    house.registry.ledger.catch_up()
-    return verify_log(client, client.checkpoint_note(), house.founded.auditor_recipient)
-
-
-def append(house, *entries: Entry) -> None:
-    with house.registry.ledger.write() as session:
-        house.registry.ledger.log.append(session, entries)
 
 
 @pytest.mark.parametrize(
