@@ -60,6 +60,10 @@ def init(
         str | None,
         typer.Option(help="Hash of the campaign whose model scores; without one people decide."),
     ] = None,
+    challenger: Annotated[
+        str | None,
+        typer.Option(help="Hash of the campaign whose model is tried in shadow beside it."),
+    ] = None,
     database: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +87,7 @@ def init(
         node=node.resolve(),
         risk_key=key.text,
         model=model,
+        challenger=challenger,
         timezone=timezone,
         four_eyes=four_eyes,
         reading_seconds=reading_seconds,
@@ -155,6 +160,8 @@ def status(home: DeskHome, as_json: AsJson = False) -> None:
         typer.echo(f"{found.stopped}; nothing is scored, and people decide")
     elif found.good_until:
         typer.echo(f"the model is to be looked at by {found.good_until} (tahini desk monitor)")
+    if found.untried:
+        typer.echo(f"the challenger scores nobody: {found.untried}")
     if found.challenger_failures:
         typer.echo(f"{found.challenger_failures} times a challenger could say nothing")
 
@@ -243,6 +250,12 @@ def reference(
         Path, typer.Option(help="A sample of applicants, Parquet.", exists=True, dir_okay=False)
     ],
     cut_off: Annotated[int, typer.Option(help="The score from which the policy approves.")],
+    width: Annotated[
+        int, typer.Option(help="How many points above it are just above it.", min=1)
+    ] = 20,
+    challenger: Annotated[
+        bool, typer.Option("--challenger", help="By the model that is tried in shadow.")
+    ] = False,
 ) -> None:
     """Work out what reasons compare with: the mean points of those just above the cut-off, by this
     desk's model. Counts no consent: take a sample that may be used for it."""
@@ -252,21 +265,23 @@ def reference(
 
     from clients.home import Node
     from desk.home import read_settings
-    from desk.released import REFERENCE_FILE, read_scorer, reference_json
+    from desk.released import REFERENCE_FILE, TRIED_FILE, read_scorer, reference_json
     from lending.score.reasons import just_above
     from protocol.schema import now
 
     settings = read_settings(home)
-    if settings.model is None:
-        raise ConsentError(f"{home} has no model; name its campaign in desk.json")
+    which, name = ("challenger", TRIED_FILE) if challenger else ("model", REFERENCE_FILE)
+    campaign = getattr(settings, which)
+    if campaign is None:
+        raise ConsentError(f"{home} has no {which}; name its campaign in desk.json")
     day = now().astimezone(ZoneInfo(settings.timezone)).date()
-    scorer, _ = read_scorer(Node.open(settings.node), settings.model, day)
+    scorer, _ = read_scorer(Node.open(settings.node), campaign, day)
     with parsed(data, "Parquet"):
         people = pd.read_parquet(data)
     bins = scorer.bins(people)
-    found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off)
-    replace_file(home / REFERENCE_FILE, reference_json(found, scorer.model_sha256).encode())
-    typer.echo(f"wrote {home / REFERENCE_FILE}, of {found.people} people just above {cut_off}")
+    found = just_above((scorer.scored(one) for one in bins.tolist()), cut_off, width)
+    replace_file(home / name, reference_json(found, scorer.model_sha256).encode())
+    typer.echo(f"wrote {home / name}, of {found.people} people just above {cut_off}")
 
 
 @app.command(epilog="Example: `tahini desk replay --home desk --processes 2 --json`")

@@ -187,7 +187,7 @@ def _tell_closing(one: Closing) -> None:
 
 
 def _tell_challenger(one: ChallengerSeen) -> None:
-    typer.echo(f"challenger {one.challenger[:16]} beside {one.champion[:16]}:")
+    typer.echo(f"challenger {one.named}:")
     if one.failed:
         typer.echo(f"  could say nothing {one.failed} times")
     if one.found is not None:
@@ -201,13 +201,19 @@ def _tell_tried(found: Challenged) -> None:
         table.add_row(cell.champion, cell.challenger, str(cell.applications), bad)
     Console().print(table)
     typer.echo(
-        f"  both approve {found.both}, only the policy in use {found.only_champion}, only the "
+        f"  both approve {found.both}, only what is in use {found.only_champion}, only the "
         f"challenger {found.only_challenger}, neither {found.neither}"
     )
     for what, apart in (("limit, fen", found.limit), ("rate, ppm a day", found.rate)):
         if apart is not None:
             moved = f"{apart.higher} higher, {apart.lower} lower of {apart.offers}"
             typer.echo(f"  {what}: {moved}, by {_figures(apart.mean, 0)} on average")
+    if (ranked := found.ranked) is not None:
+        typer.echo(
+            f"  of {ranked.loans} mature loans, {ranked.bad} bad ({ranked.expected[0]:.1f} expected, "
+            f"challenger {ranked.expected[1]:.1f}): AUC {ranked.champion:.3f}, challenger "
+            f"{ranked.challenger:.3f}, apart {_figures(ranked.apart, 3)}"
+        )
     alone, others = _share(found.declined_alone), _share(found.others)
     typer.echo(
         f"  bad, of those that it alone would have declined: {alone}; of the others: {others}"

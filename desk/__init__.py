@@ -17,10 +17,12 @@ Before and after a decision
                   third parties that check what was stated; ``described`` both, as a file has them
 - ``retention``   how long a fact may be used
 - ``lending_rules``  the seam to what is decided by, ``servicing_rules`` to what loans are serviced
-                  by; ``released`` what a lender released,
-                  ``rulebook`` whatever decisions were made by, kept by its hash,
-                  ``challenging`` a policy that is tried beside the one in use, ``standing``
-                  whether the model in use was recalled
+                  by; ``score_rules`` a model that scores, or is tried in shadow; ``released`` what
+                  a lender released,
+                  ``rulebook`` whatever decisions were made by, kept by its hash
+                  (``rule_documents``),
+                  ``challenging`` a policy or a model that is tried beside the one in use,
+                  ``standing`` whether a model was recalled
 - ``portraying``  portraits of the lender's customers: what they read, whose consents cover it
 - ``trail``       what it reads and decides, stated in the log; ``statements`` the signed words,
                   ``outbox`` their delivery

@@ -1,4 +1,5 @@
-"""A challenger: a policy that decides silently beside the one in use, to be compared with it.
+"""A challenger: a policy, or the policy in use with another model, that decides silently beside
+what decides, to be compared with it.
 
 What it says is kept for the lender's risk officer, sealed like the decision it stands beside. No
 borrower, reviewer or system of the lender is shown it, it enters no letter and no receipt, and it
@@ -49,7 +50,7 @@ class SilentDecision:
 def beside(rules: LendingRules, case: Case) -> SilentDecision | None:
     """What the challenger of the case's policy says of it; None where there is none; what
     it raises is kept, and told to nobody who applies."""
-    challenger = rules.challenger(case.application.product, case.policy_hash, case.now.date())
+    challenger = challenger_of(rules, case)
     if challenger is None:
         return None
     found = said_by(rules, case, challenger)
@@ -57,6 +58,11 @@ def beside(rules: LendingRules, case: Case) -> SilentDecision | None:
         metrics.challenger_failed()
         logger.error("a challenger failed, and the decision stands: %s", found.failure)
     return found
+
+
+def challenger_of(rules: LendingRules, case: Case) -> str | None:
+    """The hash of what is tried beside the policy of a case."""
+    return rules.challenger(case.application.product, case.policy_hash, case.now.date())
 
 
 def said_by(rules: LendingRules, case: Case, challenger: str) -> SilentDecision:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from clients.erasures import ORDERS
@@ -65,7 +65,9 @@ class DeskSettings(HomeSettings):
     """``desk.json``, or TAHINI_DESK_ and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAHINI_DESK_")
-    pinned = frozenset({"node", "risk_key", "model", "four_eyes", "timezone", "reading_seconds"})
+    pinned = frozenset(
+        {"node", "risk_key", "model", "challenger", "four_eyes", "timezone", "reading_seconds"}
+    )
 
     node: Path
     """The home of the lender's node."""
@@ -73,6 +75,8 @@ class DeskSettings(HomeSettings):
     """Who signs credit policies: the risk officer's public key."""
     model: Sha256 | None = None
     """The campaign whose model scores; without one every case goes to a person."""
+    challenger: Sha256 | None = None
+    """The campaign whose model is tried in shadow beside it."""
     timezone: str = "Asia/Shanghai"
     """Whose calendar days count."""
     four_eyes: bool = False
@@ -80,6 +84,13 @@ class DeskSettings(HomeSettings):
     reading_seconds: int = Field(default=10, ge=0, le=3600)
     """How long the table of what a loan costs is shown before it can be accepted (强制阅读时间).
     What was read of the law names no number."""
+
+    @field_validator("challenger")
+    @classmethod
+    def _beside_another(cls, tried: str | None, others: ValidationInfo) -> str | None:
+        if tried is not None and others.data.get("model") in {None, tried}:
+            raise ValueError("a challenger is tried beside another model that scores")
+        return tried
 
     @field_validator("timezone")
     @classmethod
@@ -148,13 +159,19 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         erasure_orders(node, at_rest).mkdir(parents=True, exist_ok=True, mode=0o700)
         day = clock().astimezone(zone).date()
         risk_key = PublicKey.from_text(settings.risk_key)
-        rules = read_rules(home, node, settings.model, risk_key, day)
+        rules = read_rules(home, node, (settings.model, settings.challenger), risk_key, day)
         wording = read_wording(home, rules)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
         sources.require(rules.made_of)
         client = node.connected(DeskClient)
         held = UseOutbox(database, outbox)
+
+        def stands(campaign: str | None) -> ModelStanding | None:
+            if campaign is None:
+                return None
+            return ModelStanding(node, client, database, campaign, clock)
+
         trail = Trail(held, client, node.key, clock)
         products = rules.pricing.products.values()
         desk = Desk(
@@ -189,11 +206,8 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             vouch=RegistryVouches(
                 http_client(node.settings.registry_url, node.authority), node.lender
             ),
-            standing=(
-                None
-                if settings.model is None
-                else ModelStanding(node, client, database, settings.model, clock)
-            ),
+            standing=stands(settings.model),
+            trying=stands(settings.challenger),
         )
         desk.heed_standing()
         return desk

@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache, partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.errors import RulesMissing
 from desk.retention import kept, kept_by_policies
+from desk.rule_documents import RuleDocument, RuleKind
+from desk.score_rules import ScoreRules
 from desk.servicing_rules import PricedServicing, ServicingRules
 from law.categories import DataCategory
 from law.packs import Jurisdiction
@@ -33,10 +34,6 @@ from lending.policy.prices import unfair_price
 from lending.policy.pricing import ProductPricing
 from lending.policy.release import Release
 from lending.score.compiled import ScoreError
-from lending.score.glossary import Glossary
-from lending.score.reasons import MeanPoints, reasons
-from lending.score.scorer import Scorer
-from protocol.cards import ModelCard
 
 NO_MODEL = "0" * 64
 """In place of a model's hash where none may be asked."""
@@ -53,25 +50,6 @@ class Versions:
     """Of products and what reasons compare with."""
     product: str
     """Of the product that is applied for, in it."""
-
-
-RuleKind = Literal["model", "policy", "law", "release", "exploration", "product"]
-
-
-@dataclass(frozen=True)
-class RuleDocument:
-    """Something that decisions are made by, as it is kept."""
-
-    kind: RuleKind
-    content: bytes = field(repr=False)
-
-    @cached_property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def secret(self) -> bool:
-        return self.kind == "exploration"
 
 
 class LendingRules(ServicingRules, Protocol):
@@ -102,8 +80,13 @@ class LendingRules(ServicingRules, Protocol):
         """The same without a model: every case goes to a person."""
         ...
 
+    @property
+    def untried(self) -> LendingRules:
+        """The same without a model in shadow."""
+        ...
+
     def challenger(self, product: str, policy: str, day: date) -> str | None:
-        """The hash of the policy that is tried beside ``policy``, if one is on that day."""
+        """The hash of the policy, or the model (``desk.score_rules``), that is tried beside it."""
         ...
 
     def silently(self, case: Case, challenger: str) -> Decision:
@@ -133,19 +116,6 @@ def feature_law(laws: Laws) -> FeatureLaw:
 
 
 @dataclass(frozen=True)
-class ScoreRules:
-    """A released model, and what its scores are explained by; ``file`` is the model's, which has
-    its hash, ``card`` what its coordinator signed of it."""
-
-    scorer: Scorer
-    reference: MeanPoints
-    glossary: Glossary
-    schema: FeatureSchema
-    file: bytes = field(repr=False)
-    card: ModelCard | None = None
-
-
-@dataclass(frozen=True)
 class ReleasedRules(PricedServicing):
     """What a lender's risk officer released: signed policies, products, and a model that the
     consortium trained, if there is one.
@@ -153,12 +123,14 @@ class ReleasedRules(PricedServicing):
     Args:
         policies: all that are or were in force here, or tried.
         exploration_key: the lender's secret (``CreditPolicy.explores``).
+        tried: a model that scores in shadow, beside whatever no policy is tried beside.
     """
 
     policies: Sequence[CreditPolicy]
     pricing: ProductPricing
     model: ScoreRules | None
     exploration_key: bytes = field(default=b"", repr=False)
+    tried: ScoreRules | None = None
     held: Mapping[str, Collection[DataCategory]] = field(default_factory=dict)
     """Of which kinds of data the facts are made, by the sources that answer for them."""
 
@@ -181,17 +153,22 @@ class ReleasedRules(PricedServicing):
         )
 
     def by_hand(self) -> ReleasedRules:
-        return self if self.model is None else replace(self, model=None)
+        return self if self.model is None else replace(self, model=None, tried=None)
+
+    @cached_property
+    def untried(self) -> ReleasedRules:
+        return self if self.tried is None else replace(self, tried=None)
 
     def documents(self) -> dict[str, RuleDocument]:
         payloads: list[tuple[RuleKind, dict[str, Any]]] = [
             ("law", self.pricing.laws.payload()),
             ("release", self._release.payload()),
-            *(("policy", one.document.payload()) for one in self.policies),
         ]
+        payloads += [("policy", one.document.payload()) for one in self.policies]
         found = [RuleDocument(kind, canonical_json(said)) for kind, said in payloads]
-        if self.model is not None:
-            found.append(RuleDocument("model", self.model.file))
+        found += [RuleDocument("model", one.file) for one in self._models]
+        if self.tried is not None:
+            found.append(RuleDocument("trial", self.tried.trial.content))
         if self.exploration_key:
             found.append(RuleDocument("exploration", self.exploration_key))
         return {one.sha256: one for one in found}
@@ -271,7 +248,9 @@ class ReleasedRules(PricedServicing):
 
     def challenger(self, product: str, policy: str, day: date) -> str | None:
         found = self._newest(product, day, policy)
-        return None if found is None else found.hash
+        if found is not None:
+            return found.hash
+        return None if self.tried is None else self.tried.trial.sha256
 
     @cached_property
     def _asked(self) -> dict[tuple[str, date], str | None]:
@@ -281,17 +260,26 @@ class ReleasedRules(PricedServicing):
     def declared_sensitive(self) -> frozenset[DataCategory]:
         """Kinds of data that the consortium's features declare sensitive beyond what law does: they
         need a consent apart."""
-        features = () if self.model is None else self.model.schema.features
         return frozenset(
-            kind for one in features if one.sensitivity == "sensitive" for kind in one.categories
+            kind
+            for model in self._models
+            for one in model.schema.features
+            if one.sensitivity == "sensitive"
+            for kind in one.categories
         )
 
     @property
+    def _models(self) -> list[ScoreRules]:
+        """The one that scores, and the one that is tried."""
+        return [one for one in (self.model, self.tried) if one is not None]
+
+    @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
-        """Of each fact that the model or a policy reads, the kinds of data that they say it is made
+        """Of each fact that a model or a policy reads, the kinds of data that they say it is made
         of."""
-        features = () if self.model is None else self.model.schema.features
-        found = {one.name: one.categories for one in features}
+        found: dict[str, frozenset[DataCategory]] = {}
+        for feature in (one for model in self._models for one in model.schema.features):
+            found[feature.name] = found.get(feature.name, frozenset()) | feature.categories
         for policy in self.policies:
             for name, fact in policy.document.facts.items():
                 found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
@@ -304,7 +292,11 @@ class ReleasedRules(PricedServicing):
             found = kept(found, self.model.schema, day)
         others = (one for one in self.policies if one.out_of_force(day) is None)
         policies = [one.document for one in (self._newest(product, day), *others) if one]
-        return kept_by_policies(found, policies, self._scored_by, day)
+        found = kept_by_policies(found, policies, self._scored_by, day)
+        if self.tried is not None:
+            read = {*self._scored_by, *(name for one in policies for name in one.facts)}
+            found = self.tried.own_kept(found, read, day)
+        return found
 
     @property
     def _scored_by(self) -> tuple[str, ...]:
@@ -319,9 +311,18 @@ class ReleasedRules(PricedServicing):
 
     def silently(self, case: Case, challenger: str) -> Decision:
         day = case.now.date()
+        if self.tried is not None and challenger == self.tried.trial.sha256:
+            return self._in_shadow(case, self.tried)
         policy = self._lawful(self._of(case, challenger), day)
         facts = kept_by_policies(case.facts, [policy.document], self._scored_by, day)
         return decide_silently(replace(case, facts=facts), policy, self.pricing, self._reasons)
+
+    def _in_shadow(self, case: Case, tried: ScoreRules) -> Decision:
+        """By the policy that decides the case, as if the other model had scored it."""
+        policy, schema = self._of(case, case.policy_hash), tried.schema
+        if why := self._source_barred(schema.names, schema.jurisdictions, case.now.date()):
+            raise RulesMissing(why)
+        return decide(tried.instead(case), policy, self.pricing, tried.reasons)
 
     def _of(self, case: Case, policy: str) -> CreditPolicy:
         """The policy of this hash, beside the model, the law and the release of the case."""
@@ -334,7 +335,7 @@ class ReleasedRules(PricedServicing):
     def _reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
         if self.model is None:
             raise RulesMissing("a score has reasons by the model that gave it, and none is here")
-        return reasons(scored, self.model.reference, self.model.glossary.families)
+        return self.model.reasons(scored)
 
     def offer(self, case: Case, amount: int, term_days: int) -> LoanOffer | None:
         day = case.now.date()

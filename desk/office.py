@@ -236,6 +236,8 @@ class Desk:
     """Who a customer is who logged in; where nobody says, no customer calls."""
     standing: ModelStanding | None = None
     """Whether the model that scores may be used; None where none scores."""
+    trying: ModelStanding | None = None
+    """Whether the one may that is tried in shadow beside it; None where none is."""
     _set_aside: LendingRules | None = None
     """What is decided by as soon as the model may be used again."""
     _turning: threading.Lock = field(default_factory=threading.Lock)
@@ -245,12 +247,17 @@ class Desk:
     def start(self) -> None:
         self.transactions.start()
         self.sender.start()
-        if self.standing is not None:
-            self.standing.start()
+        for one in self.standings:
+            one.start()
+
+    @property
+    def standings(self) -> list[ModelStanding]:
+        """How each model stands that scores here."""
+        return [one for one in (self.standing, self.trying) if one is not None]
 
     def stop(self) -> None:
-        if self.standing is not None:
-            self.standing.stop()
+        for one in self.standings:
+            one.stop()
         self.sender.stop()
         self.transactions.stop()
 
@@ -271,6 +278,10 @@ class Desk:
             elif why is None and aside is not None:
                 self.lending, self._set_aside = aside, None
         return why
+
+    def tried_by(self, rules: LendingRules) -> LendingRules:
+        """These rules, without the model in shadow for as long as nobody may be scored by it."""
+        return rules.untried if self.trying is not None and self.trying.barred() else rules
 
     @property
     def released(self) -> LendingRules:

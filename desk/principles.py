@@ -16,7 +16,8 @@ from typing import Any
 
 from credit.scaling import HIGHEST, LOWEST
 from desk.errors import RulesMissing
-from desk.lending_rules import ReleasedRules, ScoreRules
+from desk.lending_rules import ReleasedRules
+from desk.score_rules import ScoreRules
 from desk.wording import Tongue, Wording
 from law.deadlines import deadlines
 from law.packs import Jurisdiction

@@ -2,8 +2,9 @@
 
 ``products/*.toml``, ``policies/*.jws`` (signed with the risk officer's key, all that were ever in
 force), ``model`` (the hash of the campaign whose model scores; its files are in the node's home),
-``families.toml`` and ``reference.json`` (what its reasons compare with), ``law/*.toml`` (rows that
-the lender adds to the law tables, such as next month's LPR), ``exploration.key``.
+``families.toml`` and ``reference.json`` (what its reasons compare with), ``challenger.json`` (the
+same of a model that is tried beside it), ``law/*.toml`` (rows that the lender adds to the law
+tables, such as next month's LPR), ``exploration.key``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from crypto.keys import PublicKey, read_secret
 from crypto.sentences import one_sentence
 from desk.commands.letters import LETTER_NOTICE
 from desk.errors import RulesMissing
-from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
+from desk.lending_rules import ReleasedRules, feature_law
+from desk.score_rules import ScoreRules
 from desk.wording import OWN, Wording, Words, read_words
 from law.packs import Jurisdiction
 from lending.law.features import LawOfDay
@@ -48,17 +50,24 @@ from protocol.errors import BadSettings
 
 PRODUCTS, POLICIES, LAW = "products", "policies", "law"
 FAMILIES_FILE, REFERENCE_FILE, REASONS_FILE = "families.toml", "reference.json", "reasons.toml"
+TRIED_FILE = "challenger.json"
+"""What the reasons of a model that is tried compare with."""
 LETTER_FILE = "letter.toml"
 EXPLORATION_FILE, EXPLORATION_SIZE = "exploration.key", 32
 
 
 def read_rules(
-    home: Path, node: Node, model: str | None, risk_key: PublicKey, day: date
+    home: Path,
+    node: Node,
+    models: tuple[str | None, str | None],
+    risk_key: PublicKey,
+    day: date,
 ) -> ReleasedRules:
     """Everything in ``home``.
 
     Args:
-        model: hash of the campaign whose model scores; without one every case goes to a person.
+        models: hashes of the campaign whose model scores, without which every case goes to a
+            person, and of the one whose model is tried beside it, if one is.
         risk_key: who signs policies.
         day: the lender's day; products must be lawful on it.
 
@@ -70,12 +79,13 @@ def read_rules(
     policies = tuple(
         read_policy(path, risk_key, laws) for path in sorted((home / POLICIES).glob("*.jws"))
     )
-    key = home / EXPLORATION_FILE
+    key, on, (model, tried) = home / EXPLORATION_FILE, (day, laws), models
     return ReleasedRules(
         policies=policies,
         pricing=ProductPricing(products, laws),
-        model=None if model is None else read_score(home, node, model, (day, laws)),
+        model=None if model is None else read_score(home / REFERENCE_FILE, node, model, on),
         exploration_key=read_secret(key, EXPLORATION_SIZE) if key.exists() else b"",
+        tried=None if tried is None else read_score(home / TRIED_FILE, node, tried, on),
     )
 
 
@@ -104,18 +114,18 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
     return verified_policy(token, risk_key, feature_law(laws), first)
 
 
-def read_score(home: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
+def read_score(reference: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
     """The model with what its reasons compare with, recalled or not: what it decided is still to be
     explained (``desk.standing`` says whether it may decide). Raises as :func:`read_scorer`,
     RulesMissing."""
     folder = node.home / MODELS_FOLDER / campaign
     verified = check_origin(KeptModel.read(folder), campaign, node.consortium)
     scorer, schema = _scorer(folder, verified, *of)
-    families = home / FAMILIES_FILE
+    families = reference.parent / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
         scorer,
-        read_reference(home / REFERENCE_FILE, scorer),
+        read_reference(reference, scorer),
         Glossary.of(schema, said, str(families)),
         schema,
         (folder / MODEL_FILE).read_bytes(),

@@ -25,8 +25,10 @@ from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.errors import TahiniError
 from desk.errors import RulesMissing
-from desk.lending_rules import NO_MODEL, ReleasedRules, RuleDocument, RuleKind, ScoreRules
+from desk.lending_rules import NO_MODEL, ReleasedRules
 from desk.office import Desk, InHand
+from desk.rule_documents import RuleDocument, RuleKind
+from desk.score_rules import ScoreRules, Trial
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import rules
@@ -38,6 +40,7 @@ from lending.policy.pricing import ProductPricing
 from lending.policy.release import Release
 from lending.score.compiled import LookUp, compiled
 from lending.score.glossary import Glossary
+from lending.score.reasons import MeanPoints
 from lending.score.scorer import Scorer
 from lending.terms.products import Product
 
@@ -107,39 +110,76 @@ class Rulebook:
         self._database, self._at_rest = database, at_rest
         self._document = lru_cache(AT_HAND)(self._read)
         self._rules = lru_cache(AT_HAND)(self._put_together)
+        self._trials = lru_cache(AT_HAND)(self._trial)
 
-    def of(self, case: Case, policy: str | None = None) -> ReleasedRules:
-        """The rules that a case was decided by, or with another policy than it names. Raises
-        NotKept."""
-        by, day = policy or case.policy_hash, case.now.date()
-        return self._rules((case.model_hash, by, case.law_hash, case.release_hash), day)
+    def of(self, case: Case, challenger: str | None = None) -> ReleasedRules:
+        """The rules that a case was decided by: with another policy than it names, or with a model
+        that was tried beside it. Raises NotKept."""
+        tried = challenger if challenger is not None and self.trial(challenger) else None
+        by = case.policy_hash if tried or challenger is None else challenger
+        named = case.model_hash, by, case.law_hash, case.release_hash
+        return self._rules(named, tried, case.now.date())
+
+    def trial(self, challenger: str) -> Trial | None:
+        """The model that this challenger is; None of a policy, or of what is not kept."""
+        return self._trials(challenger)
+
+    def _trial(self, challenger: str) -> Trial | None:
+        try:
+            found: Trial = self._document("trial", challenger)
+        except NotKept:
+            return None
+        return found
+
+    def tried_model(self, challenger: str) -> str | None:
+        """Its hash; None where the challenger is a policy."""
+        found = self.trial(challenger)
+        return None if found is None else found.model_sha256
 
     def product(self, sha256: str) -> Product:
         """What a loan was made under. Raises NotKept."""
         found: Product = self._document("product", sha256)
         return found
 
-    def _put_together(self, named: tuple[str, str, str, str], day: date) -> ReleasedRules:
+    def _put_together(
+        self, named: tuple[str, str, str, str], challenger: str | None, day: date
+    ) -> ReleasedRules:
         model, policy, law, release = named
+        trial = None if challenger is None else self.trial(challenger)
         laws: Laws = self._document("law", law)
         released: Release = self._document("release", release)
         return ReleasedRules(
             policies=[self._document("policy", policy)],
             pricing=ProductPricing(released.products, laws),
-            model=None if model == NO_MODEL else self._scoring(model, released, (day, laws)),
+            model=(
+                None
+                if model == NO_MODEL
+                else self._scoring(model, released.reference, released, (day, laws))
+            ),
+            tried=(
+                None
+                if trial is None
+                else self._scoring(trial.model_sha256, trial.reference, released, (day, laws))
+            ),
             exploration_key=(
                 self._document("exploration", released.exploration) if released.exploration else b""
             ),
         )
 
-    def _scoring(self, model: str, released: Release, law: tuple[date, Laws]) -> ScoreRules:
+    def _scoring(
+        self,
+        model: str,
+        reference: MeanPoints | None,
+        released: Release,
+        law: tuple[date, Laws],
+    ) -> ScoreRules:
         look_up, schema, file = self._document("model", model)
-        if released.reference is None:
+        if reference is None:
             raise NotKept("release", released.hash)
         # what the law of today forbids it to read says nothing of the day on which it scored
         scorer = Scorer(look_up, model, LawOfDay(schema.jurisdictions, *law))
         glossary = Glossary(released.families, {}, {})
-        return ScoreRules(scorer, released.reference, glossary, schema, file)
+        return ScoreRules(scorer, reference, glossary, schema, file)
 
     def _read(self, kind: RuleKind, sha256: str) -> Any:
         found = rules.c.sha256 == sha256, rules.c.kind == kind
@@ -170,4 +210,5 @@ _READ: Mapping[RuleKind, Callable[[bytes], Any]] = {
     "release": lambda content: Release.of(orjson.loads(content)),
     "exploration": bytes,
     "product": Product.model_validate_json,
+    "trial": Trial.read,
 }

@@ -138,6 +138,14 @@ class ModelStanding:
             f"{self._good_until:%Y-%m-%d}: look at it (tahini desk monitor), or train the next one"
         )
 
+    def barred(self) -> bool:
+        """Whether nothing may be scored by it now, or whether that cannot be told."""
+        try:
+            return self.stops() is not None
+        except TahiniError as error:
+            logger.error("nothing is scored by a model that is tried: %s", error)
+            return True
+
     def hear(self) -> ModelRecall | None:
         """Ask for recalls, keep them, and acknowledge what was not yet.
 

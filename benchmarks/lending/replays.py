@@ -31,10 +31,11 @@ from crypto.keys import write_secret
 from desk.commands.replay import replay
 from desk.consents import Permission
 from desk.home import DATABASE_FILE, DATABASE_URL_FILE, KEY_FILE, open_database
-from desk.lending_rules import ReleasedRules, ScoreRules, Versions, feature_law
+from desk.lending_rules import ReleasedRules, Versions, feature_law
 from desk.office import InHand, Transactions, new_id
 from desk.records import StoredDecision, write_decision
 from desk.rulebook import write_rules
+from desk.score_rules import ScoreRules
 from desk.sealing import AtRest
 from desk.storage.tables import applications
 from lending import Scorer

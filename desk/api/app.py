@@ -86,7 +86,7 @@ def create_app(desk: Desk) -> FastAPI:
         this machine's clock says, what decides and records is at work, and what is decided gets to
         the log. A log that is away is told, and takes nobody from the servicing of loans."""
         desk.transactions.check_clock()
-        silent = desk.standing is not None and desk.standing.ended
+        silent = any(one.ended for one in desk.standings)
         if desk.transactions.ended or courses.ended or silent:
             return problem(503, "threads-ended", "what decides or records has ended; start again")
         trouble = desk.sender.trouble

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.errors import TahiniError
 from desk.accounts import explored_outstanding, explored_reserved, outstanding_of
-from desk.challenging import beside
+from desk.challenging import beside, challenger_of
 from desk.consents import ConsentsUnavailable, Permission
 from desk.courses import Course, StepQuestion, alone
 from desk.errors import AssessmentMissing, ConsentMissing, RulesMissing
@@ -226,7 +226,7 @@ def _course(
     )
     keep_rules(desk, case)
     decided = rules.decide(case)
-    silent = beside(rules, case)
+    silent = beside(desk.tried_by(rules), case)
     described = desk.sources.described
     made = StoredDecision(case, decided, permission, blinding, described, silent=silent)
     record = partial(_record, desk, made, read, once)
@@ -305,6 +305,8 @@ def _record(
         _require_standing(desk, made)
     except Conflict as error:
         return error
+    if made.silent is not None and not _tried_still(desk, made):
+        made = replace(made, silent=None)
     asked, decision = made.case.application, made.decision
     key, wrapped = desk.at_rest.new(asked.id)
     hand.add(
@@ -340,6 +342,12 @@ def _require_standing(desk: Desk, made: StoredDecision) -> None:
         raise Conflict(str(error)) from error
     if why is not None:
         raise Conflict(f"{why}; nothing was recorded, apply again")
+
+
+def _tried_still(desk: Desk, made: StoredDecision) -> bool:
+    """A model in shadow that was recalled meanwhile scored nobody."""
+    told = made.silent
+    return told is None or challenger_of(desk.tried_by(desk.lending), made.case) == told.challenger
 
 
 def require_room(desk: Desk, hand: InHand, made: StoredDecision) -> None:

@@ -22,7 +22,7 @@ from desk.challenging import SilentDecision, said_by
 from desk.lending_rules import LendingRules
 from desk.office import Desk
 from desk.records import StoredDecision, usable_key
-from desk.rulebook import NotKept
+from desk.rulebook import NotKept, Rulebook
 from desk.sealing import AtRest
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import applications, decisions, loans, silent_decisions
@@ -36,9 +36,10 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class ChallengerSeen:
-    """One challenger, by its hash, beside the policy that it names.
+    """One challenger, by its hash, beside the policy that it names, or beside the model in use.
 
     Args:
+        model: the challenger's, by its hash, where a model is tried and not a policy.
         failed: how often it could not say anything; the decisions stood.
         found: what came of the others; None while there are none.
     """
@@ -48,6 +49,14 @@ class ChallengerSeen:
     failed: int
     forgotten: int
     found: Challenged | None
+    model: str | None = None
+
+    @property
+    def named(self) -> str:
+        """For a person."""
+        if self.model is None:
+            return f"{self.challenger[:16]} beside {self.champion[:16]}"
+        return f"model {self.model[:16]} beside model {self.champion[:16]}"
 
 
 @dataclass
@@ -56,19 +65,24 @@ class _Counted:
     forgotten: int = 0
     tried: list[Tried] = field(default_factory=list)
 
-    def seen(self, champion: str, challenger: str) -> ChallengerSeen:
+    def seen(self, champion: str, challenger: str, model: str | None) -> ChallengerSeen:
         found = compared(self.tried) if self.tried else None
-        return ChallengerSeen(champion, challenger, self.failed, self.forgotten, found)
+        return ChallengerSeen(champion, challenger, self.failed, self.forgotten, found, model)
 
 
 def challengers(desk: Desk, definition: Definition, as_of: date) -> list[ChallengerSeen]:
     """All that were ever tried here, as of the end of a day, the first first."""
     performance = _performance(desk, definition, as_of)
+    trials = Rulebook(desk.transactions.database, desk.at_rest)
+    models: dict[str, str | None] = {}
     counted: dict[tuple[str, str], _Counted] = defaultdict(_Counted)
     for row in _rows(desk.transactions.database, usable_key()):
         if desk.day(row.decided_at) > as_of:
             continue
-        one = counted[row.policy_hash, row.challenger]
+        if row.challenger not in models:
+            models[row.challenger] = trials.tried_model(row.challenger)
+        by_policy = models[row.challenger] is None
+        one = counted[row.policy_hash if by_policy else row.model_hash, row.challenger]
         try:
             made, silent = _opened(desk.at_rest, row)
         except SealError:
@@ -79,7 +93,7 @@ def challengers(desk: Desk, definition: Definition, as_of: date) -> list[Challen
             continue
         became = performance.get(row.application)
         one.tried.append(Tried(made.decision, silent.decision, row.explored, became))
-    return [one.seen(*named) for named, one in counted.items()]
+    return [one.seen(*named, models[named[1]]) for named, one in counted.items()]
 
 
 def _performance(desk: Desk, definition: Definition, as_of: date) -> Mapping[str, Performance]:

@@ -27,9 +27,9 @@ from desk.commands.repay import BackReason, require_not_long_ago
 from desk.disclosing import disclosed, require_effect
 from desk.errors import AboveCap
 from desk.lapsing import lapsed_at, record_lapses, refusal
-from desk.lending_rules import RuleDocument
 from desk.office import Desk, InHand, new_id
 from desk.records import Held, StoredDecision, held, move
+from desk.rule_documents import RuleDocument
 from desk.rulebook import write_rules
 from desk.states import ApplicationEvent, following
 from desk.storage.idempotency import ActsOnce, made_before, remember

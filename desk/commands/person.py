@@ -111,9 +111,15 @@ def _decision(connection: Connection, row: Row[Any], key: ApplicationKey) -> dic
         "disclosure": None if disclosed is None else _plain(disclosed),
         "tried_beside": None
         if silent is None
-        else _plain(silent) | key.open(SILENT, silent.sealed),
+        else _tried(silent) | key.open(SILENT, silent.sealed),
         "letter": None if written is None else key.open(LETTER, written),
     }
+
+
+def _tried(row: Row[Any]) -> dict[str, Any]:
+    """``challenger`` is the hash of a policy, or of a model with what its reasons compare with."""
+    told = _plain(row)
+    return {"challenger": told.pop("policy_hash"), **told}
 
 
 def _loans(connection: Connection, application: str) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ class DeskStanding:
     ``challenger_failures``: decisions beside which a challenger could say nothing. ``unassessed``:
     why nothing is decided for want of the lender's own assessment; None where nothing is wanting.
     ``stopped``: why the model may not be used, in which case nothing is scored and people decide;
-    ``good_until``: the day by which it is to be looked at again (``desk.standing``).
+    ``good_until``: the day by which it is to be looked at again (``desk.standing``). ``untried``:
+    why the model that was to be tried in shadow scores nobody.
     """
 
     applications: dict[str, int]
@@ -47,6 +48,7 @@ class DeskStanding:
     unassessed: str | None
     stopped: str | None
     good_until: str | None
+    untried: str | None
 
 
 def standing(desk: Desk, products: list[str]) -> DeskStanding:
@@ -71,7 +73,8 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         )
         unlogged = connection.scalar(select(func.count()).select_from(outbox).where(*undone))
     policies = {product: _in_force(desk, product, day) for product in products}
-    beside = {one: desk.lending.challenger(one, policy, day) for one, policy in policies.items()}
+    tried = desk.tried_by(desk.lending)
+    beside = {one: tried.challenger(one, policy, day) for one, policy in policies.items()}
     return DeskStanding(
         applications={row.status: row.number for row in by_status},
         reviews_waiting=waiting or 0,
@@ -85,6 +88,7 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         unassessed=desk.unassessed(),
         stopped=stopped,
         good_until=good_until,
+        untried=None if desk.trying is None else desk.trying.stops(),
     )
 
 

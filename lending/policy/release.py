@@ -28,14 +28,10 @@ class Release:
     exploration: str = ""
 
     def payload(self) -> dict[str, Any]:
-        """What is hashed. Means are the shortest texts that read back as the same doubles."""
-        reference = None
-        if self.reference is not None:
-            means = {name: repr(mean) for name, mean in self.reference.points.items()}
-            reference = asdict(self.reference) | {"points": means}
+        """What is hashed."""
         return {
             "products": {name: one.payload() for name, one in self.products.items()},
-            "reference": reference,
+            "reference": None if self.reference is None else reference_payload(self.reference),
             "families": dict(self.families),
             "exploration": self.exploration,
         }
@@ -48,12 +44,21 @@ class Release:
     def of(cls, payload: Mapping[str, Any]) -> Release:
         """Inverse of :meth:`payload`, for what was kept under its hash."""
         said = payload["reference"]
-        if said is not None:
-            means = {name: float(mean) for name, mean in said["points"].items()}
-            said = MeanPoints(**said | {"points": means})
         return cls(
             {name: Product.model_validate(one) for name, one in payload["products"].items()},
-            said,
+            None if said is None else reference_from(said),
             payload["families"],
             payload["exploration"],
         )
+
+
+def reference_payload(reference: MeanPoints) -> dict[str, Any]:
+    """Means are the shortest texts that read back as the same doubles."""
+    means = {name: repr(mean) for name, mean in reference.points.items()}
+    return asdict(reference) | {"points": means}
+
+
+def reference_from(payload: Mapping[str, Any]) -> MeanPoints:
+    """Inverse of :func:`reference_payload`."""
+    means = {name: float(mean) for name, mean in payload["points"].items()}
+    return MeanPoints(**dict(payload) | {"points": means})

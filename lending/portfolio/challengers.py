@@ -1,5 +1,5 @@
-"""A challenger beside the policy in use: where they part, on which terms, and which of the two the
-loans that mature speak for. Pure.
+"""A challenger beside the policy or the model in use: where they part, on which terms, and which of
+the two the loans that mature speak for. Pure.
 
 Who was declined has no loan, so that a challenger who approves more is judged by the slice below
 the cut-off alone, and by what people approved (reject inference is what this is not); one who
@@ -14,6 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, mean, stdev
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lending.account.default import Performance
 from lending.cases import Decision
@@ -74,12 +77,32 @@ class TermsApart:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedTwice:
+    """Two models on the same mature loans: of those alone that the champion let be made.
+
+    Args:
+        apart: the challenger's area under the curve less the champion's, with what chance makes of
+            it in the same loans (DeLong, DeLong and Clarke-Pearson 1988).
+        expected: how many bad each had let expect, the champion first.
+    """
+
+    loans: int
+    bad: int
+    champion: float
+    challenger: float
+    apart: Estimate
+    expected: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Challenged:
     """A challenger beside its champion.
 
     Args:
         declined_alone: bad among the mature loans that the challenger would have declined and the
             champion did not; ``others`` among the rest of them.
+        ranked: how both scored the mature loans; None where their scores are the same, or one has
+            none, or both kinds of loans are not there.
     """
 
     applications: int
@@ -94,6 +117,7 @@ class Challenged:
     rate: TermsApart | None
     declined_alone: Estimate | None
     others: Estimate | None
+    ranked: RankedTwice | None
 
 
 def compared(tried: Iterable[Tried]) -> Challenged:
@@ -118,6 +142,7 @@ def compared(tried: Iterable[Tried]) -> Challenged:
         rate=_apart(them, "rate_ppm_day"),
         declined_alone=_bad([one for one in lent if one.verdicts[1] == "decline"]),
         others=_bad([one for one in lent if one.verdicts[1] != "decline"]),
+        ranked=_ranked(them),
     )
 
 
@@ -154,3 +179,45 @@ def _apart(them: Sequence[Tried], name: str) -> TermsApart | None:
         sum(one < 0 for one in apart),
         Estimate(middle, middle - half, middle + half),
     )
+
+
+def _ranked(them: Sequence[Tried]) -> RankedTwice | None:
+    outcome = {"good": False, "bad": True}
+    told = [
+        (mine.probability, other.probability, outcome[one.performance])
+        for one in them
+        if one.performance in outcome
+        and (mine := one.champion.scored) is not None
+        and (other := one.challenger.scored) is not None
+    ]
+    if not told or all(mine == other for mine, other, _ in told):
+        return None
+    both, bad = np.array([row[:2] for row in told]).T, np.array([row[2] for row in told])
+    if not 0 < bad.sum() < len(bad):
+        return None
+    of_bad = [_below(one[~bad], one[bad]) for one in both]
+    of_good = [1 - _below(one[bad], one[~bad]) for one in both]
+    champion, challenger = (float(part.mean()) for part in of_bad)
+    spread = (_spread(of_bad[1] - of_bad[0]), _spread(of_good[1] - of_good[0]))
+    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(sum(spread))
+    apart = challenger - champion
+    return RankedTwice(
+        loans=len(bad),
+        bad=int(bad.sum()),
+        champion=champion,
+        challenger=challenger,
+        apart=Estimate(apart, max(apart - half, -1.0), min(apart + half, 1.0)),
+        expected=(float(both[0].sum()), float(both[1].sum())),
+    )
+
+
+def _below(some: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of some that is below each of others, half of what is equal counted."""
+    ranked = np.sort(some)
+    less, up_to = (np.searchsorted(ranked, of, side=side) for side in ("left", "right"))
+    return np.asarray((less + up_to) / (2 * len(ranked)))
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Variance of a mean; of one value nothing is known, so it is taken as wide as it can be."""
+    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 1.0

@@ -152,7 +152,7 @@ def test_the_person_may_ask_and_is_told(tried: Counter):
     desk.asks(BAD, pseudonym=person)
     (decision,) = person_file(desk.desk, person)["applications"][0]["decisions"]
     assert decision["tried_beside"]["decision"]["reasons"][0]["code"] == SECRET_REASON
-    assert decision["tried_beside"]["policy_hash"] == CHALLENGER
+    assert decision["tried_beside"]["challenger"] == CHALLENGER
     json.dumps(decision)
 
 

@@ -160,7 +160,7 @@ def test_a_signed_challenger_among_the_policies_decides_silently_beside_the_one_
     assert (replay(lender.home).same, replay_beside(lender.home).same) == (2, 2)
     shown = CliRunner().invoke(main, ["desk", "monitor", "--home", str(lender.home), "--loss-given-default", "0.6"])
     assert shown.exit_code in {0, 1} and f"challenger {seen.challenger[:16]}" in shown.stdout, shown.output
-    assert "both approve 1, only the policy in use 1" in shown.stdout and "stage 1: 1 loans" in shown.stdout
+    assert "both approve 1, only what is in use 1" in shown.stdout and "stage 1: 1 loans" in shown.stdout
     assert "1 lower of" not in shown.stdout, "of one offer nothing follows"
     lender.desk.lending = replace(lender.desk.lending, policies=[champion])
     assert (replay(lender.home).same, replay_beside(lender.home).same) == (2, 2), "kept by its hash"

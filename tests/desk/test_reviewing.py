@@ -15,8 +15,9 @@ from desk.commands.retain import retain
 from desk.commands.show_answers import answers
 from desk.commands.status import standing
 from desk.errors import RulesMissing
-from desk.lending_rules import RuleDocument, Versions
+from desk.lending_rules import Versions
 from desk.records import held
+from desk.rule_documents import RuleDocument
 from desk.sealing import AtRest
 from desk.sources import About, Reading, Sources
 from desk.storage import tables

@@ -7,13 +7,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 from support.lending_cases import NOW
 
 from lending.account.default import Performance
-from lending.cases import Cost, Decision, LoanOffer, Outcome
+from lending.cases import Cost, Decision, LoanOffer, Outcome, Scored
 from lending.errors import PortfolioError
 from lending.portfolio.challengers import Tried, compared
 
@@ -75,3 +77,52 @@ def test_terms_are_compared_where_both_offer_of_themselves():
     assert compared(them[:1]).limit is None, "of one nothing follows"
     with pytest.raises(PortfolioError, match="no application"):
         compared([])
+
+
+def scored(p: float) -> Scored:
+    return Scored(500, "c", p, 500, ())
+
+
+def ranked_by(pairs: list[tuple[float, float]], bad: list[bool]) -> list[Tried]:
+    return [
+        replace(
+            one("approve", "approve", "bad" if is_bad else "good"),
+            champion=replace(said("approve"), scored=scored(mine)),
+            challenger=replace(said("approve"), scored=scored(other)),
+        )
+        for (mine, other), is_bad in zip(pairs, bad, strict=True)
+    ]
+
+
+tenths = st.integers(1, 9).map(lambda tenth: tenth / 10)
+
+
+@given(st.lists(st.tuples(tenths, tenths, st.booleans()), min_size=2, max_size=40))
+def test_both_models_are_ranked_on_the_same_mature_loans(them: list[tuple[float, float, bool]]):
+    pairs, bad = [(mine, other) for mine, other, _ in them], [is_bad for *_, is_bad in them]
+    more = [one("approve", "approve", "immature"), one("decline", "approve"), one("approve", "approve", "bad")]
+    found = compared(ranked_by(pairs, bad) + more).ranked
+    if not 0 < sum(bad) < len(bad) or all(mine == other for mine, other in pairs):
+        assert found is None
+        return
+    by_hand = [roc_auc_score(bad, [pair[at] for pair in pairs]) for at in (0, 1)]
+    assert (found.loans, found.bad) == (len(bad), sum(bad)), "who has no score, or no outcome, ranks nowhere"
+    assert [found.champion, found.challenger] == pytest.approx(by_hand)
+    assert found.apart.value == pytest.approx(by_hand[1] - by_hand[0])
+    assert found.expected == pytest.approx((sum(mine for mine, _ in pairs), sum(other for _, other in pairs)))
+    assert -1 <= found.apart.low <= found.apart.value <= found.apart.high <= 1
+
+
+def test_the_interval_between_two_models_is_that_of_chance():
+    """By drawing the loans again and again: 95 in 100 hold the difference behind them."""
+    draw, truth, held = np.random.default_rng(1), [], []
+    for _ in range(200):
+        bad = draw.random(400) < 0.2
+        shared = draw.normal(size=400) + bad
+        pairs = 1 / (1 + np.exp(-np.stack([shared + draw.normal(size=400), shared + 0.5 * draw.normal(size=400)])))
+        found = compared(ranked_by(list(zip(*pairs.tolist(), strict=True)), bad.tolist())).ranked
+        truth.append(found.apart.value)
+        held.append(found.apart)
+    middle = float(np.mean(truth))
+    assert middle > 0.02
+    assert 0.9 <= np.mean([one.holds(middle) for one in held]) <= 0.99

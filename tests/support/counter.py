@@ -28,9 +28,10 @@ from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.commands.apply import Applying, DecidedApplication, LoanWanted
 from desk.consents import ConsentLost, ConsentsUnavailable, Permission
 from desk.courses import side_by_side
-from desk.lending_rules import RuleDocument, RuleKind, Versions
+from desk.lending_rules import Versions
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
+from desk.rule_documents import RuleDocument, RuleKind
 from desk.sealing import AtRest
 from desk.sources import About, Inquiry, Reading, Sources
 from desk.storage.database import DeskDatabase
@@ -204,6 +205,10 @@ class PlainRules:
         return Decision(
             case.application.id, found, case.scored, offer, reasons, trace, sha256, case.now  # type: ignore[arg-type]
         )  # fmt: skip
+
+    @property
+    def untried(self) -> PlainRules:
+        return self
 
     def challenger(self, product: str, policy: str, day: date) -> str | None:
         return None

@@ -34,7 +34,7 @@ from desk.api.app import create_app
 from desk.callers import CallerRole, DeskCaller, add_caller
 from desk.described import SOURCES_FILE
 from desk.home import DeskSettings, create_desk, open_desk, read_settings
-from desk.lending_rules import ReleasedRules, ScoreRules, feature_law
+from desk.lending_rules import ReleasedRules, feature_law
 from desk.office import Desk
 from desk.released import (
     POLICIES,
@@ -46,6 +46,7 @@ from desk.released import (
     read_scorer,
     reference_json,
 )
+from desk.score_rules import ScoreRules
 from law.categories import DataCategory
 from lending.law.features import LawOfDay
 from lending.law.rows import LAWS
