@@ -210,8 +210,8 @@ def _tell_tried(found: Challenged) -> None:
             typer.echo(f"  {what}: {moved}, by {_figures(apart.mean, 0)} on average")
     if (ranked := found.ranked) is not None:
         typer.echo(
-            f"  of {ranked.loans} mature loans, {ranked.bad} bad ({ranked.expected[0]:.1f} expected, "
-            f"challenger {ranked.expected[1]:.1f}): AUC {ranked.champion:.3f}, challenger "
+            f"  of {ranked.loans} mature loans, {ranked.bad} bad "
+            f"({ranked.expected[0]:.1f} expected, challenger {ranked.expected[1]:.1f}): AUC {ranked.champion:.3f}, challenger "
             f"{ranked.challenger:.3f}, apart {_figures(ranked.apart, 3)}"
         )
     alone, others = _share(found.declined_alone), _share(found.others)
