@@ -209,10 +209,11 @@ def _tell_tried(found: Challenged) -> None:
             moved = f"{apart.higher} higher, {apart.lower} lower of {apart.offers}"
             typer.echo(f"  {what}: {moved}, by {_figures(apart.mean, 0)} on average")
     if (ranked := found.ranked) is not None:
+        loans = f"{ranked.loans} mature loans, {ranked.bad} bad"
+        mine, other = (f"{one:.1f}" for one in ranked.expected)
         typer.echo(
-            f"  of {ranked.loans} mature loans, {ranked.bad} bad "
-            f"({ranked.expected[0]:.1f} expected, challenger {ranked.expected[1]:.1f}): AUC {ranked.champion:.3f}, challenger "
-            f"{ranked.challenger:.3f}, apart {_figures(ranked.apart, 3)}"
+            f"  of {loans} ({mine} expected, challenger {other}): AUC {ranked.champion:.3f}, "
+            f"challenger {ranked.challenger:.3f}, apart {_figures(ranked.apart, 3)}"
         )
     alone, others = _share(found.declined_alone), _share(found.others)
     typer.echo(
