@@ -250,7 +250,19 @@ class ReleasedRules(PricedServicing):
         found = self._newest(product, day, policy)
         if found is not None:
             return found.hash
-        return None if self.tried is None else self.tried.trial.sha256
+        if self.tried is None or self.untried_because(day) is not None:
+            return None
+        return self.tried.trial.sha256
+
+    def untried_because(self, day: date) -> str | None:
+        """Why the model in shadow scores nobody on a day: what a source makes of what it reads."""
+        if self.tried is None:
+            return None
+        about, schema = (self.tried.trial.sha256, day), self.tried.schema
+        if about not in self._asked:
+            barred = self._source_barred(schema.names, schema.jurisdictions, day)
+            self._asked[about] = barred
+        return self._asked[about]
 
     @cached_property
     def _asked(self) -> dict[tuple[str, date], str | None]:
@@ -319,9 +331,7 @@ class ReleasedRules(PricedServicing):
 
     def _in_shadow(self, case: Case, tried: ScoreRules) -> Decision:
         """By the policy that decides the case, as if the other model had scored it."""
-        policy, schema = self._of(case, case.policy_hash), tried.schema
-        if why := self._source_barred(schema.names, schema.jurisdictions, case.now.date()):
-            raise RulesMissing(why)
+        policy = self._of(case, case.policy_hash)
         return decide(tried.instead(case), policy, self.pricing, tried.reasons)
 
     def _of(self, case: Case, policy: str) -> CreditPolicy:

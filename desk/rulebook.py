@@ -131,11 +131,6 @@ class Rulebook:
             return None
         return found
 
-    def tried_model(self, challenger: str) -> str | None:
-        """Its hash; None where the challenger is a policy."""
-        found = self.trial(challenger)
-        return None if found is None else found.model_sha256
-
     def product(self, sha256: str) -> Product:
         """What a loan was made under. Raises NotKept."""
         found: Product = self._document("product", sha256)

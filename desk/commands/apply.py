@@ -305,8 +305,7 @@ def _record(
         _require_standing(desk, made)
     except Conflict as error:
         return error
-    if made.silent is not None and not _tried_still(desk, made):
-        made = replace(made, silent=None)
+    made = _tried_still(desk, made)
     asked, decision = made.case.application, made.decision
     key, wrapped = desk.at_rest.new(asked.id)
     hand.add(
@@ -344,10 +343,13 @@ def _require_standing(desk: Desk, made: StoredDecision) -> None:
         raise Conflict(f"{why}; nothing was recorded, apply again")
 
 
-def _tried_still(desk: Desk, made: StoredDecision) -> bool:
-    """A model in shadow that was recalled meanwhile scored nobody."""
-    told = made.silent
-    return told is None or challenger_of(desk.tried_by(desk.lending), made.case) == told.challenger
+def _tried_still(desk: Desk, made: StoredDecision) -> StoredDecision:
+    """The decision, without what is tried no more: a model in shadow that was recalled meanwhile
+    scored nobody."""
+    if made.silent is None:
+        return made
+    tried = challenger_of(desk.tried_by(desk.lending), made.case)
+    return made if tried == made.silent.challenger else replace(made, silent=None)
 
 
 def require_room(desk: Desk, hand: InHand, made: StoredDecision) -> None:

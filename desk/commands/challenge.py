@@ -80,7 +80,8 @@ def challengers(desk: Desk, definition: Definition, as_of: date) -> list[Challen
         if desk.day(row.decided_at) > as_of:
             continue
         if row.challenger not in models:
-            models[row.challenger] = trials.tried_model(row.challenger)
+            trial = trials.trial(row.challenger)
+            models[row.challenger] = None if trial is None else trial.model_sha256
         by_policy = models[row.challenger] is None
         one = counted[row.policy_hash if by_policy else row.model_hash, row.challenger]
         try:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from sqlalchemy import Connection, func, select
 
 from desk.errors import RulesMissing
+from desk.lending_rules import ReleasedRules
 from desk.office import Desk
 from desk.reviewing import OPEN, all_reviews
 from desk.storage.tables import (
@@ -88,8 +89,14 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
         unassessed=desk.unassessed(),
         stopped=stopped,
         good_until=good_until,
-        untried=None if desk.trying is None else desk.trying.stops(),
+        untried=_untried(desk, day),
     )
+
+
+def _untried(desk: Desk, day: date) -> str | None:
+    stopped = None if desk.trying is None else desk.trying.stops()
+    rules = desk.lending
+    return stopped or (rules.untried_because(day) if isinstance(rules, ReleasedRules) else None)
 
 
 def _untold(connection: Connection, desk: Desk) -> list[date]:

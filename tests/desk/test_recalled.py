@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from desk.commands.watch import watch
 from desk.errors import RulesMissing
 from desk.home import open_desk
 from desk.lending_rules import NO_MODEL, ReleasedRules
-from desk.standing import UNHEARD_S, ModelStanding
+from desk.standing import UNHEARD_S
 from lending.account.default import Definition
 from protocol.client.desks import DeskClient
 from protocol.client.filing import acknowledge_recall, recalls_of
@@ -37,14 +36,6 @@ from protocol.recalls import ModelRecall, RecallAcknowledgement
 from protocol.schema import now
 
 REASON = "It declines whoever lives by the river."
-
-
-@pytest.fixture
-def lender(after_release: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LendingHouse]:
-    """Whose desk asks when a test has it ask, and not beside it."""
-    monkeypatch.setattr(ModelStanding, "start", lambda self: None)
-    with lending_house(after_release, tmp_path) as opened:
-        yield opened
 
 
 def folder(lender: LendingHouse) -> Path:

@@ -27,7 +27,6 @@ from desk.home import DeskSettings, open_desk
 from desk.lending_rules import ReleasedRules
 from desk.released import TRIED_FILE
 from desk.score_rules import ScoreRules, Trial
-from desk.standing import ModelStanding
 from desk.storage.tables import decisions, silent_decisions
 from law.categories import DataCategory
 from lending.account.default import Definition
@@ -51,13 +50,6 @@ def ground_of_two(after_release: Ground, tmp_path_factory: pytest.TempPathFactor
         release_card(coordinator, campaign, run.execute())
 
     return after_release.after(tmp_path_factory.mktemp("two") / "house", happens)
-
-
-@pytest.fixture
-def lender(after_release: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LendingHouse]:
-    monkeypatch.setattr(ModelStanding, "start", lambda self: None)
-    with lending_house(after_release, tmp_path) as opened:
-        yield opened
 
 
 def rules_of(lender: LendingHouse) -> ReleasedRules:
@@ -168,15 +160,25 @@ def test_what_a_source_makes_of_other_data_than_the_model_in_shadow_says_is_refu
     lender.desk.sources.require(rules.untried.made_of)
 
 
+def test_what_its_source_makes_of_sex_is_not_tried_and_that_is_said(lender: LendingHouse, tmp_path: Path):
+    """Such a fact only the model in shadow reads; whoever replays has no sources to ask."""
+    other = tried(lender, tmp_path / "other")
+    (policy,), name = rules_of(lender).policies, other.schema.names[0]
+    held = {name: frozenset({DataCategory.BUREAU, DataCategory.SEX})}
+    lender.desk.lending = replace(rules_of(lender), held=held)
+    day = lender.desk.day(lender.house.clock())
+    assert rules_of(lender).challenger("daily-30", policy.hash, day) is None
+    told_now = standing(lender.desk, ["daily-30"])
+    assert name in (told_now.untried or "") and told_now.challengers == {}
+
+
 # --- a model of the consortium's, and its end
 
 
 @pytest.fixture
-def two(ground_of_two: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LendingHouse]:
-    """Both models were fetched; the newer one is tried."""
-    monkeypatch.setattr(ModelStanding, "start", lambda self: None)
+def two(ground_of_two: Ground, tmp_path: Path, asked_by_hand: None) -> Iterator[LendingHouse]:
+    """Two campaigns have released; the newer one's model is in use."""
     with lending_house(ground_of_two, tmp_path) as opened:
-        # of the usual campaign, whose model is in use; the house's newest is to be tried
         yield opened
 
 
