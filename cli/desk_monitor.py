@@ -213,7 +213,7 @@ def _tell_tried(found: Challenged) -> None:
         mine, other = (f"{one:.1f}" for one in ranked.expected)
         typer.echo(
             f"  of {loans} ({mine} expected, challenger {other}): AUC {ranked.champion:.3f}, "
-            f"challenger {ranked.challenger:.3f}, apart {_figures(ranked.apart, 3)}"
+            f"challenger {ranked.challenger:.3f}, apart {_share(ranked.apart)}"
         )
     alone, others = _share(found.declined_alone), _share(found.others)
     typer.echo(

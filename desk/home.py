@@ -22,10 +22,13 @@ from pydantic_settings import SettingsConfigDict
 from clients.erasures import ORDERS
 from clients.home import Node
 from crypto.bodies import KEY_SIZE, new_data_key
+from crypto.errors import TahiniError
 from crypto.keys import PublicKey, read_secret, write_secret
 from desk.assessed import OwnAssessment, read_assessment
 from desk.consents import ScoringConsents
 from desk.described import AskedAs, read_sources
+from desk.errors import RulesMissing
+from desk.lending_rules import ReleasedRules
 from desk.office import Desk, Transactions, Ways
 from desk.outbox import Sender, UseOutbox
 from desk.portraying import read_portraits
@@ -37,9 +40,12 @@ from desk.released import (
     PRODUCTS,
     read_letter_end,
     read_rules,
+    read_score,
     read_wording,
 )
+from desk.score_rules import ScoreRules
 from desk.sealing import AtRest
+from desk.sources import Sources
 from desk.standing import ModelStanding
 from desk.storage.database import DeskDatabase
 from desk.storage.tables import outbox
@@ -159,7 +165,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
         erasure_orders(node, at_rest).mkdir(parents=True, exist_ok=True, mode=0o700)
         day = clock().astimezone(zone).date()
         risk_key = PublicKey.from_text(settings.risk_key)
-        rules = read_rules(home, node, (settings.model, settings.challenger), risk_key, day)
+        rules = read_rules(home, node, settings.model, risk_key, day)
         wording = read_wording(home, rules)
         asked_as = AskedAs(node.lender, node.auth_key, node.authority)
         sources, verifiers = read_sources(home, asked_as)
@@ -207,13 +213,37 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
                 http_client(node.settings.registry_url, node.authority), node.lender
             ),
             standing=stands(settings.model),
-            trying=stands(settings.challenger),
         )
+        if settings.challenger is not None:
+            on = day, rules.pricing.laws
+            try:
+                tried = read_score(home, node, settings.challenger, on, tried=True)
+                fits_beside(tried, rules, sources)
+                desk.trying = stands(settings.challenger)
+                desk.lending = replace(rules, held=sources.kinds, tried=tried)
+            except TahiniError as error:
+                desk.unfit = str(error)
         desk.heed_standing()
         return desk
     except BaseException:
         database.close()
         raise
+
+
+def fits_beside(tried: ScoreRules, rules: ReleasedRules, sources: Sources) -> None:
+    """Whether a model can be tried beside the one in use without a change to what that one is
+    given.
+
+    Raises:
+        SourceFailed: a source does not say all that its features are made of. RulesMissing: it
+            needs a consent apart where the one in use needs none.
+    """
+    sources.require(tried.made_of)
+    if more := sorted(tried.sensitive - rules.declared_sensitive):
+        raise RulesMissing(
+            f"the model that is to be tried needs a consent apart to {', '.join(more)}, which "
+            "nobody is asked for by the one in use"
+        )
 
 
 def erasure_orders(node: Node, at_rest: AtRest) -> Path:

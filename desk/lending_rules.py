@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from crypto.documents import canonical_json
@@ -166,7 +166,8 @@ class ReleasedRules(PricedServicing):
         ]
         payloads += [("policy", one.document.payload()) for one in self.policies]
         found = [RuleDocument(kind, canonical_json(said)) for kind, said in payloads]
-        found += [RuleDocument("model", one.file) for one in self._models]
+        models = [one for one in (self.model, self.tried) if one is not None]
+        found += [RuleDocument("model", one.file) for one in models]
         if self.tried is not None:
             found.append(RuleDocument("trial", self.tried.trial.content))
         if self.exploration_key:
@@ -176,24 +177,24 @@ class ReleasedRules(PricedServicing):
     def versions(self, product: str, day: date) -> Versions:
         """The newest policy for this product that is in force, and lawful, on that day."""
         policy = self._in_force(product, day)
-        if why := self._model_barred(day):
+        if self.model is not None and (why := self._barred(self.model, day)):
             raise RulesMissing(f"{why}; nothing is scored by it")
         terms, law = self.pricing.product(product), self.pricing.laws.hash
         return Versions(self._model_hash, policy.hash, law, self._release.hash, terms.hash)
 
-    @cached_property
-    def _model_barred(self) -> Callable[[date], str | None]:
-        """Why the model may not score on a day: many people apply on one."""
-        return lru_cache(maxsize=64)(self._objection)
+    def _barred(self, model: ScoreRules, day: date) -> str | None:
+        """Why a model may not score on a day: many people apply on one."""
+        about = model.scorer.model_sha256, day
+        if about not in self._asked:
+            self._asked[about] = self._objection(model, day)
+        return self._asked[about]
 
-    def _objection(self, day: date) -> str | None:
+    def _objection(self, model: ScoreRules, day: date) -> str | None:
         try:
-            if self.model is not None:
-                self.model.scorer.require(day)
-                return self._source_barred(self._scored_by, self.model.schema.jurisdictions, day)
+            model.scorer.require(day)
+            return self._source_barred(model.schema.names, model.schema.jurisdictions, day)
         except (ScoreError, LawSilent) as error:
             return str(error)
-        return None
 
     def _source_barred(
         self, names: Iterable[str], places: Collection[Jurisdiction], day: date
@@ -255,14 +256,8 @@ class ReleasedRules(PricedServicing):
         return self.tried.trial.sha256
 
     def untried_because(self, day: date) -> str | None:
-        """Why the model in shadow scores nobody on a day: what a source makes of what it reads."""
-        if self.tried is None:
-            return None
-        about, schema = (self.tried.trial.sha256, day), self.tried.schema
-        if about not in self._asked:
-            barred = self._source_barred(schema.names, schema.jurisdictions, day)
-            self._asked[about] = barred
-        return self._asked[about]
+        """Why the model in shadow may score nobody on a day."""
+        return None if self.tried is None else self._barred(self.tried, day)
 
     @cached_property
     def _asked(self) -> dict[tuple[str, date], str | None]:
@@ -272,26 +267,13 @@ class ReleasedRules(PricedServicing):
     def declared_sensitive(self) -> frozenset[DataCategory]:
         """Kinds of data that the consortium's features declare sensitive beyond what law does: they
         need a consent apart."""
-        return frozenset(
-            kind
-            for model in self._models
-            for one in model.schema.features
-            if one.sensitivity == "sensitive"
-            for kind in one.categories
-        )
-
-    @property
-    def _models(self) -> list[ScoreRules]:
-        """The one that scores, and the one that is tried."""
-        return [one for one in (self.model, self.tried) if one is not None]
+        return frozenset() if self.model is None else self.model.sensitive
 
     @property
     def made_of(self) -> dict[str, frozenset[DataCategory]]:
-        """Of each fact that a model or a policy reads, the kinds of data that they say it is made
+        """Of each fact that the model or a policy reads, the kinds of data that they say it is made
         of."""
-        found: dict[str, frozenset[DataCategory]] = {}
-        for feature in (one for model in self._models for one in model.schema.features):
-            found[feature.name] = found.get(feature.name, frozenset()) | feature.categories
+        found = {} if self.model is None else self.model.made_of
         for policy in self.policies:
             for name, fact in policy.document.facts.items():
                 found[name] = found.get(name, frozenset()) | frozenset(fact.categories)
@@ -304,11 +286,7 @@ class ReleasedRules(PricedServicing):
             found = kept(found, self.model.schema, day)
         others = (one for one in self.policies if one.out_of_force(day) is None)
         policies = [one.document for one in (self._newest(product, day), *others) if one]
-        found = kept_by_policies(found, policies, self._scored_by, day)
-        if self.tried is not None:
-            read = {*self._scored_by, *(name for one in policies for name in one.facts)}
-            found = self.tried.own_kept(found, read, day)
-        return found
+        return kept_by_policies(found, policies, self._scored_by, day)
 
     @property
     def _scored_by(self) -> tuple[str, ...]:

@@ -238,6 +238,8 @@ class Desk:
     """Whether the model that scores may be used; None where none scores."""
     trying: ModelStanding | None = None
     """Whether the one may that is tried in shadow beside it; None where none is."""
+    unfit: str | None = None
+    """Why the one that was to be tried cannot be: the desk decides on without it."""
     _set_aside: LendingRules | None = None
     """What is decided by as soon as the model may be used again."""
     _turning: threading.Lock = field(default_factory=threading.Lock)
@@ -281,7 +283,8 @@ class Desk:
 
     def tried_by(self, rules: LendingRules) -> LendingRules:
         """These rules, without the model in shadow for as long as nobody may be scored by it."""
-        return rules.untried if self.trying is not None and self.trying.barred() else rules
+        barred = self.trying is not None and self.trying.barred() is not None
+        return rules.untried if barred else rules
 
     @property
     def released(self) -> LendingRules:

@@ -59,15 +59,14 @@ EXPLORATION_FILE, EXPLORATION_SIZE = "exploration.key", 32
 def read_rules(
     home: Path,
     node: Node,
-    models: tuple[str | None, str | None],
+    model: str | None,
     risk_key: PublicKey,
     day: date,
 ) -> ReleasedRules:
     """Everything in ``home``.
 
     Args:
-        models: hashes of the campaign whose model scores, without which every case goes to a
-            person, and of the one whose model is tried beside it, if one is.
+        model: hash of the campaign whose model scores; without one every case goes to a person.
         risk_key: who signs policies.
         day: the lender's day; products must be lawful on it.
 
@@ -79,13 +78,12 @@ def read_rules(
     policies = tuple(
         read_policy(path, risk_key, laws) for path in sorted((home / POLICIES).glob("*.jws"))
     )
-    key, on, (model, tried) = home / EXPLORATION_FILE, (day, laws), models
+    key = home / EXPLORATION_FILE
     return ReleasedRules(
         policies=policies,
         pricing=ProductPricing(products, laws),
-        model=None if model is None else read_score(home / REFERENCE_FILE, node, model, on),
+        model=None if model is None else read_score(home, node, model, (day, laws)),
         exploration_key=read_secret(key, EXPLORATION_SIZE) if key.exists() else b"",
-        tried=None if tried is None else read_score(home / TRIED_FILE, node, tried, on),
     )
 
 
@@ -114,19 +112,28 @@ def read_policy(path: Path, risk_key: PublicKey, laws: Laws) -> CreditPolicy:
     return verified_policy(token, risk_key, feature_law(laws), first)
 
 
-def read_score(reference: Path, node: Node, campaign: str, of: tuple[date, Laws]) -> ScoreRules:
+def read_score(
+    home: Path, node: Node, campaign: str, of: tuple[date, Laws], tried: bool = False
+) -> ScoreRules:
     """The model with what its reasons compare with, recalled or not: what it decided is still to be
-    explained (``desk.standing`` says whether it may decide). Raises as :func:`read_scorer`,
-    RulesMissing."""
+    explained (``desk.standing`` says whether it may decide).
+
+    Args:
+        tried: in shadow: families are then those of the model in use, but for what this one does
+            not read.
+
+    Raises:
+        As :func:`read_scorer`, RulesMissing.
+    """
     folder = node.home / MODELS_FOLDER / campaign
     verified = check_origin(KeptModel.read(folder), campaign, node.consortium)
     scorer, schema = _scorer(folder, verified, *of)
-    families = reference.parent / FAMILIES_FILE
+    families = home / FAMILIES_FILE
     said = tomllib.loads(_text(families)) if families.exists() else None
     return ScoreRules(
         scorer,
-        read_reference(reference, scorer),
-        Glossary.of(schema, said, str(families)),
+        read_reference(home / (TRIED_FILE if tried else REFERENCE_FILE), scorer),
+        Glossary.of(schema, said, str(families), others=tried),
         schema,
         (folder / MODEL_FILE).read_bytes(),
         verified.card,

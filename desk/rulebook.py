@@ -40,7 +40,6 @@ from lending.policy.pricing import ProductPricing
 from lending.policy.release import Release
 from lending.score.compiled import LookUp, compiled
 from lending.score.glossary import Glossary
-from lending.score.reasons import MeanPoints
 from lending.score.scorer import Scorer
 from lending.terms.products import Product
 
@@ -121,14 +120,14 @@ class Rulebook:
         return self._rules(named, tried, case.now.date())
 
     def trial(self, challenger: str) -> Trial | None:
-        """The model that this challenger is; None of a policy, or of what is not kept."""
+        """The model that this challenger is; None of a policy. Raises NotKept: what is kept of it
+        cannot be read."""
         return self._trials(challenger)
 
     def _trial(self, challenger: str) -> Trial | None:
-        try:
-            found: Trial = self._document("trial", challenger)
-        except NotKept:
-            return None
+        with self._database.read() as connection:
+            kind = connection.scalar(select(rules.c.kind).where(rules.c.sha256 == challenger))
+        found: Trial | None = self._document("trial", challenger) if kind == "trial" else None
         return found
 
     def product(self, sha256: str) -> Product:
@@ -146,35 +145,24 @@ class Rulebook:
         return ReleasedRules(
             policies=[self._document("policy", policy)],
             pricing=ProductPricing(released.products, laws),
-            model=(
-                None
-                if model == NO_MODEL
-                else self._scoring(model, released.reference, released, (day, laws))
-            ),
-            tried=(
-                None
-                if trial is None
-                else self._scoring(trial.model_sha256, trial.reference, released, (day, laws))
-            ),
+            model=None if model == NO_MODEL else self._in_use(model, released, (day, laws)),
+            tried=None if trial is None else self._scoring(trial, (day, laws)),
             exploration_key=(
                 self._document("exploration", released.exploration) if released.exploration else b""
             ),
         )
 
-    def _scoring(
-        self,
-        model: str,
-        reference: MeanPoints | None,
-        released: Release,
-        law: tuple[date, Laws],
-    ) -> ScoreRules:
-        look_up, schema, file = self._document("model", model)
-        if reference is None:
+    def _in_use(self, model: str, released: Release, law: tuple[date, Laws]) -> ScoreRules:
+        if released.reference is None:
             raise NotKept("release", released.hash)
+        return self._scoring(Trial(model, released.reference, released.families), law)
+
+    def _scoring(self, told: Trial, law: tuple[date, Laws]) -> ScoreRules:
+        look_up, schema, file = self._document("model", told.model_sha256)
         # what the law of today forbids it to read says nothing of the day on which it scored
-        scorer = Scorer(look_up, model, LawOfDay(schema.jurisdictions, *law))
-        glossary = Glossary(released.families, {}, {})
-        return ScoreRules(scorer, reference, glossary, schema, file)
+        scorer = Scorer(look_up, told.model_sha256, LawOfDay(schema.jurisdictions, *law))
+        glossary = Glossary(told.families, {}, {})
+        return ScoreRules(scorer, told.reference, glossary, schema, file)
 
     def _read(self, kind: RuleKind, sha256: str) -> Any:
         found = rules.c.sha256 == sha256, rules.c.kind == kind

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +13,8 @@ import orjson
 from credit.features import FeatureSchema
 from crypto.documents import canonical_json
 from desk.retention import kept
-from lending.cases import Case, Fact, PrincipalReason, Scored
+from law.categories import DataCategory
+from lending.cases import Case, PrincipalReason, Scored
 from lending.policy.release import reference_from, reference_payload
 from lending.score.glossary import Glossary
 from lending.score.reasons import MeanPoints, reasons
@@ -25,17 +25,17 @@ from protocol.cards import ModelCard
 @dataclass(frozen=True)
 class Trial:
     """What a silent decision names that another model made: the model by its hash, and what its
-    reasons compare with."""
+    reasons are told by."""
 
     model_sha256: str
     reference: MeanPoints
+    families: Mapping[str, str]
 
     @cached_property
     def content(self) -> bytes:
         """As it is kept (``desk.rulebook``)."""
-        return canonical_json(
-            {"model": self.model_sha256, "reference": reference_payload(self.reference)}
-        )
+        told = {"reference": reference_payload(self.reference), "families": dict(self.families)}
+        return canonical_json({"model": self.model_sha256, **told})
 
     @cached_property
     def sha256(self) -> str:
@@ -45,7 +45,7 @@ class Trial:
     def read(cls, content: bytes) -> Trial:
         """Inverse of :attr:`content`."""
         said: dict[str, Any] = orjson.loads(content)
-        return cls(said["model"], reference_from(said["reference"]))
+        return cls(said["model"], reference_from(said["reference"]), said["families"])
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,25 @@ class ScoreRules:
 
     @cached_property
     def trial(self) -> Trial:
-        return Trial(self.scorer.model_sha256, self.reference)
+        return Trial(self.scorer.model_sha256, self.reference, self.glossary.families)
+
+    @property
+    def sensitive(self) -> frozenset[DataCategory]:
+        """Kinds of data that its features declare sensitive."""
+        return frozenset(
+            kind
+            for one in self.schema.features
+            if one.sensitivity == "sensitive"
+            for kind in one.categories
+        )
+
+    @property
+    def made_of(self) -> dict[str, frozenset[DataCategory]]:
+        """Of each feature, the kinds of data that it is made of."""
+        return {one.name: one.categories for one in self.schema.features}
 
     def reasons(self, scored: Scored) -> tuple[PrincipalReason, ...]:
         return reasons(scored, self.reference, self.glossary.families)
-
-    def own_kept(
-        self, facts: Mapping[str, Fact], others: Collection[str], day: date
-    ) -> dict[str, Fact]:
-        """These facts, but for what has been known for longer than this model may use it, of what
-        none of the ``others`` reads: whoever is tried changes nothing that decides."""
-        aged = kept(facts, self.schema, day)
-        mine = set(self.schema.names).difference(others)
-        return {name: aged[name] if name in mine else fact for name, fact in facts.items()}
 
     def instead(self, case: Case) -> Case:
         """The case as if this model scored: by what it reads, no longer known than it may be used.

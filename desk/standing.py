@@ -135,16 +135,16 @@ class ModelStanding:
             return None
         return (
             f"the model of campaign {self._sha256[:12]} was to be evaluated anew by "
-            f"{self._good_until:%Y-%m-%d}: look at it (tahini desk monitor), or train the next one"
+            f"{self._good_until:%Y-%m-%d}: look at it (tahini desk monitor, of the one in use), or "
+            "train the next one"
         )
 
-    def barred(self) -> bool:
-        """Whether nothing may be scored by it now, or whether that cannot be told."""
+    def barred(self) -> str | None:
+        """Why nothing may be scored by it now, or why that cannot be told; None where it may."""
         try:
-            return self.stops() is not None
+            return self.stops()
         except TahiniError as error:
-            logger.error("nothing is scored by a model that is tried: %s", error)
-            return True
+            return str(error)
 
     def hear(self) -> ModelRecall | None:
         """Ask for recalls, keep them, and acknowledge what was not yet.

@@ -94,9 +94,15 @@ def standing(desk: Desk, products: list[str]) -> DeskStanding:
 
 
 def _untried(desk: Desk, day: date) -> str | None:
-    stopped = None if desk.trying is None else desk.trying.stops()
-    rules = desk.lending
-    return stopped or (rules.untried_because(day) if isinstance(rules, ReleasedRules) else None)
+    if desk.unfit is not None:
+        return desk.unfit
+    rules = desk.released
+    if not isinstance(rules, ReleasedRules) or rules.tried is None:
+        return None
+    if rules is not desk.lending:
+        return "the model in use is stopped, so there is nothing to compare with"
+    barred = None if desk.trying is None else desk.trying.barred()
+    return barred or rules.untried_because(day)
 
 
 def _untold(connection: Connection, desk: Desk) -> list[date]:

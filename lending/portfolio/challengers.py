@@ -24,6 +24,7 @@ from lending.errors import PortfolioError
 from lending.intervals import CONFIDENCE, Estimate, Share, wilson
 
 Verdict = Literal["approve", "review", "decline"]
+LEAST_OF_EACH = 10
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -82,7 +83,8 @@ class RankedTwice:
 
     Args:
         apart: the challenger's area under the curve less the champion's, with what chance makes of
-            it in the same loans (DeLong, DeLong and Clarke-Pearson 1988).
+            it in the same loans (DeLong, DeLong and Clarke-Pearson 1988); None below
+            ``LEAST_OF_EACH`` good or bad, of whom the spread cannot be told.
         expected: how many bad each had let expect, the champion first.
     """
 
@@ -90,7 +92,7 @@ class RankedTwice:
     bad: int
     champion: float
     challenger: float
-    apart: Estimate
+    apart: Estimate | None
     expected: tuple[float, float]
 
 
@@ -198,15 +200,12 @@ def _ranked(them: Sequence[Tried]) -> RankedTwice | None:
     of_bad = [_below(one[~bad], one[bad]) for one in both]
     of_good = [1 - _below(one[bad], one[~bad]) for one in both]
     champion, challenger = (float(part.mean()) for part in of_bad)
-    spread = (_spread(of_bad[1] - of_bad[0]), _spread(of_good[1] - of_good[0]))
-    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(sum(spread))
-    apart = challenger - champion
     return RankedTwice(
         loans=len(bad),
         bad=int(bad.sum()),
         champion=champion,
         challenger=challenger,
-        apart=Estimate(apart, max(apart - half, -1.0), min(apart + half, 1.0)),
+        apart=_areas_apart(of_bad[1] - of_bad[0], of_good[1] - of_good[0]),
         expected=(float(both[0].sum()), float(both[1].sum())),
     )
 
@@ -218,6 +217,10 @@ def _below(some: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.flo
     return np.asarray((less + up_to) / (2 * len(ranked)))
 
 
-def _spread(values: NDArray[np.float64]) -> float:
-    """Variance of a mean; of one value nothing is known, so it is taken as wide as it can be."""
-    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 1.0
+def _areas_apart(bad: NDArray[np.float64], good: NDArray[np.float64]) -> Estimate | None:
+    """The mean of what each loan makes of the difference between two areas."""
+    if min(len(bad), len(good)) < LEAST_OF_EACH:
+        return None
+    spread = sum(float(one.var(ddof=1)) / len(one) for one in (bad, good))
+    apart, half = float(bad.mean()), NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(spread)
+    return Estimate(apart, max(apart - half, -1.0), min(apart + half, 1.0))

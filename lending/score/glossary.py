@@ -15,7 +15,7 @@ feature in no family is one of its own, called as the feature schema describes i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,16 @@ class _Data(BaseModel):
     families: dict[str, Family] = {}
     changeable: dict[str, Direction] = {}
 
+    def of_those(self, names: Collection[str]) -> _Data:
+        """But for other features, and families of others alone."""
+        families = {
+            code: one.model_copy(update={"features": mine})
+            for code, one in self.families.items()
+            if (mine := tuple(name for name in one.features if name in names))
+        }
+        changeable = {name: way for name, way in self.changeable.items() if name in names}
+        return _Data(families=families, changeable=changeable)
+
 
 @dataclass(frozen=True, slots=True)
 class Glossary:
@@ -54,12 +64,27 @@ class Glossary:
     changeable: Mapping[str, Direction]
 
     @classmethod
-    def of(cls, schema: FeatureSchema, data: Any = None, where: str = "the families") -> Glossary:
-        """Raises ScoreError: it names a feature that the model does not read, or one twice."""
+    def of(
+        cls,
+        schema: FeatureSchema,
+        data: Any = None,
+        where: str = "the families",
+        others: bool = False,
+    ) -> Glossary:
+        """What is said of a model's features.
+
+        Args:
+            others: it may name features that another model reads; they are left out.
+
+        Raises:
+            ScoreError: it names a feature that the model does not read, or one twice.
+        """
         try:
             said = _Data.model_validate({} if data is None else data)
         except ValidationError as error:
             raise ScoreError(f"{where}: {one_sentence(error)}") from error
+        if others:
+            said = said.of_those(schema.names)
         families: dict[str, str] = {}
         words = {
             one.name: dict.fromkeys(LANGUAGES, one.description or one.name)

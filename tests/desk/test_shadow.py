@@ -12,27 +12,32 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sqlalchemy import select
-from support.commands import done, refused, told
+from support.commands import done, told
 from support.house import Ground, House, InMemoryFleet
 from support.lending_house import PROFILES, LendingHouse, clear, lending_house
 from support.world import features
 
-from clients.models import MODELS_FOLDER, KeptModel
+from clients.models import MODELS_FOLDER, RECALLS_FILE, KeptModel
 from credit.features import FeatureSchema
 from desk.commands.challenge import challengers
 from desk.commands.person import person_file
 from desk.commands.replay import replay, replay_beside
 from desk.commands.status import standing
-from desk.home import DeskSettings, open_desk
+from desk.errors import RulesMissing, SourceFailed
+from desk.home import DeskSettings, fits_beside, open_desk
 from desk.lending_rules import ReleasedRules
+from desk.records import held
 from desk.released import TRIED_FILE
 from desk.score_rules import ScoreRules, Trial
 from desk.storage.tables import decisions, silent_decisions
 from law.categories import DataCategory
 from lending.account.default import Definition
 from lending.cases import Fact
+from lending.errors import LawSilent
+from lending.score.compiled import ScoreError
+from lending.score.glossary import Glossary
 from lending.score.reasons import just_above
-from protocol.errors import BadSettings, ConsentError
+from protocol.errors import BadSettings
 from protocol.schema import now
 from server.fleet_app import release_card
 from server.run import CampaignRun
@@ -133,31 +138,77 @@ def aged(schema: FeatureSchema, days: int) -> FeatureSchema:
     return schema.model_copy(update={"features": tuple(changed)})
 
 
-def test_it_changes_nothing_that_decides_and_goes_by_its_own_rules(lender: LendingHouse, tmp_path: Path):
+def test_it_changes_no_case_and_reads_what_it_may_alone(lender: LendingHouse, tmp_path: Path):
+    """What is too old for it is not there for it; the case that is kept is that of the model in use."""
     other, rules = tried(lender, tmp_path / "other"), rules_of(lender)
-    strict = replace(other, schema=aged(features(), 10))
-    day = now().date()
+    strict, day = replace(other, schema=aged(features(), 10)), now().date()
     old = {
         name: Fact(name, "present", value, "bureau", day - timedelta(days=30))
         for name, value in {**lender.best, "more": 5}.items()
     }
-    assert replace(rules, tried=strict).kept(old, "daily-30", day) == rules.untried.kept(old, "daily-30", day)
-    theirs = strict.own_kept(old, (), day)
-    assert {fact.status for name, fact in theirs.items() if name != "more"} == {"absent"}
-    assert theirs["more"].status == "present", "it reads it not"
-    assert strict.own_kept(old, strict.schema.names, day) == old
+    with_it = replace(rules, tried=strict)
+    assert with_it.kept(old, "daily-30", day) == rules.untried.kept(old, "daily-30", day)
+    assert (with_it.made_of, with_it.declared_sensitive) == (rules.untried.made_of, rules.untried.declared_sensitive)
+    lender.knows(lender.people[0])
+    made = lender.asks(lender.people[0]).json()
+    with lender.desk.reading() as hand:
+        case = held(hand.connection, made["id"]).made(lender.desk).case
+    theirs = strict.instead(replace(case, facts=old))
+    assert {fact.status for name, fact in theirs.facts.items() if name != "more"} == {"absent"}
+    assert theirs.scored == strict.scorer.score_facts(theirs.facts) != other.instead(case).scored
 
 
-def test_what_a_source_makes_of_other_data_than_the_model_in_shadow_says_is_refused(
-    lender: LendingHouse, tmp_path: Path
-):
+def test_what_does_not_fit_beside_the_model_in_use_is_not_tried(lender: LendingHouse, tmp_path: Path):
+    """It would change what the one in use is given: another consent asked for, or another source barred."""
+    other, rules = tried(lender, tmp_path / "other"), rules_of(lender)
+    sources, all_features = lender.desk.sources, other.schema.features
+    fits_beside(other, rules, sources)
+    for changed, error, said in (
+        ({"category": DataCategory.SOCIAL}, SourceFailed, "social"),
+        ({"sensitivity": "sensitive"}, RulesMissing, "consent apart"),
+    ):
+        of_them = tuple(one.model_copy(update=changed) for one in all_features)
+        with pytest.raises(error, match=said):
+            fits_beside(replace(other, schema=other.schema.model_copy(update={"features": of_them})), rules, sources)
+
+
+def test_from_the_day_on_that_bars_it_nothing_is_tried_and_what_was_is_made_again(lender: LendingHouse, tmp_path: Path):
+    """The law of a later day bars what it alone reads; the model in use decides on, and a replay ends."""
     other = tried(lender, tmp_path / "other")
-    changed = [one.model_copy(update={"category": DataCategory.SOCIAL}) for one in other.schema.features]
-    more = replace(other, schema=other.schema.model_copy(update={"features": tuple(changed)}))
-    rules = replace(rules_of(lender), tried=more)
-    with pytest.raises(ConsentError, match="social"):
-        lender.desk.sources.require(rules.made_of)
-    lender.desk.sources.require(rules.untried.made_of)
+    lender.knows(lender.people[0])
+    assert lender.asks(lender.people[0]).json()["status"] == "offered"
+    day, rules = lender.desk.day(lender.house.clock()), rules_of(lender)
+    (policy,) = rules.policies
+
+    class Silent:
+        """As where a law table has no word for the day."""
+
+        def __init__(self, error: Exception) -> None:
+            self.error, self.model_sha256 = error, other.scorer.model_sha256
+
+        def require(self, _: object) -> None:
+            raise self.error
+
+    for error in (ScoreError("it reads what is protected"), LawSilent("no row for that day")):
+        lender.desk.lending = replace(rules, tried=replace(other, scorer=Silent(error)))  # type: ignore[arg-type]
+        assert rules_of(lender).challenger("daily-30", policy.hash, day) is None
+        assert standing(lender.desk, ["daily-30"]).untried == str(error)
+        assert lender.asks(lender.people[0]).json()["status"] == "offered", "the one in use decides on"
+    assert (replay(lender.home).same, replay_beside(lender.home).same) == (3, 1)
+
+
+def test_families_of_what_it_does_not_read_are_left_out():
+    said = {
+        "families": {
+            "record": {"features": ["late", "elsewhere"], "en": "record", "zh": "记录"},
+            "others": {"features": ["clicks"], "en": "clicks", "zh": "点击"},
+        },
+        "changeable": {"clicks": "down", "income": "up"},
+    }
+    with pytest.raises(ScoreError, match="reads no feature"):
+        Glossary.of(features(), said)
+    found = Glossary.of(features(), said, others=True)
+    assert (dict(found.families), dict(found.changeable)) == ({"late": "record"}, {"income": "up"})
 
 
 def test_what_its_source_makes_of_sex_is_not_tried_and_that_is_said(lender: LendingHouse, tmp_path: Path):
@@ -189,7 +240,8 @@ def test_a_desk_opens_with_it_and_without_it_says_what_is_missing(two: LendingHo
     KeptModel.fetch(house.client(), first.name).write(node.home / MODELS_FOLDER / first.name)
     said = json.loads((home / "desk.json").read_text(encoding="utf-8"))
     (home / "desk.json").write_text(json.dumps(said | {"challenger": first.name}), encoding="utf-8")
-    assert "tahini desk reference" in refused("desk", "status", "--home", home)
+    missing = told("desk", "status", "--home", home)
+    assert "tahini desk reference" in missing["untried"] and missing["challengers"] == {}, "and the desk decides on"
     sample = tmp_path / "sample.parquet"
     pd.DataFrame(PROFILES).to_parquet(sample)
     done("desk", "reference", "--home", home, "--data", sample, "--cut-off", "350", "--challenger", "--width", "600")
@@ -207,10 +259,13 @@ def test_a_desk_opens_with_it_and_without_it_says_what_is_missing(two: LendingHo
         assert desk.heed_standing() is None, "and the other one does as before"
         told_now = standing(desk, ["daily-30"])
         assert REASON in (told_now.untried or "") and told_now.challengers == {} and told_now.stopped is None
+        damaged = node.home / MODELS_FOLDER / first.name / RECALLS_FILE
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+        assert "fetch it again" in (standing(desk, ["daily-30"]).untried or ""), "what it says cannot be read any more"
     finally:
         desk.close()
     shown = done("desk", "status", "--home", home)
-    assert "the challenger scores nobody" in shown and REASON in shown
+    assert "the challenger scores nobody" in shown and "fetch it again" in shown
 
 
 def test_a_decision_that_was_under_way_when_it_was_recalled_stands_without_it(
@@ -221,9 +276,9 @@ def test_a_decision_that_was_under_way_when_it_was_recalled_stands_without_it(
 
         asked = 0
 
-        def barred(self) -> bool:
+        def barred(self) -> str | None:
             self.asked += 1
-            return self.asked > 1
+            return "recalled" if self.asked > 1 else None
 
     first, second = lender.people[:2]
     lender.knows(first)

@@ -28,6 +28,7 @@ from desk.lending_rules import ReleasedRules
 from desk.own_tables import FileSource
 from desk.records import held
 from desk.retention import kept, kept_by_policy
+from desk.score_rules import ScoreRules
 from desk.sources import About, Inquiry, Readable, Reading, Sources
 from law.categories import DataCategory
 from lending import Scorer
@@ -202,7 +203,8 @@ def test_a_rule_that_makes_no_sense_is_refused(wrong):
 def test_what_the_consortium_declares_sensitive_needs_that_consent_at_the_desk():
     features = [{"name": "x", "kind": "integer", "category": "repayment", "sensitivity": "sensitive"},
                 {"name": "y", "kind": "integer", "category": "bureau"}]  # fmt: skip
-    rules = ReleasedRules((), SimpleNamespace(), SimpleNamespace(schema=schema_of(*features)))  # type: ignore[arg-type]
+    model = ScoreRules(None, None, None, schema_of(*features), b"")  # type: ignore[arg-type]
+    rules = ReleasedRules((), SimpleNamespace(), model)  # type: ignore[arg-type]
     assert rules.declared_sensitive == {REPAYMENT}
 
 

@@ -27,6 +27,7 @@ from credit.binning import Binning, FeatureBins
 from credit.embedding import Embedding
 from credit.grid import Grid
 from credit.models import UNCALIBRATED, CreditModel
+from credit.scaling import LOWEST
 from crypto.keys import PublicKey, SigningKey
 from demo.borrowers import DemoBorrower
 from demo.scoring_notice import make_scoring_notice
@@ -205,7 +206,9 @@ def write_home(home: Path, risk: SigningKey, scorer: Scorer) -> tuple[Mapping[st
     scored = [(scorer.score(profile).score, at) for at, profile in enumerate(PROFILES)]
     best, worst = PROFILES[max(scored)[1]], PROFILES[min(scored)[1]]
     cut_off = max(scored)[0]
-    policy = policy_from(released_policy(cut_off, most_neutral=0), feature_law(LAWS), home_day())
+    # noise may leave nobody above the lowest score, below which no policy can decline anybody
+    asked = max(cut_off, LOWEST + 1)
+    policy = policy_from(released_policy(asked, most_neutral=0), feature_law(LAWS), home_day())
     (home / POLICIES / "first.jws").write_text(policy.document.sign(risk), encoding="utf-8")
     for name, kind, dues, terms in (("daily-30", "bullet", "once", "30"), ("monthly-12", "annuity", "monthly", "360")):
         text = PRODUCT.format(name=name, kind=kind, dues=dues, terms=terms)
