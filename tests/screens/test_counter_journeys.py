@@ -81,7 +81,7 @@ def test_to_accept_takes_two_taps_and_a_double_tap_acts_once(front: Front, visit
     assert "You pay back" in visitor.page.inner_text("main")
     visitor.page.locator("main button", has_text="Accept").dblclick()
     visitor.taps += 1
-    visitor.page.wait_for_url(f"**/applications/{made['id']}")
+    visitor.arrives(f"**/applications/{made['id']}")
     assert visitor.taps == 2 and "You have accepted" in visitor.page.inner_text("h1")
     assert [one["status"] for one in held(front, person)] == ["accepted"]
 
@@ -96,7 +96,7 @@ def test_to_send_twice_applies_once(front: Front, visit: Callable[..., Visitor])
     visitor.choose("income", "No, I do not agree")
     visitor.tap("Save and continue")
     visitor.page.locator("main button", has_text="Send").dblclick()
-    visitor.page.wait_for_url("**/applications/*")
+    visitor.arrives("**/applications/*")
     [mine] = held(front, person)
     refused = [one for one in mine["decision"]["facts"] if one["source"] == "payroll"]
     assert {one["status"] for one in refused} == {"refused"}
@@ -190,7 +190,7 @@ def test_more_time_shows_its_cost_before_it_is_taken(front: Front, visit: Callab
     before = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()
     assert "a year (compound)" in visitor.page.inner_text("main") and before["status"] == "active"
     visitor.page.locator("main button", has_text="Take more time").dblclick()
-    visitor.page.wait_for_url(f"**/loans/{loan}")
+    visitor.arrives(f"**/loans/{loan}")
     after = httpx.get(f"{front.desk_url}/v1/me/loans/{loan}", headers=front.at_desk(person)).json()
     assert after["status"] == "extended" and after["extensions"] == []
     assert "Running, with more time" in visitor.page.inner_text("main")

@@ -131,7 +131,7 @@ def test_a_double_tap_acts_once(site: Site, visit: Callable[..., Visitor]) -> No
     visitor.tap("Take back")
     once = visitor.page.locator("input[name=once]").first.get_attribute("value")
     visitor.page.locator("main button").dblclick()
-    visitor.page.wait_for_url("**/consents/*")
+    visitor.arrives("**/consents/*")
     assert standing(site, person)["ordinary"] == "withdrawn" and once
     decided = site.house.borrower_client(person)._send("GET", "/v1/me/receipts").json()["items"]
     assert len(decided) == 2, decided

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
-from playwright.sync_api import Download, Locator, Page
+from playwright.sync_api import Download, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PageTimeout
+from support.waiting import PATIENCE_S
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 VOID = {"meta", "link", "input", "br"}
@@ -66,12 +69,23 @@ class Visitor:
         """A button of this name, or a link. What leads to another page has led there when this returns: the next tap
         is one on that page."""
         target = self._target(name, within)
-        if target.evaluate(LEADS_ELSEWHERE):
+        try:
+            leads_elsewhere = target.evaluate(LEADS_ELSEWHERE)
+        except PageTimeout as error:
+            shown = self.page.inner_text("body")[:1000]
+            raise AssertionError(f"{self.page.url} offers no {name!r}, but: {shown}") from error
+        if leads_elsewhere:
             with self.page.expect_navigation(wait_until="domcontentloaded"):
                 target.click()
         else:
             target.click()
         self.taps += 1
+
+    def arrives(self, path: str) -> None:
+        """Wait until the page is there, whatever was cut short on the way: a second click ends the first one's."""
+        wanted = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+        expect(self.page).to_have_url(re.compile(wanted + "$"), timeout=PATIENCE_S * 1000)
+        self.page.wait_for_load_state()
 
     def saves(self, name: str) -> Download:
         """What a tap saves as a file."""
