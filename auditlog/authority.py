@@ -57,8 +57,14 @@ class CampaignUse:
     committed: set[tuple[str, int, int]] = field(default_factory=set)
     """Lender, release and attempt."""
     cards: set[str] = field(default_factory=set)
+    models: set[str] | None = field(default_factory=set)
+    """Hashes of the models that they are of; None once a card could not be read."""
     recalled: set[str] = field(default_factory=set)
-    """Those of them that somebody recalled."""
+    """Those of the cards that somebody recalled."""
+
+    def may_have_released(self, model_sha256: str) -> bool:
+        """Whether it released this model, as far as its cards could be read."""
+        return self.models is None or model_sha256 in self.models
 
 
 class AuditState:

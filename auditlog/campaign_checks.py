@@ -42,6 +42,12 @@ def proposed(know: AuditState, leaf: Leaf) -> None:
         "the campaign rests on another consortium document than any that is pinned here",
     )
     know.bound = know.bound or stated is not None
+    for model in filter(None, (campaign.watched, campaign.begins_with)):
+        earlier = know.uses.get(model.campaign_sha256)
+        know.require(
+            earlier is not None and earlier.may_have_released(model.model_sha256),
+            "the campaign rests on a model that was not released before it",
+        )
 
 
 def approved(know: AuditState, leaf: Leaf) -> None:
@@ -203,6 +209,10 @@ def released(know: AuditState, leaf: Leaf) -> None:
     use.cards.add(leaf["model_card"])
     card = know.document(leaf, ModelCard, leaf["actor"])
     campaign = use.campaign
+    if card is None:
+        use.models = None
+    elif card.watched is None and use.models is not None:
+        use.models.add(card.model_sha256)
     if card is None or campaign is None:
         return
     named = (card.sha256, card.campaign_sha256)
@@ -216,6 +226,7 @@ def released(know: AuditState, leaf: Leaf) -> None:
         "model": campaign.model,
         "features": tuple(feature["name"] for feature in campaign.features["features"]),
         "watched": campaign.watched,
+        "begins_with": campaign.begins_with,
         "mechanism": mechanism.model_dump(mode="json"),
         "releases": len(mechanism.releases),
         "epsilon": mechanism.epsilon,

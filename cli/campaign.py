@@ -21,7 +21,13 @@ from server import commands, proposing
 from server.commands import evaluated, figures
 from server.desired_state import Stage, events, read_state
 from server.errors import CoordinatorError
-from server.folders import campaign_folder, campaign_in, campaigns_of, standing_of
+from server.folders import (
+    campaign_folder,
+    campaign_in,
+    campaigns_of,
+    released_by,
+    standing_of,
+)
 from server.home import Coordinator, load_releases
 from server.proposing import (
     MAX_HOLD_OUT,
@@ -48,7 +54,8 @@ def _finite(value: float | None) -> float | None:
 @app.command(
     epilog="Examples: `tahini campaign propose --home coordinator --id spring --title 'Spring "
     "model' --features features.toml --lenders aspen,birch,cedar --epsilon 1` · "
-    "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar`"
+    "`tahini campaign propose --home coordinator --like 4f1c22 --without cedar` · "
+    "`tahini campaign propose --home coordinator --warm-start 4f1c22`"
 )
 def propose(
     home: CoordinatorHome,
@@ -68,6 +75,13 @@ def propose(
         typer.Option(
             help="Hash of the campaign whose model an alarm is about (tahini watch report): its "
             "training is proposed again, as with --like."
+        ),
+    ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(
+            help="Hash of the campaign whose model it begins with, on the same features: fewer "
+            "releases for a better model, until people or economy have changed. As with --like."
         ),
     ] = None,
     lenders: Annotated[
@@ -164,13 +178,16 @@ def propose(
 
         like, given["title"] = alarmed(home, from_alarm, like, title)
     schema = load_schema(features).model_dump(mode="json") if features else None
-    before = campaign_in(campaign_folder(coordinator, like)) if like else None
-    asked = Asked.of(given, schema, before, coordinator.consortium)
-    seen = (
-        explaining.counted(before, load_releases(campaign_folder(coordinator, like)))
-        if before and like
-        else None
-    )
+    begun = None
+    if warm_start is not None:
+        begun = released_by(coordinator, campaign_folder(coordinator, warm_start).name)
+        like = like or begun[1].campaign_sha256
+    folder = campaign_folder(coordinator, like) if like else None
+    before = campaign_in(folder) if folder else None
+    asked = Asked.of(given, schema, before, coordinator.consortium, begun)
+    seen = None
+    if before and folder:
+        seen = explaining.counted(before, load_releases(folder), folder.parent)
     campaign = proposing.propose(coordinator, asked, assessment)
     known = explaining.expected(campaign, people or (seen and seen[0]), bad or (seen and seen[1]))
     plan = campaign.mechanism

@@ -46,10 +46,12 @@ def plan(
     proposed = campaign_in(folder)
     mechanism = proposed.mechanism
     rows = explaining.planned(proposed)
-    seen = explaining.counted(proposed, load_releases(folder))
+    seen = explaining.counted(proposed, load_releases(folder), folder.parent)
     counted, rate = seen or (None, None)
     known = explaining.expected(proposed, people or counted, bad or rate)
-    figures = explaining.chosen(proposed, load_releases(folder)) if explain or as_json else None
+    figures = None
+    if explain or as_json:
+        figures = explaining.chosen(proposed, load_releases(folder), folder.parent)
     if as_json:
         about = {"campaign": proposed.sha256, "model": proposed.model, "kind": mechanism.kind}
         costs = {"epsilon": mechanism.epsilon, "delta": mechanism.delta}

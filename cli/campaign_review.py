@@ -99,7 +99,7 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
             f"{', '.join(f['name'] for f in features)}"
         ),
         *(f"             {_feature(one)}" for one in features),
-        *_watches(campaign),
+        *_rests_on(campaign),
         (
             f"  privacy    {mechanism.kind}, at most epsilon {campaign_cost(campaign):.4g} at "
             f"delta {mechanism.delta:g}"
@@ -127,9 +127,13 @@ def _review(campaign: Campaign, changed: list[Change], diff: bool) -> None:
         typer.echo("\n".join(change.diff))
 
 
-def _watches(campaign: Campaign) -> list[str]:
-    """What a campaign that watches a model would count."""
-    watched = campaign.watched
+def _rests_on(campaign: Campaign) -> list[str]:
+    """The released model that a campaign begins with, or what one that watches it would count."""
+    watched, begins = campaign.watched, campaign.begins_with
+    if begins is not None:
+        by = begins.campaign_sha256[:12]
+        model = f"the model that campaign {by} released (sha256 {begins.model_sha256[:12]})"
+        return [f"  begins     with {model}: its bins, coordinates and weights"]
     if watched is None:
         return []
     kind = campaign.mechanism.releases[0].kind

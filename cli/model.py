@@ -318,6 +318,8 @@ def card_text(card: ModelCard) -> str:
                 "of outcomes, bad (both noisy)"
             ),
         }
+    if card.begins_with is not None:
+        told["begins with"] = f"the model of campaign {card.begins_with.campaign_sha256[:12]}"
     lines = [f"{card.campaign_title}: {card.model} on {len(card.features)} features"]
     for way, said in (("up", "rises"), ("down", "falls")):
         if named := [name for name, declared in card.directions.items() if declared == way]:

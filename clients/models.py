@@ -221,6 +221,7 @@ def _rules(
         "the card names another kind of model or features",
     )
     yield card.watched == campaign.watched, "the card watches another model, or other days"
+    yield card.begins_with == campaign.begins_with, "the card begins with another model"
     about = (card.purpose, card.legal_basis)
     yield (
         about == (campaign.purpose, campaign.legal_basis),

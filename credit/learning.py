@@ -5,6 +5,9 @@ So the coordinator can stop after any release and go on from the sums it kept, a
 sums can compute the model again. The order is: bins (*histogram*), coordinates (*gram*), some steps
 of descent (*gradient*, or *train* when lenders train by themselves), what features say together
 (*pairs*, for a GAM), honest probabilities (*calibration*), and how good it is (*evaluation*).
+
+A *warm start* takes bins, coordinates and first weights from an earlier campaign's model
+(:class:`Beginning`): its histogram tells people and base rate only, and no moments are asked for.
 """
 
 from __future__ import annotations
@@ -48,6 +51,29 @@ PREDICTED = 1.0
 """Standard deviation of the log-odds of a model whose inputs' moments do not tell it."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """Where a warm start begins: what an earlier campaign released, which costs nobody anything."""
+
+    schema: FeatureSchema
+    kind: Kind
+    binning: Binning
+    coordinates: Coordinates
+    weights: Floats
+    """In these coordinates: the mean of the last iterates."""
+    steps: int
+    """Of descent that lie behind the weights."""
+
+    @classmethod
+    def of(cls, learner: Learner) -> Beginning:
+        """Of a campaign's learning that has ended; raises ModelError if it has not."""
+        if not learner.done or learner.binning is None or learner.chosen is None:
+            raise ModelError("a warm start is from a released model, in its coordinates")
+        before = learner.begins.steps if learner.begins else 0
+        place = (learner.binning, learner.chosen, learner.weights)
+        return cls(learner.schema, learner.kind, *place, before + learner.steps)
+
+
 @dataclass
 class Learner:
     """One campaign's learning: ask :meth:`question`, sum the answers, :meth:`absorb` the sum; in
@@ -57,6 +83,8 @@ class Learner:
     kind: Kind
     mechanism: Mechanism
     seed: int
+    begins: Beginning | None = None
+    """None where it starts from nothing."""
     binning: Binning | None = field(default=None, init=False)
     level: RiskLevel | None = field(default=None, init=False)
     evaluation: ModelEvaluation | None = field(default=None, init=False)
@@ -77,6 +105,12 @@ class Learner:
         """Raises ModelError if there is no such model of these features."""
         if self.kind == "gam" and len(self.schema.features) < 2:
             raise ModelError("a gam needs two features to pair")
+        if self.begins is None:
+            return
+        if (self.begins.kind, self.begins.schema.features) != (self.kind, self.schema.features):
+            raise ModelError("a warm start is from a model of the same kind on the same features")
+        if any(planned.kind is ReleaseKind.GRAM for planned in self.mechanism.releases):
+            raise ModelError("a warm start has its coordinates already: its plan asks for none")
 
     @property
     def done(self) -> bool:
@@ -136,6 +170,12 @@ class Learner:
         noise = task.noise_std(contributors)
         if kind is ReleaseKind.HISTOGRAM:
             self.binning = make_binning(self._grid, vector, noise, self.mechanism.bins)
+            if self.begins is not None:
+                now = self.binning
+                self.binning = replace(
+                    self.begins.binning, population=now.population, base_rate=now.base_rate
+                )
+                self.chosen = self.begins.coordinates
             self._contributors = contributors
             totals = self._grid.totals(vector)
             self.level = RiskLevel(
@@ -174,12 +214,22 @@ class Learner:
         """The model as it stands: before the descent has begun, one that says the base rate of
         everybody."""
         embedding = self.embedding
-        half = averaged(len(self._iterates))
-        mean = np.mean(self._iterates[-half:], axis=0) if self._iterates else self._latest
-        plain = fold(self.kind, mean, self._coordinates, self._offset)
+        plain = fold(self.kind, self.weights, self._coordinates, self._offset)
         if self.kind != "mlp":
             plain = monotone(embedding, plain)
         return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
+
+    @property
+    def steps(self) -> int:
+        """Of the descent, taken so far."""
+        return len(self._iterates)
+
+    @property
+    def weights(self) -> Floats:
+        """(parameters,) in the coordinates of the descent: the mean of the last iterates."""
+        if not self._iterates:
+            return self._latest
+        return np.asarray(np.mean(self._iterates[-averaged(self.steps) :], axis=0))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -219,11 +269,11 @@ class Learner:
 
     @property
     def _latest(self) -> Floats:
-        return (
-            self._iterates[-1]
-            if self._iterates
-            else start(self.kind, self._coordinates.shape[1], self.seed)
-        )
+        if self._iterates:
+            return self._iterates[-1]
+        if self.begins is not None:
+            return self.begins.weights
+        return start(self.kind, self._coordinates.shape[1], self.seed)
 
     @property
     def _offset(self) -> float:

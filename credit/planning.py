@@ -24,6 +24,9 @@ BINS = 14
 CLIP_NORM = 2.0
 SHARES = {ReleaseKind.HISTOGRAM: 0.10, ReleaseKind.GRAM: 0.10, ReleaseKind.CALIBRATION: 0.11}
 """Shares of the budget (of squared mu); the descent has the rest."""
+WARM_STEPS: dict[Kind, int] = {"scorecard": 3, "gam": 3, "mlp": 8}
+WARM_SHARES = {ReleaseKind.HISTOGRAM: 0.03, ReleaseKind.CALIBRATION: 0.11}
+"""Of a warm start: its histogram tells people and base rate only, and there are no moments."""
 PAIRS_SHARE = 0.15
 LOCAL_STEPS, LOCAL_RATE = 4, 0.25
 COLLUDING_SHARE = 3
@@ -48,6 +51,8 @@ class Training:
     enough are left, else when that lender is back. By default one."""
     hold_out: float = 0.0
     """Share of people kept for the evaluation, who are trained on by nobody."""
+    warm: bool = False
+    """Whether it begins with an earlier model's bins, coordinates and weights."""
 
 
 def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
@@ -63,7 +68,8 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
         training.kind,
         training.hold_out,
     )
-    descent = STEPS[model] if training.steps is None else training.steps
+    usual, shares = (WARM_STEPS, WARM_SHARES) if training.warm else (STEPS, SHARES)
+    descent = usual[model] if training.steps is None else training.steps
     bound = (
         lenders // COLLUDING_SHARE if training.collusion_bound is None else training.collusion_bound
     )
@@ -76,7 +82,7 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
         )
     if descent < 1 or spare < 0:
         raise PrivacyError(f"no plan with {descent} steps and {spare} spare attempts")
-    fixed_shares = SHARES | ({ReleaseKind.PAIRS: PAIRS_SHARE} if model == "gam" else {})
+    fixed_shares = shares | ({ReleaseKind.PAIRS: PAIRS_SHARE} if model == "gam" else {})
     of_each = fixed_shares | {ReleaseKind.GRADIENT: (1 - sum(fixed_shares.values())) / descent}
     reserve = 1 + spare * max(of_each.values())
 
@@ -85,11 +91,11 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
             kind=release, noise_multiplier=gaussian_multiplier(budget, of_each[release] / reserve)
         )
 
-    first, second, last = (planned(release) for release in SHARES)
+    *first, last = (planned(release) for release in shares)
     pairs = (planned(ReleaseKind.PAIRS),) if model == "gam" else ()
     middle = planned(ReleaseKind.GRADIENT)
     if kind == "local":
-        fixed = [release.charge for release in (first, second, last, *pairs)]
+        fixed = [release.charge for release in (*first, last, *pairs)]
         dearest = min(fixed, key=lambda charge: charge.noise_multiplier)
         noise = max(
             calibrate(budget, LOCAL_RATE, (descent + spare) * LOCAL_STEPS, fixed),
@@ -109,7 +115,7 @@ def plan_mechanism(budget: Budget, training: Training) -> Mechanism:
         kind=kind,
         epsilon=budget.epsilon,
         delta=budget.delta,
-        releases=(first, second, *[middle] * descent, *pairs, last, *held),
+        releases=(*first, *[middle] * descent, *pairs, last, *held),
         clip_norm=CLIP_NORM,
         bins=BINS,
         collusion_bound=bound,

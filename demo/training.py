@@ -95,7 +95,7 @@ class _Scorer:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self.learner = learner_of(scenario.campaign)
+        self.learner = learner_of(scenario.campaign, scenario.folder.parent)
         self._scenario = scenario
         self._labels = scenario.labels
 

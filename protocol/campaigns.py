@@ -22,7 +22,7 @@ from protocol.errors import Malformed
 from protocol.parties import Consortium
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
-from protocol.watched import WATCHING_PURPOSE, WatchedPeriod
+from protocol.watched import WATCHING_PURPOSE, ReleasedModel, WatchedPeriod
 
 MAX_BODY_TEXT = 16_384
 
@@ -103,6 +103,8 @@ class Campaign(Document):
     mechanism: Mechanism
     watched: WatchedPeriod | None = Field(default=None, exclude_if=left_out)
     """The released model that is watched, and when; none where one is trained."""
+    begins_with: ReleasedModel | None = Field(default=None, exclude_if=left_out)
+    """The released model that a warm start begins with; its bins and coordinates are used again."""
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""
     bundle_sha256: Sha256 | None = None
@@ -125,7 +127,10 @@ class Campaign(Document):
             raise ValueError("a campaign that watches a model says which one and when")
         if (self.watched is not None) != (self.purpose == WATCHING_PURPOSE):
             raise ValueError("watching a model is a purpose of its own, and nothing else is")
-        pairs = any(r.kind is ReleaseKind.PAIRS for r in self.mechanism.releases)
+        kinds = {planned.kind for planned in self.mechanism.releases}
+        if self.begins_with and (self.watched or ReleaseKind.GRAM in kinds):
+            raise ValueError("a warm start trains, in the coordinates of the model it begins with")
+        pairs = ReleaseKind.PAIRS in kinds
         if self.watched is None and (self.model == "gam") != pairs:
             raise ValueError("pairwise terms belong to a gam, and a gam has them")
         return self

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from protocol.schema import Document, Instant, Sha256, left_out
-from protocol.watched import WatchedPeriod
+from protocol.watched import ReleasedModel, WatchedPeriod
 
 LIMITS = (
     (
@@ -19,6 +19,10 @@ LIMITS = (
         "Quality figures here are of noisy sums over people held out, and trained on as if "
         "left out; their errors are those of noise and sampling."
     ),
+)
+WARM_LIMIT = (
+    "It began with an earlier model, which some of these people may have been trained on: it may be "
+    "a little worse than its figures say."
 )
 FIGURES_LIMITS = (
     (
@@ -44,6 +48,8 @@ class ModelCard(Document):
     """The model that was watched, and when; absent in the card of a model. ``population_released``
     then are the people who were counted, ``base_rate_released`` the share of them that was approved
     or bad, and ``evaluation`` is of the model on them."""
+    begins_with: ReleasedModel | None = Field(default=None, exclude_if=left_out)
+    """The model that a warm start began with; absent where the descent began with nothing."""
     features: tuple[str, ...]
     directions: dict[str, Literal["up", "down"]] = Field(default_factory=dict)
     """Features with which the risk of bad was declared to rise or fall, and therefore does (the

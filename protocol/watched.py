@@ -19,13 +19,18 @@ an intake has for its outcome; and the day."""
 LONGEST_PERIOD = timedelta(days=366)
 
 
-class WatchedPeriod(BaseModel):
-    """A released model, and whose rows are counted: from ``since`` to the day before ``until``."""
+class ReleasedModel(BaseModel):
+    """A model, by the hash of its file, and the campaign that released it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     campaign_sha256: Sha256
     model_sha256: Sha256
+
+
+class WatchedPeriod(ReleasedModel):
+    """A released model, and whose rows are counted: from ``since`` to the day before ``until``."""
+
     since: date
     until: date
 

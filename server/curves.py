@@ -57,7 +57,7 @@ def evaluation_curves(folder: Path, campaign: Campaign) -> EvaluationCurves | No
     kinds = [release.kind for release in campaign.mechanism.releases]
     if ReleaseKind.EVALUATION not in kinds:
         return None
-    learner = learner_of(campaign)
+    learner = learner_of(campaign, folder.parent)
     while learner.measured is None:
         kept = load_release(folder, learner.released)
         if kept is None or len(kept.total) != learner.task().size:

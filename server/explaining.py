@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from credit.binning import Binning
@@ -44,15 +45,16 @@ def planned(campaign: Campaign) -> list[dict[str, Any]]:
     return found
 
 
-def chosen(campaign: Campaign, kept: KeptReleases) -> dict[str, Any] | None:
-    """What the released histogram and second moments led to; None before both were made."""
+def chosen(campaign: Campaign, kept: KeptReleases, campaigns: Path) -> dict[str, Any] | None:
+    """What the released histogram and second moments led to; None before both were made. A warm
+    start has the moments, and what follows from them, of the model that it begins with."""
     kinds = [release.kind for release in campaign.mechanism.releases]
-    if ReleaseKind.GRAM not in kinds:
+    if campaign.begins_with is None and ReleaseKind.GRAM not in kinds:
         return None
-    needed = kinds.index(ReleaseKind.GRAM) + 1
+    needed = 1 if campaign.begins_with else kinds.index(ReleaseKind.GRAM) + 1
     if len(kept.releases) < needed:
         return None
-    learner = learner_of(campaign)
+    learner = learner_of(campaign, campaigns)
     for one in kept.releases[:needed]:
         learner.absorb(one.total, one.contributors)
     found, binning = learner.chosen, learner.binning
@@ -67,6 +69,7 @@ def chosen(campaign: Campaign, kept: KeptReleases) -> dict[str, Any] | None:
         "ridge": found.floor,
         "directions": found.directions,
         "clip_norm": campaign.mechanism.clip_norm / found.scale,
+        "begins_with": campaign.begins_with and campaign.begins_with.model_dump(),
         "fitted": campaign.mechanism.kind == "distributed" and campaign.model != "mlp",
     }
 
@@ -96,12 +99,12 @@ def foretold(found: Sequence[Foreseen]) -> list[str]:
     return lines
 
 
-def counted(campaign: Campaign, kept: KeptReleases) -> tuple[float, float] | None:
+def counted(campaign: Campaign, kept: KeptReleases, campaigns: Path) -> tuple[float, float] | None:
     """People, held out included, and the share of bad, as the histogram released them; None before
     it, and of a campaign that watches a model and has none."""
     if not kept.releases or campaign.watched is not None:
         return None
-    learner = learner_of(campaign)
+    learner = learner_of(campaign, campaigns)
     learner.absorb(kept.releases[0].total, kept.releases[0].contributors)
     binning: Binning = learner.embedding.binning
     return binning.population / (1 - campaign.mechanism.hold_out), binning.base_rate
@@ -119,6 +122,12 @@ def because(figures: dict[str, Any] | None) -> list[str]:
         "believed"
     )
     people = f"{figures['people']:,} people, {figures['base_rate']:.1%} bad, from the counts"
+    begins = figures["begins_with"]
+    if begins:
+        people += (
+            f"; bins, coordinates and first weights are those of campaign "
+            f"{begins['campaign_sha256'][:12]}, and so is what follows"
+        )
     ridge, clip = f"ridge {figures['ridge']:.2g}", f"clip norm {figures['clip_norm']:.2f}"
     if not figures["fitted"]:
         return [people, seen, f"{ridge}, {clip}: not fitted to this model or to noise of lenders"]

@@ -24,7 +24,7 @@ from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from protocol import tracing
 from protocol.campaigns import Campaign
-from protocol.cards import FIGURES_LIMITS, LIMITS, ModelCard
+from protocol.cards import FIGURES_LIMITS, LIMITS, WARM_LIMIT, ModelCard
 from protocol.errors import ConsentError
 from protocol.log_client import RESTART_PATIENCE_S
 from protocol.schema import now
@@ -123,6 +123,13 @@ def _told(fold: Fold) -> _Told:
     return _Told(binning.population, binning.base_rate, fold.evaluation, directions, fold.remarks)
 
 
+def _limits(campaign: Campaign) -> tuple[str, ...]:
+    """What whoever reads the card must know of any such model, or figures."""
+    if campaign.watched is not None:
+        return FIGURES_LIMITS
+    return LIMITS if campaign.begins_with is None else (*LIMITS, WARM_LIMIT)
+
+
 def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> str:
     """Sign the card, log it, and leave it beside the model or the figures; returns its hash."""
     folder = coordinator.folder(campaign.sha256)
@@ -138,6 +145,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
         features=tuple(feature["name"] for feature in campaign.features["features"]),
         directions=told.directions,
         watched=campaign.watched,
+        begins_with=campaign.begins_with,
         purpose=campaign.purpose,
         legal_basis=campaign.legal_basis,
         lenders=kept.releases[-1].lenders,
@@ -149,7 +157,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
         population_released=told.people,
         base_rate_released=told.rate,
         evaluation=told.evaluation and told.evaluation.as_dict(),
-        limits=(*(LIMITS if campaign.watched is None else FIGURES_LIMITS), *told.remarks),
+        limits=(*_limits(campaign), *told.remarks),
         released_at=now(),
     )
     token = card.sign(coordinator.key)

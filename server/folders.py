@@ -8,11 +8,13 @@ from pathlib import Path
 
 from crypto.errors import CryptoError
 from protocol.campaigns import Campaign
+from protocol.cards import ModelCard
 from protocol.hashes import whole_hash
 from protocol.schema import now
+from protocol.watched import ReleasedModel
 from server.desired_state import read_state, run_requested
-from server.errors import CoordinatorError
-from server.home import Coordinator, Progressed
+from server.errors import BadOption, CoordinatorError
+from server.home import CARD_FILE, Coordinator, Progressed
 from server.status import Answers, CampaignStatus
 
 CAMPAIGN_FILE = "campaign.jws"
@@ -35,6 +37,31 @@ def campaign_in(folder: Path) -> Campaign:
         return Campaign.claimed((folder / CAMPAIGN_FILE).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, CryptoError) as error:
         raise CoordinatorError(f"{folder / CAMPAIGN_FILE} is damaged ({error})") from error
+
+
+def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, ReleasedModel]:
+    """A campaign of this coordinator's, and the model that it released, as its card names it.
+
+    Raises:
+        BadOption: it released figures. CoordinatorError: it released nothing, or what is kept of it
+            is damaged.
+    """
+    folder = coordinator.home / "campaigns" / sha256
+    trained = campaign_in(folder)
+    if trained.watched is not None:
+        raise BadOption("model", "no-model", f"{trained.id!r} released figures, and no model")
+    try:
+        card = ModelCard.verify(
+            (folder / CARD_FILE).read_text(encoding="utf-8"), coordinator.key.public
+        )
+    except FileNotFoundError as error:
+        raise CoordinatorError(
+            f"campaign {trained.id!r} has not released a model yet: there is none to watch, or to "
+            "begin with"
+        ) from error
+    except (OSError, UnicodeDecodeError, CryptoError) as error:
+        raise CoordinatorError(f"{folder / CARD_FILE} is damaged ({error})") from error
+    return trained, ReleasedModel(campaign_sha256=sha256, model_sha256=card.model_sha256)
 
 
 def campaign_folder(coordinator: Coordinator, begins: str) -> Path:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from credit.planning import Training, plan_mechanism
+from credit.planning import STEPS, WARM_STEPS, Training, plan_mechanism
 from crypto.keys import replace_file
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, Mechanism, ReleaseKind
@@ -18,6 +18,7 @@ from protocol.campaigns import Campaign
 from protocol.parties import Consortium
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
+from protocol.watched import ReleasedModel
 from server.assessments import assessed
 from server.desired_state import BUNDLE_FILE, Stage, write_state
 from server.errors import BadOption
@@ -38,6 +39,7 @@ MAX_STEPS = 900
 MAX_SPARE, MAX_HOLD_OUT, MIN_HOURS, MAX_HOURS = 100, 0.5, 0.1, 24 * 90.0
 MAX_SEED = 2**53 - 1
 """Larger whole numbers do not survive canonical JSON."""
+DESCENT = (ReleaseKind.GRADIENT, ReleaseKind.TRAIN)
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -55,6 +57,8 @@ class Asked:
     spare_attempts or None."""
     consortium_sha256: str
     """The document that the coordinator pinned."""
+    begins_with: ReleasedModel | None = None
+    """The model of a warm start."""
 
     @classmethod
     def of(
@@ -63,8 +67,14 @@ class Asked:
         features: Mapping[str, Any] | None,
         like: Campaign | None,
         consortium: Consortium,
+        begun: tuple[Campaign, ReleasedModel] | None = None,
     ) -> Asked:
-        """Raises BadOption with the first option that is missing or wrong."""
+        """Raises BadOption with the first option that is missing or wrong.
+
+        Args:
+            begun: the campaign whose model a warm start begins with, and that model; whether to is
+                never taken from ``like``.
+        """
         if like is not None and like.watched is not None:
             raise BadOption("like", "no-training", "watches a model: tahini watch propose")
         chosen = {
@@ -72,6 +82,8 @@ class Asked:
             **(as_before(like) if like else {}),
             **{k: v for k, v in given.items() if v is not None},
         }
+        if begun is not None:
+            chosen["steps"] = given.get("steps")  # as many as a warm start needs
         everybody = [party.id for party in consortium.lenders]
         before = list(like.lenders) if like else everybody
         lenders = (
@@ -110,9 +122,30 @@ class Asked:
                     "too-much",
                     f"{chosen[option]:g} is more than the consortium allows ({most:g})",
                 )
-        asked = cls(name, title, lenders, features, chosen, consortium.sha256)
+        asked = cls(name, title, lenders, features, chosen, consortium.sha256, begun and begun[1])
         asked._check_collusion()
+        if begun is not None:
+            asked._check_warm(begun[0])
         return asked
+
+    def _check_warm(self, earlier: Campaign) -> None:
+        """What a warm start takes from the earlier campaign fits this one."""
+        if self.chosen["model"] != earlier.model:
+            raise BadOption(
+                "warm-start", "other-kind", f"{earlier.id!r} made a {earlier.model}, no other model"
+            )
+        if self.features["features"] != earlier.features["features"]:
+            raise BadOption(
+                "warm-start",
+                "other-features",
+                f"{earlier.id!r} was on other features: train on new ones without a warm start",
+            )
+        if new := [one for one in self.lenders if one not in earlier.lenders]:
+            raise BadOption(
+                "warm-start",
+                "new-lender",
+                f"shows the model of {earlier.id!r} to {', '.join(new)}, who had no part in it",
+            )
 
     def _check_collusion(self) -> None:
         bound = self.chosen.get("collusion_bound")
@@ -143,6 +176,7 @@ class Asked:
                 chosen.get("collusion_bound"),
                 chosen.get("spare_attempts"),
                 chosen["hold_out"],
+                warm=self.begins_with is not None,
             ),
         )
 
@@ -162,6 +196,7 @@ class Asked:
             model=chosen["model"],
             features=dict(self.features),
             mechanism=self.mechanism(),
+            begins_with=self.begins_with,
             code_sha256=code_sha256,
             bundle_sha256=bundle_sha256,
             seed=chosen["seed"],
@@ -195,16 +230,16 @@ def next_id(before: str) -> str:
 
 def as_before(like: Campaign) -> dict[str, Any]:
     """The options that make a campaign like this one; collusion bound and spare attempts follow
-    from who is left."""
+    from who is left, and steps from the model where they did."""
     plan = like.mechanism
+    steps = sum(release.kind in DESCENT for release in plan.releases)
+    usual = STEPS if like.begins_with is None else WARM_STEPS
     return {
         "model": like.model,
         "mechanism": plan.kind,
         "epsilon": plan.epsilon,
         "delta": plan.delta,
-        "steps": sum(
-            release.kind in (ReleaseKind.GRADIENT, ReleaseKind.TRAIN) for release in plan.releases
-        ),
+        "steps": None if steps == usual[like.model] else steps,
         "hold_out": plan.hold_out,
         "hours": (like.expires_at - like.created_at).total_seconds() / 3600,
         "seed": like.seed,

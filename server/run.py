@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from credit.features import schema_from
-from credit.learning import Learner
+from credit.learning import Beginning, Learner
 from credit.planning import spent
 from credit.questions import Packed
 from credit.watcher import Watcher, Yardstick
@@ -30,6 +30,7 @@ from crypto.keys import replace_file
 from crypto.masks import Words, unmask
 from protocol import tracing
 from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
+from protocol.watched import ReleasedModel
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import campaign_in
 from server.home import (
@@ -52,6 +53,10 @@ class Answers:
     refusals: Mapping[str, str] = field(default_factory=dict)
 
 
+Fold = Learner | Watcher
+"""What becomes of a campaign's releases."""
+
+
 class Fleet(Protocol):
     """The nodes of a campaign."""
 
@@ -65,48 +70,55 @@ class Fleet(Protocol):
         ...
 
 
-def learner_of(campaign: Campaign) -> Learner:
-    """A campaign's learning before its first release."""
+def learner_of(campaign: Campaign, campaigns: Path) -> Learner:
+    """A campaign's learning before its first release.
+
+    Args:
+        campaigns: the folder of the coordinator's campaigns, where a warm start finds the model
+            that it begins with.
+
+    Raises:
+        CoordinatorError: that model is not there.
+    """
     schema = schema_from(campaign.features, f"campaign {campaign.id}")
-    return Learner(schema, campaign.model, campaign.mechanism, campaign.seed)
+    begins = None
+    if campaign.begins_with is not None:
+        begins = Beginning.of(learned(campaigns, campaign.begins_with))
+    return Learner(schema, campaign.model, campaign.mechanism, campaign.seed, begins)
 
 
-def watcher_of(coordinator: Coordinator, campaign: Campaign) -> Watcher:
-    """A campaign's watching before its release. What it compares with follows from the sums that
-    the watched model's own campaign released, which this coordinator kept.
+def learned(campaigns: Path, model: ReleasedModel) -> Learner:
+    """How a released model was learnt, from the sums that its campaign released and this
+    coordinator kept.
 
     Raises:
         CoordinatorError: it did not conduct that campaign, or that one released no model, or
             another one.
     """
-    if campaign.watched is None:
-        raise CoordinatorError(f"campaign {campaign.id!r} watches no model")
-    folder = coordinator.home / "campaigns" / campaign.watched.campaign_sha256
+    folder = campaigns / model.campaign_sha256
     try:
         file = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
     except OSError as error:
         raise CoordinatorError(
-            f"{folder} holds no released model: a model is watched by the coordinator that "
-            "released it"
+            f"{folder} holds no released model: a model is watched, and begun with, by the "
+            "coordinator that released it"
         ) from error
-    if file != campaign.watched.model_sha256:
-        raise CoordinatorError(f"{folder / MODEL_FILE} is not the model that is to be watched")
-    learner = learner_of(campaign_in(folder))
+    if file != model.model_sha256:
+        raise CoordinatorError(f"{folder / MODEL_FILE} is not the model that the campaign names")
+    learner = learner_of(campaign_in(folder), campaigns)
     for kept in load_releases(folder).releases:
         learner.absorb(kept.total, kept.contributors)
-    schema = schema_from(campaign.features, f"campaign {campaign.id}")
-    return Watcher(schema, campaign.mechanism, Yardstick.of(learner))
-
-
-Fold = Learner | Watcher
-"""What becomes of a campaign's releases."""
+    return learner
 
 
 def fold_of(coordinator: Coordinator, campaign: Campaign) -> Fold:
-    """Before its first release. Raises CoordinatorError."""
+    """What becomes of a campaign's releases, before the first. Raises CoordinatorError."""
+    campaigns = coordinator.home / "campaigns"
     if campaign.watched is None:
-        return learner_of(campaign)
-    return watcher_of(coordinator, campaign)
+        return learner_of(campaign, campaigns)
+    yardstick = Yardstick.of(learned(campaigns, campaign.watched))
+    schema = schema_from(campaign.features, f"campaign {campaign.id}")
+    return Watcher(schema, campaign.mechanism, yardstick)
 
 
 def leave(fold: Fold, folder: Path) -> Path:

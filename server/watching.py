@@ -9,17 +9,15 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
 from credit.planning import COLLUDING_SHARE
-from crypto.errors import CryptoError
 from privacy.accounting import epsilon_of
 from privacy.charges import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
 from privacy.mechanism import LEAST_HONEST, Mechanism, PlannedRelease, ReleaseKind
 from protocol.campaigns import Campaign
-from protocol.cards import ModelCard
 from protocol.periods import period_name
 from protocol.watched import APPLIED, APPROVED, LONGEST_PERIOD, WATCHING_PURPOSE, WatchedPeriod
-from server.errors import BadOption, CoordinatorError
-from server.folders import campaign_in
-from server.home import CARD_FILE, Coordinator
+from server.errors import BadOption
+from server.folders import released_by
+from server.home import Coordinator
 from server.proposing import MAX_HOURS, MIN_HOURS, SLUG
 
 WatchedKind = Literal["intake", "outcomes"]
@@ -59,21 +57,8 @@ class WatchAsked:
             CoordinatorError: it released none, or what is kept of it is damaged. BadOption: a
                 choice that is none.
         """
-        folder = coordinator.home / "campaigns" / trained_sha256
-        trained = campaign_in(folder)
-        if trained.watched is not None:
-            raise BadOption("model", "no-model", f"{trained.id!r} released figures, and no model")
-        try:
-            card = ModelCard.verify(
-                (folder / CARD_FILE).read_text(encoding="utf-8"), coordinator.key.public
-            )
-        except FileNotFoundError as error:
-            raise CoordinatorError(
-                f"campaign {trained.id!r} has not released a model: a model is watched once it was"
-            ) from error
-        except (OSError, UnicodeDecodeError, CryptoError) as error:
-            raise CoordinatorError(f"{folder / CARD_FILE} is damaged ({error})") from error
-        asked = cls(trained, card.model_sha256, coordinator.consortium.sha256, kind, **chosen)
+        trained, model = released_by(coordinator, trained_sha256)
+        asked = cls(trained, model.model_sha256, coordinator.consortium.sha256, kind, **chosen)
         asked._check()
         return asked
 

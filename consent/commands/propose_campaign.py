@@ -12,6 +12,7 @@ from consent.commands.place_people import bitmaps_told, place_people
 from consent.commands.record_assessments import load_assessment
 from consent.dating import require_day
 from consent.registry import Registry
+from consent.storage.filing_tables import ModelRecallRow
 from consent.storage.tables import ApprovalRow, CampaignRow, ModelRow, PlacesRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
@@ -22,6 +23,7 @@ from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.snapshots import places_sha256
+from protocol.watched import ReleasedModel
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -29,7 +31,8 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
 
     Raises:
         SignatureError: not the coordinator's. Conflict: known already, signed on another day,
-            expired, a model to watch that was never released, a stranger among the lenders, more
+            expired, a model to watch or to begin with that was never released, one to begin with
+            that is recalled or that a lender had no part in, a stranger among the lenders, more
             privacy loss than the consortium's policy allows, a use that no notice asks for, or no
             impact assessment that covers it (PIPL 55; GDPR 35). NotFound: that assessment is not
             recorded. Malformed: the features are no feature schema.
@@ -85,7 +88,9 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
                     f"{live.version}: {beyond}"
                 )
         _require_assessment(transaction, campaign)
-        _require_watched(transaction, campaign)
+        for model in (campaign.watched, campaign.begins_with):
+            if model is not None:
+                _require_released(transaction, campaign, model)
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
@@ -114,20 +119,33 @@ def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
         raise Conflict(f"campaign {campaign.id!r}: {reason}")
 
 
-def _require_watched(transaction: Transaction, campaign: Campaign) -> None:
-    """The model that is to be watched was released, by a campaign of this coordinator's. Raises
-    Conflict, NotFound."""
-    watched = campaign.watched
-    if watched is None:
-        return
-    trained, _ = load_campaign(transaction, watched.campaign_sha256)
-    mine = select(ModelRow.card).where(ModelRow.campaign_sha256 == watched.campaign_sha256)
-    cards = map(ModelCard.claimed, transaction.session.scalars(mine))
-    released = {card.model_sha256 for card in cards if card.watched is None}
-    if trained.coordinator != campaign.coordinator or watched.model_sha256 not in released:
+def _require_released(transaction: Transaction, campaign: Campaign, model: ReleasedModel) -> None:
+    """The model that is to be watched, or begun with, was released by a campaign of this
+    coordinator's. A warm start shows it to every lender: none may be new to it, and it must not be
+    recalled. Raises Conflict, NotFound."""
+    session, earlier = transaction.session, model.campaign_sha256
+    trained, _ = load_campaign(transaction, earlier)
+    mine = select(ModelRow.card).where(ModelRow.campaign_sha256 == earlier)
+    cards = map(ModelCard.claimed, session.scalars(mine))
+    released = {card.model_sha256: card.sha256 for card in cards if card.watched is None}
+    if trained.coordinator != campaign.coordinator or model.model_sha256 not in released:
         raise Conflict(
-            f"campaign {campaign.id!r} watches a model that campaign "
-            f"{watched.campaign_sha256[:12]}… has not released"
+            f"campaign {campaign.id!r} rests on a model that campaign {earlier[:12]}… has not "
+            "released"
+        )
+    if campaign.begins_with is None:
+        return
+    if new := sorted(set(campaign.lenders) - set(trained.lenders)):
+        raise Conflict(
+            f"campaign {campaign.id!r} begins with the model of campaign {earlier[:12]}…, in which "
+            f"{', '.join(new)} had no part: it would be shown to them"
+        )
+    of_card = select(ModelRecallRow.party).where(
+        ModelRecallRow.card_sha256 == released[model.model_sha256]
+    )
+    if recalled := session.scalar(of_card.limit(1)):
+        raise Conflict(
+            f"campaign {campaign.id!r} begins with a model that {recalled!r} has recalled"
         )
 
 

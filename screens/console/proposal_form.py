@@ -7,13 +7,15 @@ field; what a campaign may be, :mod:`server.proposing` says.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from protocol.campaigns import Campaign
 from protocol.parties import Consortium
+from protocol.watched import ReleasedModel
 from screens.house.forms import PageForm
 from screens.house.problems import N_
 from server.errors import BadOption
@@ -61,6 +63,9 @@ WRONG: Mapping[str, str] = {
     ),
     "no-assessment": N_("No impact assessment of this home covers it."),
     "refused": N_("The registry refused it."),
+    "no-model": N_("That campaign has released no model to begin with."),
+    "other-kind": N_("The model to begin with is of another kind."),
+    "new-lender": N_("One of these lenders had no part in the model to begin with."),
     "counts-spent": N_("The budget for counts is spent, or people cannot be counted now."),
 }
 """What is wrong with a field, by code. Codes are those of :class:`server.errors.BadOption`, and our
@@ -86,6 +91,8 @@ class ProposalForm(PageForm):
     hold_out: str = Field(default="", max_length=40)
     hours: str = Field(default="", max_length=40)
     seed: str = Field(default="", max_length=40)
+    warm_start: Literal["", "on"] = ""
+    """Whether it begins with the model of the campaign that the features are of."""
 
     @model_validator(mode="after")
     def _lenders(self) -> Self:
@@ -153,12 +160,16 @@ class ReadForm:
 
 
 def understood(
-    form: ProposalForm, schemas: Mapping[str, dict[str, Any]], consortium: Consortium
+    form: ProposalForm,
+    schemas: Mapping[str, dict[str, Any]],
+    consortium: Consortium,
+    released: Callable[[str], tuple[Campaign, ReleasedModel]],
 ) -> ReadForm:
     """What a form asks for.
 
     Args:
         schemas: feature lists that can be chosen, by name.
+        released: the campaign of such a list, and its model; raises BadOption if there is none.
     """
     wrong: list[Wrong] = []
     given: dict[str, Any] = {"model": form.model, "mechanism": form.mechanism}
@@ -189,21 +200,26 @@ def understood(
     given |= {"name": form.name.strip(), "title": form.title.strip()}
     given["lenders"] = ",".join(one for one in known_order(consortium) if one in form.lenders)
     try:
-        return ReadForm(Asked.of(given, schemas[form.features], None, consortium), ())
+        begun = released(form.features) if form.warm_start else None
+        return ReadForm(Asked.of(given, schemas[form.features], None, consortium, begun), ())
     except BadOption as error:
         field = {"id": "name", "without": "lenders"}.get(error.option, error.option)
         return ReadForm(None, (Wrong(field.replace("-", "_"), error.code),))
 
 
-def priced(form: ProposalForm, consortium: Consortium) -> ReadForm:
+def priced(
+    form: ProposalForm,
+    schemas: Mapping[str, dict[str, Any]],
+    consortium: Consortium,
+    released: Callable[[str], tuple[Campaign, ReleasedModel]],
+) -> ReadForm:
     """What the form asks for as far as the price depends on it: its name, title and features may
     still be missing."""
-    complete = {
-        "name": "price",
-        "title": "price",
-        "features": "any",
-    }
-    return understood(form.model_copy(update=complete), {"any": {"features": []}}, consortium)
+    complete = {"name": "price", "title": "price"}
+    if form.features not in schemas:
+        complete["features"] = "any"
+    some = {**schemas, "any": {"features": []}}
+    return understood(form.model_copy(update=complete), some, consortium, released)
 
 
 def known_order(consortium: Consortium) -> list[str]:

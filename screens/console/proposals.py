@@ -16,9 +16,11 @@ from credit.errors import FeatureError
 from credit.validation import load_schema
 from privacy.errors import PrivacyError
 from privacy.mechanism import Mechanism
+from protocol.campaigns import Campaign
 from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
+from protocol.watched import ReleasedModel
 from screens.console.once import ActedOnce
 from screens.console.proposal_form import (
     ProposalForm,
@@ -34,7 +36,8 @@ from screens.house.forms import new_once, read_form
 from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from server.assessments import assessed
-from server.errors import CoordinatorError
+from server.errors import BadOption, CoordinatorError
+from server.folders import released_by
 from server.home import Coordinator
 from server.proposing import DropoutRisk, dropout_risk, propose
 
@@ -88,15 +91,14 @@ class ProposalPages:
         before = self.sight.campaign(like).status if like and _HASH.fullmatch(like) else None
         chosen = f"{FROM_CAMPAIGN}{like}" if before else next(iter(lists), "")
         form = ProposalForm.fresh(new_once(), coordinator.consortium, chosen, before)
-        return self._shown(request, form, priced(form, coordinator.consortium), told=False)
+        return self._shown(request, form, self._priced(form), told=False)
 
     async def price(self, request: Request) -> Response:
         """``POST /propose/price``: only the part with the price, for a page that is being filled
         in."""
         self.door.staff(request, "launch")
         form = await read_form(request, ProposalForm)
-        consortium = self.sight.coordinator().consortium
-        price, wrong = await run_in_threadpool(self._price, priced(form, consortium))
+        price, wrong = await run_in_threadpool(lambda: self._price(self._priced(form)))
         return self.look.page(request, "price.html", price=price, wrong=wrong)
 
     async def send(self, request: Request) -> Response:
@@ -109,12 +111,11 @@ class ProposalPages:
     def _sent(self, request: Request, form: ProposalForm, fresh: bool) -> Response:
         coordinator = self.sight.coordinator()
         if form.do in ("price", "edit"):
-            return self._shown(request, form, priced(form, coordinator.consortium), told=False)
+            return self._shown(request, form, self._priced(form), told=False)
         if form.do == "count":
-            read = self._count(coordinator, priced(form, coordinator.consortium))
+            read = self._count(coordinator, self._priced(form))
             return self._shown(request, form, read)
-        schemas = {name: one.schema for name, one in self._lists().items()}
-        read = understood(form, schemas, coordinator.consortium)
+        read = understood(form, self._schemas(), coordinator.consortium, self._released)
         read = self._checked(coordinator, read)
         if read.asked is None or read.wrong:
             return self._shown(request, form, read)
@@ -129,7 +130,7 @@ class ProposalPages:
     ) -> Response:
         """The form as it was filled in; ``told``: with what is wrong beside each field."""
         consortium = self.sight.coordinator().consortium
-        price, why = self._price(priced(form, consortium))
+        price, why = self._price(self._priced(form))
         return self.look.page(
             request,
             "propose.html",
@@ -144,6 +145,23 @@ class ProposalPages:
             price=price,
             why=why,
         )
+
+    def _priced(self, form: ProposalForm) -> ReadForm:
+        consortium = self.sight.coordinator().consortium
+        return priced(form, self._schemas(), consortium, self._released)
+
+    def _schemas(self) -> dict[str, dict[str, Any]]:
+        return {name: one.schema for name, one in self._lists().items()}
+
+    def _released(self, features: str) -> tuple[Campaign, ReleasedModel]:
+        """The model of the campaign that a feature list is of. Raises BadOption."""
+        none = BadOption("warm-start", "no-model", "is the hash of a campaign that released one")
+        if not features.startswith(FROM_CAMPAIGN):
+            raise none
+        try:
+            return released_by(self.sight.coordinator(), features.removeprefix(FROM_CAMPAIGN))
+        except CoordinatorError as error:
+            raise none from error
 
     def _price(self, read: ReadForm) -> tuple[Price | None, tuple[Wrong, ...]]:
         if read.asked is None:

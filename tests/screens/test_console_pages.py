@@ -389,6 +389,43 @@ def test_the_price_is_the_plan_that_is_signed_and_signing_twice_proposes_once(si
     assert "Waits for the yes of aspen, birch and cedar." in shown or "aspen, birch" in shown
 
 
+def test_a_warm_start_is_ticked_priced_looked_at_and_signed(
+    site: ConsoleSite, session: str, campaigns: dict[str, Campaign]
+) -> None:
+    earlier = campaigns["released"]
+    asked = {"features": f"campaign:{earlier.sha256}", "warm_start": "on", "name": "warm", "steps": ""}
+    price = site.post("/propose/price", session, **{**FILLED, **asked})
+    assert "6 releases and 1 spare attempts, among 3 lenders" in price.text
+    look = propose(site, session, do="check", **asked)
+    assert "Begins with the model of" in look.text and earlier.sha256[:12] in look.text
+    hidden = {str(one["name"]): str(one["value"]) for one in Seen(look.text).all("input") if one["name"] != "once"}
+    signed = site.post("/propose", session, **{**hidden, "do": "sign", "once": new_once()})
+    (made,) = [one for one in site.listed() if one.status.campaign.id == "warm"]
+    assert signed.headers["location"] == f"/campaigns/{made.sha256}"
+    assert made.status.campaign.begins_with.campaign_sha256 == earlier.sha256
+    assert f'href="/campaigns/{earlier.sha256}"' in site.get(signed.headers["location"], session=session).text
+    (ticked,) = [one for one in Seen(propose(site, session, **asked).text).all("input") if one["name"] == "warm_start"]
+    assert "checked" in ticked
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"features": "file:loans.toml"}, "has released no model to begin with"),
+        ({"features": "campaign:ready"}, "has released no model to begin with"),
+        ({"features": "campaign:released", "model": "gam"}, "is of another kind"),
+    ],
+)
+def test_what_cannot_be_begun_with_is_said_beside_the_tick(
+    site: ConsoleSite, session: str, campaigns: dict[str, Campaign], fields: dict[str, str], said: str
+) -> None:
+    kind, _, name = fields["features"].partition(":")
+    if kind == "campaign":
+        fields = {**fields, "features": f"campaign:{campaigns[name].sha256}"}
+    answer = propose(site, session, do="check", warm_start="on", **fields)
+    assert answer.status_code == 422 and said in answer.text and 'id="wrong-warm_start"' in answer.text
+
+
 def test_people_are_counted_when_asked_and_only_then(site: ConsoleSite, session: str) -> None:
     assert "not counted today" in propose(site, session, do="price").text
     counted = propose(site, session, do="count")

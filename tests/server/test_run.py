@@ -168,7 +168,7 @@ def test_an_interrupted_run_goes_on_from_the_sums_it_kept(spare):
         run(spare, between_releases=killed_after(1)).execute()
     learner = run(spare).execute()
     assert charges(spare) == [(number, 1) for number in range(len(spare.campaign.mechanism.releases))]
-    again = learner_of(spare.campaign)
+    again = learner_of(spare.campaign, folder.parent)
     while not again.done:
         kept = load_release(folder, again.released)
         again.absorb(kept.total, kept.contributors)
