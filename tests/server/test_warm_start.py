@@ -13,6 +13,7 @@ from auditlog.audit import verify_log
 from cli.campaign_review import _rests_on
 from cli.model import card_text
 from clients.models import KeptModel, _rules, check_origin
+from consent.commands import propose_campaign
 from credit.planning import Training, plan_mechanism
 from fleet.code import installed_code
 from privacy.charges import Budget
@@ -167,11 +168,18 @@ def test_nor_is_one_that_a_lender_has_recalled(released):
         released.propose(campaign)
 
 
-def test_nor_is_it_shown_to_a_lender_who_had_no_part_in_it(released):
+def test_nor_is_it_shown_to_a_lender_who_had_no_part_in_it(released, monkeypatch):
     campaign = warm(released)
     fewer = released.trained.model_copy(update={"lenders": ("aspen", "birch")})
     with pytest.raises(BadOption, match="shows the model of 'test-campaign' to cedar"):
         Asked.of({}, None, released.trained, released.founded.consortium, (fewer, campaign.begins_with))
+    loaded = propose_campaign.load_campaign
+    trained = released.trained.sha256
+    monkeypatch.setattr(
+        propose_campaign, "load_campaign", lambda *asked: (fewer, None) if asked[1] == trained else loaded(*asked)
+    )
+    with pytest.raises(ConsentError, match="in which cedar had no part"):
+        released.propose(campaign)
 
 
 @pytest.mark.parametrize(
