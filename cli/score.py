@@ -43,7 +43,7 @@ app = Noun("Score applicants by a released model, and say why.")
 )
 def score(
     home: NodeHome,
-    model: Annotated[Path, typer.Option(help="The model's file.", exists=True, dir_okay=False)],
+    model: Annotated[Path, typer.Option(help="The model's file.", dir_okay=False)],
     card: Annotated[
         Path | None,
         typer.Option(
@@ -141,7 +141,14 @@ def _verified(home: Path, model: Path, card: Path) -> tuple[dict[str, Any], Cred
             "both: tahini model fetch"
         ) from error
     verified = ModelCard.verify(signed, consortium.one(Role.COORDINATOR).key)
-    file = hashlib.sha256(model.read_bytes()).hexdigest()
+    if verified.watched is not None:
+        raise ConsentError(f"{card} is the card of figures that watch a model: they score nobody")
+    try:
+        file = hashlib.sha256(model.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConsentError(
+            f"there is no model at {model} ({error.strerror}); tahini model fetch"
+        ) from error
     if not hmac.compare_digest(file, verified.model_sha256):
         raise ConsentError(f"{model} is not the file that the card {card} names")
     whole = (model.parent / CAMPAIGN_FILE).exists()

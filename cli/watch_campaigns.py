@@ -255,10 +255,13 @@ def _released(home: Path) -> list[_Figures]:
 
 
 def _coordinators(home: Path) -> list[_Figures]:
+    """A coordinator keeps no recalls: it asks the registry, and says so where that is not there."""
     import hashlib
 
     from crypto.errors import CryptoError
     from protocol.cards import ModelCard
+    from protocol.client.filing import recalls_of
+    from protocol.errors import RegistryUnavailable
     from server.errors import CoordinatorError
     from server.folders import campaign_in
     from server.home import CARD_FILE, FIGURES_FILE, Coordinator
@@ -279,7 +282,18 @@ def _coordinators(home: Path) -> list[_Figures]:
             raise CoordinatorError(f"{signed} is the card of another campaign, or of other days")
         if hashlib.sha256(content).hexdigest() != card.model_sha256:
             raise CoordinatorError(f"{path} is not the file that its card names")
-        found += _Figures.of(campaign, card, content, path)
+        figures = _Figures.of(campaign, card, content, path)
+        if not figures:
+            continue
+        try:
+            with coordinator.registry() as client:
+                recalls = recalls_of(client, campaign, card).recalls
+        except RegistryUnavailable as error:
+            typer.echo(f"tahini: whether {path} was recalled is not known: {error}", err=True)
+            recalls = ()
+        for recall in recalls:
+            typer.echo(f"tahini: left out: {recall.told}", err=True)
+        found += [] if recalls else figures
     return found
 
 

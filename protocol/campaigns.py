@@ -22,7 +22,7 @@ from protocol.errors import Malformed
 from protocol.parties import Consortium
 from protocol.schema import Document, Instant, KeyText, Sha256, Slug, StaffId, left_out
 from protocol.terms import Iri
-from protocol.watched import WATCHING_PURPOSE, ReleasedModel, WatchedPeriod
+from protocol.watched import WATCHING_PURPOSE, ModelReference, WatchedPeriod
 
 MAX_BODY_TEXT = 16_384
 
@@ -103,7 +103,7 @@ class Campaign(Document):
     mechanism: Mechanism
     watched: WatchedPeriod | None = Field(default=None, exclude_if=left_out)
     """The released model that is watched, and when; none where one is trained."""
-    begins_with: ReleasedModel | None = Field(default=None, exclude_if=left_out)
+    begins_with: ModelReference | None = Field(default=None, exclude_if=left_out)
     """The released model that a warm start begins with; its bins and coordinates are used again."""
     code_sha256: Sha256
     """What a node must have installed (``fleet.code``)."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from protocol.schema import Document, Instant, Sha256, left_out
-from protocol.watched import ReleasedModel, WatchedPeriod
+from protocol.watched import ModelReference, WatchedPeriod
 
 LIMITS = (
     (
@@ -21,8 +21,8 @@ LIMITS = (
     ),
 )
 WARM_LIMIT = (
-    "It began with an earlier model, which some of these people may have been trained on: it may be "
-    "a little worse than its figures say."
+    "It began with an earlier model, which some of these people may have been trained on: it may "
+    "be a little worse than its figures say."
 )
 FIGURES_LIMITS = (
     (
@@ -48,7 +48,7 @@ class ModelCard(Document):
     """The model that was watched, and when; absent in the card of a model. ``population_released``
     then are the people who were counted, ``base_rate_released`` the share of them that was approved
     or bad, and ``evaluation`` is of the model on them."""
-    begins_with: ReleasedModel | None = Field(default=None, exclude_if=left_out)
+    begins_with: ModelReference | None = Field(default=None, exclude_if=left_out)
     """The model that a warm start began with; absent where the descent began with nothing."""
     features: tuple[str, ...]
     directions: dict[str, Literal["up", "down"]] = Field(default_factory=dict)

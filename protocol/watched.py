@@ -19,7 +19,7 @@ an intake has for its outcome; and the day."""
 LONGEST_PERIOD = timedelta(days=366)
 
 
-class ReleasedModel(BaseModel):
+class ModelReference(BaseModel):
     """A model, by the hash of its file, and the campaign that released it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,7 +28,7 @@ class ReleasedModel(BaseModel):
     model_sha256: Sha256
 
 
-class WatchedPeriod(ReleasedModel):
+class WatchedPeriod(ModelReference):
     """A released model, and whose rows are counted: from ``since`` to the day before ``until``."""
 
     since: date

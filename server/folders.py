@@ -11,7 +11,7 @@ from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
 from protocol.hashes import whole_hash
 from protocol.schema import now
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from server.desired_state import read_state, run_requested
 from server.errors import BadOption, CoordinatorError
 from server.home import CARD_FILE, Coordinator, Progressed
@@ -39,7 +39,7 @@ def campaign_in(folder: Path) -> Campaign:
         raise CoordinatorError(f"{folder / CAMPAIGN_FILE} is damaged ({error})") from error
 
 
-def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, ReleasedModel]:
+def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, ModelReference]:
     """A campaign of this coordinator's, and the model that it released, as its card names it.
 
     Raises:
@@ -61,7 +61,7 @@ def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, Releas
         ) from error
     except (OSError, UnicodeDecodeError, CryptoError) as error:
         raise CoordinatorError(f"{folder / CARD_FILE} is damaged ({error})") from error
-    return trained, ReleasedModel(campaign_sha256=sha256, model_sha256=card.model_sha256)
+    return trained, ModelReference(campaign_sha256=sha256, model_sha256=card.model_sha256)
 
 
 def campaign_folder(coordinator: Coordinator, begins: str) -> Path:

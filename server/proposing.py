@@ -18,7 +18,7 @@ from protocol.campaigns import Campaign
 from protocol.parties import Consortium
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from server.assessments import assessed
 from server.desired_state import BUNDLE_FILE, Stage, write_state
 from server.errors import BadOption
@@ -57,7 +57,7 @@ class Asked:
     spare_attempts or None."""
     consortium_sha256: str
     """The document that the coordinator pinned."""
-    begins_with: ReleasedModel | None = None
+    begins_with: ModelReference | None = None
     """The model of a warm start."""
 
     @classmethod
@@ -67,7 +67,7 @@ class Asked:
         features: Mapping[str, Any] | None,
         like: Campaign | None,
         consortium: Consortium,
-        begun: tuple[Campaign, ReleasedModel] | None = None,
+        begun: tuple[Campaign, ModelReference] | None = None,
     ) -> Asked:
         """Raises BadOption with the first option that is missing or wrong.
 

@@ -30,7 +30,7 @@ from crypto.keys import replace_file
 from crypto.masks import Words, unmask
 from protocol import tracing
 from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from server.errors import CampaignStopped, CoordinatorError
 from server.folders import campaign_in
 from server.home import (
@@ -87,7 +87,7 @@ def learner_of(campaign: Campaign, campaigns: Path) -> Learner:
     return Learner(schema, campaign.model, campaign.mechanism, campaign.seed, begins)
 
 
-def learned(campaigns: Path, model: ReleasedModel) -> Learner:
+def learned(campaigns: Path, model: ModelReference) -> Learner:
     """How a released model was learnt, from the sums that its campaign released and this
     coordinator kept.
 

@@ -23,7 +23,7 @@ from protocol.errors import Conflict, NotAllowed, NotFound
 from protocol.legal import LegalTerms
 from protocol.parties import Party
 from protocol.snapshots import places_sha256
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 
 
 def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Campaign:
@@ -119,7 +119,7 @@ def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
         raise Conflict(f"campaign {campaign.id!r}: {reason}")
 
 
-def _require_released(transaction: Transaction, campaign: Campaign, model: ReleasedModel) -> None:
+def _require_released(transaction: Transaction, campaign: Campaign, model: ModelReference) -> None:
     """The model that is to be watched, or begun with, was released by a campaign of this
     coordinator's. A warm start shows it to every lender: none may be new to it, and it must not be
     recalled. Raises Conflict, NotFound."""

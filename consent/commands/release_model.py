@@ -22,6 +22,7 @@ from consent.transaction import reading, writing
 from crypto.keys import unb64
 from protocol.campaigns import Campaign
 from protocol.cards import ModelCard
+from protocol.changes import CLOCK_SKEW
 from protocol.errors import Conflict, Malformed, NotAllowed, NotFound
 from protocol.parties import Party, Role
 from protocol.recalls import ModelRecall
@@ -54,7 +55,8 @@ def release_model(
     same for the same.
 
     Raises:
-        NotAllowed: another coordinator's campaign. Conflict: it is not active. SignatureError: the
+        NotAllowed: another coordinator's campaign. Conflict: it is not active, or the card is dated
+            ahead of the registry's clock, by which a model's age is told. SignatureError: the
             card is not the coordinator's. Malformed: the card is of another campaign or hash, or
             the model is not the card's.
     """
@@ -81,6 +83,11 @@ def release_model(
         if row.activated_at is None:
             raise Conflict(
                 f"campaign {campaign.id!r} is not active: it cannot have released a model"
+            )
+        if released.released_at > transaction.moment + CLOCK_SKEW:
+            raise Conflict(
+                f"the model card says that it was released at {released.released_at.isoformat()}, "
+                "which is still to come: check the coordinator's clock"
             )
         if (known := session.get(ModelRow, card_sha256)) is not None:
             return known.entry_index

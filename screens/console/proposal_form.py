@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from protocol.campaigns import Campaign
 from protocol.parties import Consortium
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from screens.house.forms import PageForm
 from screens.house.problems import N_
 from server.errors import BadOption
@@ -163,7 +163,7 @@ def understood(
     form: ProposalForm,
     schemas: Mapping[str, dict[str, Any]],
     consortium: Consortium,
-    released: Callable[[str], tuple[Campaign, ReleasedModel]],
+    released: Callable[[str], tuple[Campaign, ModelReference]],
 ) -> ReadForm:
     """What a form asks for.
 
@@ -211,7 +211,7 @@ def priced(
     form: ProposalForm,
     schemas: Mapping[str, dict[str, Any]],
     consortium: Consortium,
-    released: Callable[[str], tuple[Campaign, ReleasedModel]],
+    released: Callable[[str], tuple[Campaign, ModelReference]],
 ) -> ReadForm:
     """What the form asks for as far as the price depends on it: its name, title and features may
     still be missing."""

@@ -20,7 +20,7 @@ from protocol.campaigns import Campaign
 from protocol.errors import ConsentError, RegistryUnavailable
 from protocol.schema import now
 from protocol.terms import TRAINING_PURPOSE
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from screens.console.once import ActedOnce
 from screens.console.proposal_form import (
     ProposalForm,
@@ -153,7 +153,7 @@ class ProposalPages:
     def _schemas(self) -> dict[str, dict[str, Any]]:
         return {name: one.schema for name, one in self._lists().items()}
 
-    def _released(self, features: str) -> tuple[Campaign, ReleasedModel]:
+    def _released(self, features: str) -> tuple[Campaign, ModelReference]:
         """The model of the campaign that a feature list is of. Raises BadOption."""
         none = BadOption("warm-start", "no-model", "is the hash of a campaign that released one")
         if not features.startswith(FROM_CAMPAIGN):

@@ -24,7 +24,7 @@ from protocol.client.filing import recall_model
 from protocol.errors import AuditFailed, ConsentError
 from protocol.recalls import ModelRecall
 from protocol.schema import now
-from protocol.watched import ReleasedModel
+from protocol.watched import ModelReference
 from server.assessments import assessed
 from server.errors import BadOption, CoordinatorError
 from server.explaining import because, chosen, counted
@@ -59,7 +59,7 @@ def keep(house: House) -> None:
     (folder / CAMPAIGN_FILE).write_text(house.campaign_token, encoding="utf-8")
 
 
-def begun(house: House) -> tuple[Campaign, ReleasedModel]:
+def begun(house: House) -> tuple[Campaign, ModelReference]:
     return released_by(house.coordinator(), house.trained.sha256)
 
 
