@@ -47,8 +47,8 @@ Coordinator
                    ``campaign_plan`` its plan, explained
 - ``assessment``   impact assessments: the form, and what was recorded
 - ``watch``        what watching costs; public series, and what they would do to vintages;
-                   ``watch_campaigns`` a model watched together, ``watch_report`` its page,
-                   ``watch_metrics`` its figures for Prometheus
+                   ``watch_campaigns`` a model watched together, ``watch_kept`` the figures that a
+                   home has of it, ``watch_report`` its page, ``watch_metrics`` for Prometheus
 - ``campaign_review``  a campaign reviewed, approved, rejected by a lender
 
 Registry operator, naming service

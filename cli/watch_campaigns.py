@@ -3,7 +3,7 @@ together."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.shared import AsJson, CoordinatorHome, Noun, say
+from cli.watch_kept import KeptFigures, of_model, released_figures
 from protocol.errors import ConsentError
 from protocol.periods import period_name
 
 if TYPE_CHECKING:
-    from protocol.campaigns import Campaign
-    from protocol.cards import ModelCard
-    from protocol.watched import WatchedPeriod
     from watching.causes import Alarm
     from watching.readings import WatchReport
 
@@ -166,7 +164,7 @@ def report(
 
     if language not in LANGUAGES:
         raise ConsentError(f"--language is one of {', '.join(LANGUAGES)}")
-    released = _of_model(_released(home), model, home)
+    released = of_model(released_figures(home), model, home)
     found = _read(released)
     if html is not None:
         from cli.watch_report import page
@@ -190,7 +188,7 @@ def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tupl
     """The campaign that the next model is to be like, and a title that names the alarm's causes
     unless one was given. Raises ConsentError: there is no alarm, or it is of another campaign than
     ``like``."""
-    released = _of_model(_released(home), model, home)
+    released = of_model(released_figures(home), model, home)
     trained = released[0].watched.campaign_sha256
     found = _read(released)
     if not found.alarms:
@@ -204,116 +202,7 @@ def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tupl
     return trained, title or f"Trained again after an alarm: {causes}"
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """One campaign's figures, verified."""
-
-    watched: WatchedPeriod
-    kind: str
-    card: ModelCard
-    content: bytes
-    where: str
-    own: list[int] | None = None
-    """What this lender put in; None at a coordinator's, and of a sum without this lender."""
-
-    @classmethod
-    def of(
-        cls,
-        campaign: Campaign,
-        card: ModelCard,
-        content: bytes,
-        path: Path,
-        own: list[int] | None = None,
-    ) -> list[_Figures]:
-        """None of a campaign that watched nothing."""
-        if campaign.watched is None:
-            return []
-        kind = campaign.mechanism.releases[0].kind.value
-        return [cls(campaign.watched, kind, card, content, str(path), own)]
-
-
-def _released(home: Path) -> list[_Figures]:
-    """Raises ConsentError, NodeError, CoordinatorError: something kept does not verify."""
-    if (home / "campaigns").is_dir() and not (home / "approved").is_dir():
-        return _coordinators(home)
-    from cli.shared import opened_node
-    from clients.models import FIGURES_FILE, MODELS_FOLDER, KeptModel, check_origin
-    from clients.own_counts import kept_counts
-
-    node = opened_node(home)
-    found: list[_Figures] = []
-    for path in sorted((node.home / MODELS_FOLDER).glob(f"*/{FIGURES_FILE}")):
-        kept = KeptModel.read(path.parent)
-        verified = check_origin(kept, path.parent.name, node.consortium)
-        for recall in verified.recalls:
-            typer.echo(f"tahini: left out: {recall.told}", err=True)
-        if verified.recalls:
-            continue
-        own = kept_counts(node, verified.card)
-        found += _Figures.of(verified.campaign, verified.card, kept.model, path, own)
-    return found
-
-
-def _coordinators(home: Path) -> list[_Figures]:
-    """A coordinator keeps no recalls: it asks the registry, and says so where that is not there."""
-    import hashlib
-
-    from crypto.errors import CryptoError
-    from protocol.cards import ModelCard
-    from protocol.client.filing import recalls_of
-    from protocol.errors import RegistryUnavailable
-    from server.errors import CoordinatorError
-    from server.folders import campaign_in
-    from server.home import CARD_FILE, FIGURES_FILE, Coordinator
-
-    coordinator = Coordinator.open(home)
-    found: list[_Figures] = []
-    for path in sorted((home / "campaigns").glob(f"*/{FIGURES_FILE}")):
-        signed = path.parent / CARD_FILE
-        if not signed.exists():
-            continue
-        try:
-            card = ModelCard.verify(signed.read_text(encoding="utf-8"), coordinator.key.public)
-        except CryptoError as error:
-            raise CoordinatorError(f"{signed} is damaged ({error})") from error
-        campaign, content = campaign_in(path.parent), path.read_bytes()
-        of = (card.campaign_sha256, card.watched)
-        if campaign.sha256 != path.parent.name or of != (campaign.sha256, campaign.watched):
-            raise CoordinatorError(f"{signed} is the card of another campaign, or of other days")
-        if hashlib.sha256(content).hexdigest() != card.model_sha256:
-            raise CoordinatorError(f"{path} is not the file that its card names")
-        figures = _Figures.of(campaign, card, content, path)
-        if not figures:
-            continue
-        try:
-            with coordinator.registry() as client:
-                recalls = recalls_of(client, campaign, card).recalls
-        except RegistryUnavailable as error:
-            typer.echo(f"tahini: whether {path} was recalled is not known: {error}", err=True)
-            recalls = ()
-        for recall in recalls:
-            typer.echo(f"tahini: left out: {recall.told}", err=True)
-        found += [] if recalls else figures
-    return found
-
-
-def _of_model(found: list[_Figures], begins: str | None, home: Path) -> list[_Figures]:
-    """Those of one model, in the order of time; the newest of several of one period. Raises
-    ConsentError."""
-    names = [one.watched.campaign_sha256 for one in found]
-    models = sorted({name for name in names if name.startswith(begins or "")})
-    if len(models) != 1:
-        which = f"figures of {len(models)} models" if models else "no figures of such a model"
-        hint = "say one with --model" if models else "a node fetches them: tahini model fetch"
-        raise ConsentError(f"{home} has {which}; {hint}")
-    newest: dict[tuple[str, date, date], _Figures] = {}
-    for one in sorted(found, key=lambda one: one.card.released_at):
-        if one.watched.campaign_sha256 == models[0]:
-            newest[one.kind, one.watched.since, one.watched.until] = one
-    return [newest[at] for at in sorted(newest, key=lambda at: (at[1], at[2]))]
-
-
-def _read(released: list[_Figures]) -> WatchReport:
+def _read(released: list[KeptFigures]) -> WatchReport:
     """With a lender's own counts beside them, where its node kept some."""
     from lending.portfolio.monitoring import PERIODS
     from watching.readings import report as read

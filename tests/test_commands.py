@@ -28,7 +28,7 @@ LOADED += "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modul
 CLI = Path(__file__).parent.parent / "cli"
 HELPERS = {
     "__init__", "shared", "campaign_status", "forms", "institution", "legal_form", "public_pages", "quality", "staff",
-    "staff_leaving", "watch_metrics", "watch_report",
+    "staff_leaving", "watch_kept", "watch_metrics", "watch_report",
 }  # fmt: skip
 """Files of ``cli`` that are no noun."""
 TAHINI = Path(sys.executable).with_name("tahini")

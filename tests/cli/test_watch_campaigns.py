@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.commands import done, refused, tahini, told
 from support.watching import ask_for_watching, begin_watching, watched, write_applicants
 
-from cli.watch_campaigns import _Figures, _read, _released
+from cli.watch_campaigns import _read
+from cli.watch_kept import KeptFigures, released_figures
 from cli.watch_metrics import metrics
 from cli.watch_report import page
 from clients.models import KeptModel, check_origin
 from protocol.cards import ModelCard
+from protocol.errors import RegistryUnavailable
 from protocol.watched import WatchedPeriod
 from server.folders import campaign_in
 from server.home import CARD_FILE, FIGURES_FILE, Coordinator
@@ -141,7 +143,7 @@ def test_a_lender_that_was_lost_after_it_had_counted_compares_nothing(house, mon
     node = house.node("birch")
     kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
     kept.write(node.home / "models" / house.campaign.sha256)
-    (one,) = _released(node.home)
+    (one,) = released_figures(node.home)
     assert one.own and "birch" in one.card.lenders
 
     def without(*asked):
@@ -150,7 +152,7 @@ def test_a_lender_that_was_lost_after_it_had_counted_compares_nothing(house, mon
         return replace(found, card=found.card.model_copy(update={"lenders": lenders}))
 
     monkeypatch.setattr("clients.models.check_origin", without)
-    (one,) = _released(node.home)
+    (one,) = released_figures(node.home)
     assert one.own is None
 
 
@@ -202,13 +204,24 @@ def test_figures_of_another_campaign_are_not_read_as_those_of_this_one(house):
     assert "card of another campaign" in refused("watch", "report", "--home", house.coordinator().home)
 
 
-def test_figures_that_were_recalled_are_left_out_at_a_lender_and_named(house):
+def test_figures_that_were_recalled_are_left_out_and_named(house, monkeypatch):
     node = house.node("birch")
+    home = house.coordinator().home
+    assert "was recalled" not in tahini("watch", "report", "--home", home).stderr
     done("model", "recall", house.campaign.sha256, "--home", house.coordinator().home, "--reason", "A wrong month.")
     kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
     kept.write(node.home / "models" / house.campaign.sha256)
     said = tahini("watch", "report", "--home", node.home)
     assert said.exit_code == 1 and "left out: " in said.stderr and "A wrong month" in said.stderr
+    said = tahini("watch", "report", "--home", home)
+    assert said.exit_code == 1 and "left out: " in said.stderr and "A wrong month" in said.stderr
+
+    def away(*_):
+        raise RegistryUnavailable("the registry does not answer")
+
+    monkeypatch.setattr("protocol.client.filing.recalls_of", away)
+    said = tahini("watch", "report", "--home", home)
+    assert said.exit_code == 0 and "is not known: the registry does not answer" in said.stderr
 
 
 def test_figures_are_no_model_that_could_be_used_meanwhile(house):
@@ -249,7 +262,7 @@ def test_the_plan_of_a_watching_campaign_is_told_before_and_after_it_ran(house):
 )
 def test_an_alarm_takes_two_periods_of_which_one_follows_the_other(days, alarms):
     released = [
-        _Figures(
+        KeptFigures(
             WatchedPeriod(campaign_sha256="0" * 64, model_sha256="0" * 64, since=since, until=until),
             "intake",
             SimpleNamespace(campaign_sha256="0" * 64),
