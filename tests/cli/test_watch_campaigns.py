@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 from support.commands import done, refused, tahini, told
 from support.watching import ask_for_watching, begin_watching, watched, write_applicants
+from support.world import features
 
 from cli.watch_campaigns import _read
 from cli.watch_kept import KeptFigures, released_figures
@@ -136,6 +139,31 @@ def test_an_alarm_proposes_the_same_training_again_and_without_one_nothing_is_pr
     proposed = campaign_in(house.coordinator().folder(json.loads(result.stdout)["campaign"]))
     assert proposed.title == "Trained again after an alarm: population"
     assert proposed.features == campaign_in(house.coordinator().folder(trained(home))).features
+
+
+def test_the_next_model_begins_with_the_last_one_and_whoever_reads_the_campaign_is_told(house):
+    home = house.coordinator().home
+    earlier = trained(home)
+    asked = ("campaign", "propose", "--home", home, "--id", "warm", "--warm-start", earlier[:12], "--epsilon", "0.4")
+    said = tahini(*asked, "--json")
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    proposed = campaign_in(house.coordinator().folder(found["campaign"]))
+    assert proposed.begins_with.campaign_sha256 == earlier and len(proposed.mechanism.releases) == found["releases"]
+    assert proposed.title == campaign_in(house.coordinator().folder(earlier)).title
+    said = tahini("campaign", "approve", found["campaign"][:12], "--home", house.node("aspen").home, given="n\n")
+    assert f"begins     with the model that campaign {earlier[:12]} released" in said.stdout
+    for command in (("plan", "--explain"), ("show",)):
+        assert done("campaign", command[0], found["campaign"][:12], *command[1:], "--home", home)
+    assert "released figures, and no model" in refused(*asked[:6], "--warm-start", house.campaign.sha256)
+    assert "was on other features" in refused(*asked, "--features", other_features(home))
+
+
+def other_features(home: Path) -> Path:
+    path = home / "other.toml"
+    listed = features().model_dump(mode="json", exclude_none=True)
+    path.write_text(tomli_w.dumps({**listed, "features": listed["features"][:2]}), encoding="utf-8")
+    return path
 
 
 def test_a_lender_that_was_lost_after_it_had_counted_compares_nothing(house, monkeypatch):
