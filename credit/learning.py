@@ -61,17 +61,14 @@ class Beginning:
     coordinates: Coordinates
     weights: Floats
     """In these coordinates: the mean of the last iterates."""
-    steps: int
-    """Of descent that lie behind the weights."""
 
     @classmethod
     def of(cls, learner: Learner) -> Beginning:
         """Of a campaign's learning that has ended; raises ModelError if it has not."""
         if not learner.done or learner.binning is None or learner.chosen is None:
             raise ModelError("a warm start is from a released model, in its coordinates")
-        before = learner.begins.steps if learner.begins else 0
         place = (learner.binning, learner.chosen, learner.weights)
-        return cls(learner.schema, learner.kind, *place, before + learner.steps)
+        return cls(learner.schema, learner.kind, *place)
 
 
 @dataclass
@@ -220,16 +217,12 @@ class Learner:
         return CreditModel(self.kind, embedding, plain, self._calibration, self._pairs)
 
     @property
-    def steps(self) -> int:
-        """Of the descent, taken so far."""
-        return len(self._iterates)
-
-    @property
     def weights(self) -> Floats:
         """(parameters,) in the coordinates of the descent: the mean of the last iterates."""
         if not self._iterates:
             return self._latest
-        return np.asarray(np.mean(self._iterates[-averaged(self.steps) :], axis=0))
+        last = averaged(len(self._iterates))
+        return np.asarray(np.mean(self._iterates[-last:], axis=0))
 
     @property
     def remarks(self) -> tuple[str, ...]:
