@@ -46,7 +46,7 @@ def plan(
     ] = 41,
     months: Annotated[int, typer.Option(help="Ages of a vintage's curve.", min=1, max=120)] = 12,
     intake: Annotated[float, typer.Option(help="Mu of each applicant's month.")] = 0.05,
-    vintage: Annotated[float, typer.Option(help="Mu of a vintage's whole curve.")] = 0.1,
+    vintage: Annotated[float, typer.Option(help="Mu of a vintage's whole curve.")] = 0.07,
     events: Annotated[float, typer.Option(help="Mu of the month of a first delay.")] = 0.05,
     epsilon: Annotated[float, typer.Option(help="Of watching and one training together.")] = 1.0,
     delta: Annotated[float, typer.Option(help="At which epsilon is told.")] = 1e-5,

@@ -51,7 +51,7 @@ class WatchYear:
     intake: float = 0.05
     decisions: float = 0.05
     booked: float = 0.03
-    vintage: float = 0.1
+    vintage: float = 0.07
     events: float = 0.05
     labels: float = 0.03
     rolls: float = 0.01
