@@ -14,6 +14,7 @@ from privacy.accounting import epsilon_of
 from privacy.charges import Charge
 from privacy.filter import TOLERANCE
 from privacy.mechanism import Audience
+from protocol.beginnings import begins_unlike
 from protocol.campaigns import Approval, Authorisation, Campaign, Rejection, RosterCommitment
 from protocol.cards import ModelCard
 from protocol.holdout import Draw
@@ -48,6 +49,23 @@ def proposed(know: AuditState, leaf: Leaf) -> None:
             earlier is not None and earlier.may_have_released(model.model_sha256),
             "the campaign rests on a model that was not released before it",
         )
+    _begins(know, campaign)
+
+
+def _begins(know: AuditState, campaign: Campaign) -> None:
+    """As the registry should have checked: a warm start is like the campaign whose model it begins
+    with, and no model in that chain was recalled by then."""
+    begins, follows = campaign.begins_with, campaign
+    while begins is not None and (use := know.uses.get(begins.campaign_sha256)) is not None:
+        know.require(not use.recalled, "the campaign begins with a model that was recalled")
+        earlier = use.campaign
+        if earlier is None:
+            return
+        know.require(
+            earlier.coordinator == follows.coordinator and begins_unlike(follows, earlier) is None,
+            "the campaign begins with a model of another kind, outcome, coordinator or lender",
+        )
+        begins, follows = earlier.begins_with, earlier
 
 
 def approved(know: AuditState, leaf: Leaf) -> None:

@@ -5,12 +5,13 @@
 
 Tables and lenders are those of ``benchmarks.models``. Of each table a fifth is tested on. The
 *earlier* half of the rest made the model that is at work, the *later* half makes the next: anew,
-anew with as many steps as a warm start has, and warm; ``drifted`` is the same where of later people
-every other one above the median of the first number is missing, tested on such people too. All at
-epsilon 1 and delta 1e-5. ``warm_gain`` is AUC of the warm model minus that of the one made anew,
-paired by seed, with the standard error of its mean. ``told_too_good`` is the AUC that a warm
-campaign states minus the true one, where *everybody* in it was trained on in the earlier campaign:
-the worst case.
+anew with as many steps as a warm start has, and warm. Two changes, of later people and of those
+tested: ``drifted``, every other one above the median of the first number is missing; ``turned``,
+the first number is mirrored, so that what was good is bad. All at epsilon 1 and delta 1e-5.
+``warm_gain`` is AUC of the warm model minus that of the one made anew, paired by seed, with the
+standard error of its mean. ``told_too_good`` is the AUC that a warm campaign states minus the true
+one, where *everybody* in it was trained on in the earlier one too; ``chain_told_too_good`` the same
+at the fourth such campaign of a chain.
 
 ``watching_takes`` is AUC at epsilon 1 minus AUC at what a year of watching leaves of it
 (``watching.plan``), trained on both halves, over all tables and seeds, with its standard error.
@@ -38,6 +39,14 @@ from watching.plan import WatchYear
 
 WARM_BAR, WATCHING_BAR = 0.0, 0.002
 HELD_OUT = 0.1
+SUMMED = (
+    "warm_gain",
+    "drifted_warm_gain",
+    "turned_warm_gain",
+    "told_too_good",
+    "chain_told_too_good",
+    "watching_takes",
+)
 Runs = dict[str, list[float]]
 
 
@@ -65,6 +74,13 @@ def drifted(loans: Loans, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table[~(above & (np.cumsum(above) % 2 == 0))])
 
 
+def turned(loans: Loans, table: pd.DataFrame) -> pd.DataFrame:
+    """With the first number mirrored."""
+    name = next(one.name for one in loans.schema.features if one.kind != "category")
+    low, high = loans.table[name].quantile([0.01, 0.99])
+    return table.assign(**{name: low + high - table[name].clip(low, high)})
+
+
 def one_seed(loans: Loans, seed: int, into: Runs) -> None:
     order = np.random.default_rng(seed).permutation(len(loans.table))
     held = len(order) // 5
@@ -79,8 +95,12 @@ def one_seed(loans: Loans, seed: int, into: Runs) -> None:
         return auc(labels, learner.model().probability(people))
 
     begins = Beginning.of(train(loans, earlier, seed, cold))
-    moved = drifted(loans, later), drifted(loans, test)
-    for name, (now, people) in {"": (later, test), "drifted_": moved}.items():
+    changed = {
+        "": (later, test),
+        "drifted_": (drifted(loans, later), drifted(loans, test)),
+        "turned_": (turned(loans, later), turned(loans, test)),
+    }
+    for name, (now, people) in changed.items():
         anew = ranked(train(loans, now, seed, cold), people)
         short = ranked(train(loans, now, seed, replace(cold, steps=steps)), people)
         begun = ranked(train(loans, now, seed, warm, begins), people)
@@ -88,10 +108,13 @@ def one_seed(loans: Loans, seed: int, into: Runs) -> None:
         into.setdefault(f"{name}anew_with_fewer_auc", []).append(short)
         into.setdefault(f"{name}warm_auc", []).append(begun)
         into.setdefault(f"{name}warm_gain", []).append(begun - anew)
-    again = train(loans, earlier, seed, replace(warm, hold_out=HELD_OUT), begins)
-    if again.evaluation is not None and again.evaluation.segments:
-        told = again.evaluation.segments[0].auc.value
-        into.setdefault("told_too_good", []).append(told - ranked(again, test))
+    link = begins
+    for told_of in ("", None, None, "chain_"):
+        again = train(loans, earlier, seed, replace(warm, hold_out=HELD_OUT), link)
+        link = Beginning.of(again)
+        if told_of is not None and again.evaluation is not None and again.evaluation.segments:
+            told = again.evaluation.segments[0].auc.value
+            into.setdefault(f"{told_of}told_too_good", []).append(told - ranked(again, test))
     whole = ranked(train(loans, rest, seed, cold), test)
     into.setdefault("watching_takes", []).append(
         whole - ranked(train(loans, rest, seed, cold, budget=left_by_watching(BUDGET)), test)
@@ -117,7 +140,7 @@ def renewal(names: list[str] | None, seeds: Sequence[int]) -> dict[str, Any]:
         for seed in seeds:
             one_seed(loans, seed, runs)
         found[name] = {key: mean_and_error(values) for key, values in runs.items()}
-        for key in ("warm_gain", "drifted_warm_gain", "told_too_good", "watching_takes"):
+        for key in SUMMED:
             gains.setdefault(key, []).extend(runs.get(key, []))
     cold = Training("scorecard", LENDERS, collusion_bound=0)
     plans = [plan_mechanism(BUDGET, one) for one in (cold, replace(cold, warm=True))]

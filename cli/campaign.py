@@ -176,18 +176,20 @@ def propose(
     if from_alarm is not None:
         from cli.watch_campaigns import alarmed
 
-        like, given["title"] = alarmed(home, from_alarm, like, title)
+        like, given["title"] = alarmed(home, from_alarm, like, title, warm_start is not None)
     schema = load_schema(features).model_dump(mode="json") if features else None
     begun = None
     if warm_start is not None:
-        begun = released_by(coordinator, campaign_folder(coordinator, warm_start).name)
+        begun = released_by(
+            coordinator, campaign_folder(coordinator, warm_start).name, "warm-start"
+        )
         like = like or begun[1].campaign_sha256
     folder = campaign_folder(coordinator, like) if like else None
     before = campaign_in(folder) if folder else None
     asked = Asked.of(given, schema, before, coordinator.consortium, begun)
     seen = None
     if before and folder:
-        seen = explaining.counted(before, load_releases(folder), folder.parent)
+        seen = explaining.counted(before, load_releases(folder))
     campaign = proposing.propose(coordinator, asked, assessment)
     known = explaining.expected(campaign, people or (seen and seen[0]), bad or (seen and seen[1]))
     plan = campaign.mechanism
@@ -199,6 +201,7 @@ def propose(
             "campaign": campaign.sha256,
             "bundle": campaign.bundle_sha256,
             "assessment": campaign.assessment_sha256,
+            "begins_with": campaign.begins_with and campaign.begins_with.model_dump(),
             "releases": len(plan.releases),
         }
         found |= {"spare_attempts": plan.spare_attempts, "warning": care}

@@ -46,7 +46,7 @@ def plan(
     proposed = campaign_in(folder)
     mechanism = proposed.mechanism
     rows = explaining.planned(proposed)
-    seen = explaining.counted(proposed, load_releases(folder), folder.parent)
+    seen = explaining.counted(proposed, load_releases(folder))
     counted, rate = seen or (None, None)
     known = explaining.expected(proposed, people or counted, bad or rate)
     figures = None

@@ -184,10 +184,12 @@ def report(
         raise typer.Exit(3)
 
 
-def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tuple[str, str | None]:
+def alarmed(
+    home: Path, model: str, like: str | None, title: str | None, warm: bool
+) -> tuple[str, str | None]:
     """The campaign that the next model is to be like, and a title that names the alarm's causes
-    unless one was given. Raises ConsentError: there is no alarm, or it is of another campaign than
-    ``like``."""
+    unless one was given. Raises ConsentError: there is no alarm, it is of another campaign than
+    ``like``, or a ``warm`` start would go on with what the alarm is about."""
     released = of_model(released_figures(home), model, home)
     trained = released[0].watched.campaign_sha256
     found = _read(released)
@@ -199,6 +201,11 @@ def alarmed(home: Path, model: str, like: str | None, title: str | None) -> tupl
     if like is not None and not trained.startswith(like):
         raise ConsentError("--like is another campaign than the one that the alarm is about")
     causes = ", ".join(one.cause.value for one in found.alarms)
+    if warm and any(one.cause.value in ("population", "data-fault") for one in found.alarms):
+        raise ConsentError(
+            f"the alarm's cause is {causes}: a warm start keeps the bins of the people of then, "
+            "and is watched beside them, so the alarm would stay; propose without --warm-start"
+        )
     return trained, title or f"Trained again after an alarm: {causes}"
 
 

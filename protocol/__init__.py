@@ -13,7 +13,7 @@
 - ``snapshots``    who may be used: status codes, signed snapshots and places
 - ``campaigns``    campaigns, approvals, authorisations, roster commitments; ``cards`` of released
                    models, ``recalls`` of them, ``instructions`` for their use; ``watched`` which
-                   model is watched, and when; ``periods`` in words
+                   is watched, ``beginnings`` which begun with; ``periods`` in words
 - ``sight``        who can see what of a campaign (pure)
 - ``audits``       reports of compliance audits, findings and remedies (pure)
 - ``assessments``  impact assessments, and whether one covers a campaign; ``incidents`` (pure)

@@ -20,9 +20,19 @@ LIMITS = (
         "left out; their errors are those of noise and sampling."
     ),
 )
-WARM_LIMIT = (
-    "It began with an earlier model, which some of these people may have been trained on: it may "
-    "be a little worse than its figures say."
+WARM_LIMITS = (
+    (
+        "It began with an earlier model, which some of these people may have been trained on: it "
+        "may be worse than its figures say, the more so the longer the chain of such models."
+    ),
+    (
+        "Its bins, and the shares beside which its stability is told, are those of the people of "
+        "the first model of that chain."
+    ),
+    (
+        "Whoever was in an earlier model of the chain and withdrew since keeps in this one the "
+        "influence that the earlier card bounds."
+    ),
 )
 FIGURES_LIMITS = (
     (

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from credit.quality import Measured
 from privacy.mechanism import ReleaseKind
 from protocol.campaigns import Campaign
+from server.errors import CoordinatorError
 from server.home import load_release
 from server.run import learner_of
 
@@ -48,8 +49,8 @@ class EvaluationCurves:
 
 
 def evaluation_curves(folder: Path, campaign: Campaign) -> EvaluationCurves | None:
-    """The curves of a campaign whose evaluation was released; None where there was none, or by an
-    version before 0.9.
+    """The curves of a campaign whose evaluation was released; None where there was none, or by
+    a version before 0.9, or where the model that it began with is kept no more.
 
     Raises:
         CoordinatorError: a kept sum is damaged.
@@ -57,7 +58,12 @@ def evaluation_curves(folder: Path, campaign: Campaign) -> EvaluationCurves | No
     kinds = [release.kind for release in campaign.mechanism.releases]
     if ReleaseKind.EVALUATION not in kinds:
         return None
-    learner = learner_of(campaign, folder.parent)
+    try:
+        learner = learner_of(campaign, folder.parent)
+    except CoordinatorError:
+        if campaign.begins_with is None:
+            raise
+        return None  # the model that it began with is not kept any more
     while learner.measured is None:
         kept = load_release(folder, learner.released)
         if kept is None or len(kept.total) != learner.task().size:

@@ -99,12 +99,13 @@ def foretold(found: Sequence[Foreseen]) -> list[str]:
     return lines
 
 
-def counted(campaign: Campaign, kept: KeptReleases, campaigns: Path) -> tuple[float, float] | None:
+def counted(campaign: Campaign, kept: KeptReleases) -> tuple[float, float] | None:
     """People, held out included, and the share of bad, as the histogram released them; None before
     it, and of a campaign that watches a model and has none."""
     if not kept.releases or campaign.watched is not None:
         return None
-    learner = learner_of(campaign, campaigns)
+    anew = campaign.model_copy(update={"begins_with": None})  # whatever it begins with
+    learner = learner_of(anew, Path())
     learner.absorb(kept.releases[0].total, kept.releases[0].contributors)
     binning: Binning = learner.embedding.binning
     return binning.population / (1 - campaign.mechanism.hold_out), binning.base_rate

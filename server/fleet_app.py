@@ -24,7 +24,7 @@ from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from protocol import tracing
 from protocol.campaigns import Campaign
-from protocol.cards import FIGURES_LIMITS, LIMITS, WARM_LIMIT, ModelCard
+from protocol.cards import FIGURES_LIMITS, LIMITS, WARM_LIMITS, ModelCard
 from protocol.errors import ConsentError
 from protocol.log_client import RESTART_PATIENCE_S
 from protocol.schema import now
@@ -127,7 +127,7 @@ def _limits(campaign: Campaign) -> tuple[str, ...]:
     """What whoever reads the card must know of any such model, or figures."""
     if campaign.watched is not None:
         return FIGURES_LIMITS
-    return LIMITS if campaign.begins_with is None else (*LIMITS, WARM_LIMIT)
+    return LIMITS if campaign.begins_with is None else (*LIMITS, *WARM_LIMITS)
 
 
 def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> str:

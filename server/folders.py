@@ -39,8 +39,11 @@ def campaign_in(folder: Path) -> Campaign:
         raise CoordinatorError(f"{folder / CAMPAIGN_FILE} is damaged ({error})") from error
 
 
-def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, ModelReference]:
-    """A campaign of this coordinator's, and the model that it released, as its card names it.
+def released_by(
+    coordinator: Coordinator, sha256: str, option: str = "model"
+) -> tuple[Campaign, ModelReference]:
+    """A campaign of this coordinator's that ``option`` named, and the model that it released, as
+    its card names it.
 
     Raises:
         BadOption: it released figures. CoordinatorError: it released nothing, or what is kept of it
@@ -49,7 +52,9 @@ def released_by(coordinator: Coordinator, sha256: str) -> tuple[Campaign, ModelR
     folder = coordinator.home / "campaigns" / sha256
     trained = campaign_in(folder)
     if trained.watched is not None:
-        raise BadOption("model", "no-model", f"{trained.id!r} released figures, and no model")
+        raise BadOption(
+            option, "no-model", f"names {trained.id!r}, which released figures and no model"
+        )
     try:
         card = ModelCard.verify(
             (folder / CARD_FILE).read_text(encoding="utf-8"), coordinator.key.public

@@ -14,6 +14,7 @@ from credit.planning import STEPS, WARM_STEPS, Training, plan_mechanism
 from crypto.keys import replace_file
 from privacy.charges import Budget
 from privacy.mechanism import LEAST_HONEST, Mechanism, ReleaseKind
+from protocol.beginnings import unlike
 from protocol.campaigns import Campaign
 from protocol.parties import Consortium
 from protocol.schema import now
@@ -125,27 +126,10 @@ class Asked:
         asked = cls(name, title, lenders, features, chosen, consortium.sha256, begun and begun[1])
         asked._check_collusion()
         if begun is not None:
-            asked._check_warm(begun[0])
+            noise = chosen["mechanism"]
+            if wrong := unlike(begun[0], chosen["model"], noise, asked.features, lenders):
+                raise BadOption("warm-start", wrong.code, wrong.sentence)
         return asked
-
-    def _check_warm(self, earlier: Campaign) -> None:
-        """What a warm start takes from the earlier campaign fits this one."""
-        if self.chosen["model"] != earlier.model:
-            raise BadOption(
-                "warm-start", "other-kind", f"{earlier.id!r} made a {earlier.model}, no other model"
-            )
-        if self.features["features"] != earlier.features["features"]:
-            raise BadOption(
-                "warm-start",
-                "other-features",
-                f"{earlier.id!r} was on other features: train on new ones without a warm start",
-            )
-        if new := [one for one in self.lenders if one not in earlier.lenders]:
-            raise BadOption(
-                "warm-start",
-                "new-lender",
-                f"shows the model of {earlier.id!r} to {', '.join(new)}, who had no part in it",
-            )
 
     def _check_collusion(self) -> None:
         bound = self.chosen.get("collusion_bound")
@@ -304,7 +288,8 @@ def propose(coordinator: Coordinator, asked: Proposable, assessment: str | None 
         assessment: the beginning of an impact assessment's hash; None is the newest that covers it.
 
     Raises:
-        CoordinatorError: no assessment covers it. PrivacyError: no plan. ConsentError: the registry
+        CoordinatorError: no assessment covers it, or the model that it is to begin with is not kept
+            here as it was released. PrivacyError: no plan. ConsentError: the registry
             refuses it or is not there; nothing is kept then.
     """
     from fleet.bundle import build_bundle, bundle_sha256  # with Flower, which only this needs
@@ -313,6 +298,10 @@ def propose(coordinator: Coordinator, asked: Proposable, assessment: str | None 
     bundle = build_bundle()
     planned = asked.campaign(coordinator.id, installed_code(), bundle_sha256(bundle), now())
     campaign = assessed(coordinator, planned, assessment, now())
+    if campaign.begins_with is not None:
+        from server.run import learner_of  # with torch: the model is here, and is the one named
+
+        learner_of(campaign, coordinator.home / "campaigns")
     token = campaign.sign(coordinator.key)
     with coordinator.registry() as client:
         client.propose(token)

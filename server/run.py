@@ -20,14 +20,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from credit.errors import FeatureError, ModelError
 from credit.features import schema_from
 from credit.learning import Beginning, Learner
+from credit.models import CreditModel
 from credit.planning import spent
 from credit.questions import Packed
 from credit.watcher import Watcher, Yardstick
 from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from crypto.masks import Words, unmask
+from privacy.errors import PrivacyError
 from protocol import tracing
 from protocol.campaigns import Campaign, MaskKey, ReleaseRequest
 from protocol.watched import ModelReference
@@ -42,6 +45,8 @@ from server.home import (
     save_release,
 )
 
+SAME = 1e-6
+"""Apart by this much, two computations of a parameter are one."""
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -96,19 +101,42 @@ def learned(campaigns: Path, model: ModelReference) -> Learner:
             another one.
     """
     folder = campaigns / model.campaign_sha256
+    path = folder / MODEL_FILE
     try:
-        file = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
+        file = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CoordinatorError(
             f"{folder} holds no released model: a model is watched, and begun with, by the "
             "coordinator that released it"
         ) from error
     if file != model.model_sha256:
-        raise CoordinatorError(f"{folder / MODEL_FILE} is not the model that the campaign names")
-    learner = learner_of(campaign_in(folder), campaigns)
-    for kept in load_releases(folder).releases:
-        learner.absorb(kept.total, kept.contributors)
+        raise CoordinatorError(f"{path} is not the model that the campaign names")
+    campaign = campaign_in(folder)
+    learner = learner_of(campaign, campaigns)
+    try:
+        for kept in load_releases(folder).releases:
+            learner.absorb(kept.total, kept.contributors)
+        same = campaign.sha256 == folder.name and _alike(learner.model(), CreditModel.load(path))
+    except (ModelError, PrivacyError, FeatureError) as error:
+        raise CoordinatorError(f"the sums that {folder} keeps make no model: {error}") from error
+    if not (same and learner.done):
+        raise CoordinatorError(f"the sums that {folder} keeps do not make its model")
     return learner
+
+
+def _alike(one: CreditModel, other: CreditModel) -> bool:
+    """Whether both are one model, computed on two processors perhaps."""
+    cuts = (
+        [(bins.edges, bins.bin_of_code) for bins in model.embedding.binning.features]
+        for model in (one, other)
+    )
+    return (
+        next(cuts) == next(cuts)
+        and one.parameters.shape == other.parameters.shape
+        and np.allclose(one.parameters, other.parameters, rtol=SAME, atol=SAME)
+        and np.allclose(one.calibration, other.calibration, rtol=SAME, atol=SAME)
+        and len(one.pairs) == len(other.pairs)
+    )
 
 
 def fold_of(coordinator: Coordinator, campaign: Campaign) -> Fold:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from consent.authorising import Situation, require
-from consent.commands.propose_campaign import load_campaign
+from consent.commands.propose_campaign import load_campaign, require_unrecalled
 from consent.commands.request_marks import unanswered
 from consent.commands.revocations import overdue
 from consent.registry import Registry
@@ -38,7 +38,7 @@ def active_campaign(
 
     Raises:
         NotFound, NotAllowed: unknown, or the lender is no part of it, or rejected it. Conflict: a
-            lender has not approved, or expired.
+            lender has not approved, or expired, or a model that it begins with was recalled.
     """
     campaign, row = load_campaign(transaction, sha256)
     if lender.id not in campaign.lenders:
@@ -49,6 +49,7 @@ def active_campaign(
         raise Conflict(f"campaign {campaign.id!r} lacks approvals; no quorum, no run")
     if campaign.expires_at <= transaction.moment:
         raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
+    require_unrecalled(transaction, campaign)
     return campaign, row
 
 
@@ -96,13 +97,15 @@ def authorise(registry: Registry, lender: Party, sha256: str, asked: Authorisati
     """Issue a signed authorisation for this lender's node, and log it.
 
     Raises:
-        NotFound: no such campaign. NotAllowed: a rule of ``consent.authorising`` fails.
+        NotFound: no such campaign. NotAllowed: a rule of ``consent.authorising`` fails. Conflict:
+            a model that it begins with was recalled.
     """
     with writing(registry) as transaction:
         session = transaction.session
         now = _situation(transaction, lender, sha256, asked)
         require(now)
         campaign = now.campaign
+        require_unrecalled(transaction, campaign)
         scope = transaction.notices.scopes.get((campaign.purpose, lender.id))
         events = (
             session.scalar(select(ScopeRow.events).where(ScopeRow.id == scope))

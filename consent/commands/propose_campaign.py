@@ -16,6 +16,7 @@ from consent.storage.filing_tables import ModelRecallRow
 from consent.storage.tables import ApprovalRow, CampaignRow, ModelRow, PlacesRow, RejectionRow
 from consent.transaction import Transaction, writing
 from protocol.assessments import uncovered
+from protocol.beginnings import begins_unlike
 from protocol.campaigns import Approval, Campaign, Rejection
 from protocol.cards import ModelCard
 from protocol.coverage import exceeds
@@ -91,6 +92,7 @@ def propose_campaign(registry: Registry, coordinator: Party, token: str) -> Camp
         for model in (campaign.watched, campaign.begins_with):
             if model is not None:
                 _require_released(transaction, campaign, model)
+        require_unrecalled(transaction, campaign)
         if session.get(CampaignRow, campaign.sha256):
             raise Conflict(f"campaign {campaign.id!r} is proposed already")
         number = (session.scalar(select(func.max(CampaignRow.number))) or 0) + 1
@@ -121,32 +123,37 @@ def _require_assessment(transaction: Transaction, campaign: Campaign) -> None:
 
 def _require_released(transaction: Transaction, campaign: Campaign, model: ModelReference) -> None:
     """The model that is to be watched, or begun with, was released by a campaign of this
-    coordinator's. A warm start shows it to every lender: none may be new to it, and it must not be
-    recalled. Raises Conflict, NotFound."""
-    session, earlier = transaction.session, model.campaign_sha256
-    trained, _ = load_campaign(transaction, earlier)
-    mine = select(ModelRow.card).where(ModelRow.campaign_sha256 == earlier)
-    cards = map(ModelCard.claimed, session.scalars(mine))
-    released = {card.model_sha256: card.sha256 for card in cards if card.watched is None}
-    if trained.coordinator != campaign.coordinator or model.model_sha256 not in released:
+    coordinator's. Raises Conflict, NotFound."""
+    earlier, _ = load_campaign(transaction, model.campaign_sha256)
+    mine = select(ModelRow.card).where(ModelRow.campaign_sha256 == model.campaign_sha256)
+    cards = map(ModelCard.claimed, transaction.session.scalars(mine))
+    released = {card.model_sha256 for card in cards if card.watched is None}
+    if earlier.coordinator != campaign.coordinator or model.model_sha256 not in released:
         raise Conflict(
-            f"campaign {campaign.id!r} rests on a model that campaign {earlier[:12]}… has not "
-            "released"
+            f"campaign {campaign.id!r} rests on a model that campaign "
+            f"{model.campaign_sha256[:12]}… has not released"
         )
-    if campaign.begins_with is None:
-        return
-    if new := sorted(set(campaign.lenders) - set(trained.lenders)):
-        raise Conflict(
-            f"campaign {campaign.id!r} begins with the model of campaign {earlier[:12]}…, in which "
-            f"{', '.join(new)} had no part: it would be shown to them"
+    if campaign.begins_with is not None and (wrong := begins_unlike(campaign, earlier)):
+        raise Conflict(f"campaign {campaign.id!r} {wrong.sentence}")
+
+
+def require_unrecalled(transaction: Transaction, campaign: Campaign) -> None:
+    """No model that it begins with, nor one that such a model began with, is recalled. Raises
+    Conflict."""
+    begins = campaign.begins_with
+    while begins is not None:
+        recalls = (
+            select(ModelRecallRow.party)
+            .join(ModelRow, ModelRow.card_sha256 == ModelRecallRow.card_sha256)
+            .where(ModelRow.campaign_sha256 == begins.campaign_sha256)
         )
-    of_card = select(ModelRecallRow.party).where(
-        ModelRecallRow.card_sha256 == released[model.model_sha256]
-    )
-    if recalled := session.scalar(of_card.limit(1)):
-        raise Conflict(
-            f"campaign {campaign.id!r} begins with a model that {recalled!r} has recalled"
-        )
+        if party := transaction.session.scalar(recalls.limit(1)):
+            raise Conflict(
+                f"campaign {campaign.id!r} rests on the model of campaign "
+                f"{begins.campaign_sha256[:12]}…, which {party!r} has recalled: propose one that "
+                "begins anew"
+            )
+        begins = load_campaign(transaction, begins.campaign_sha256)[0].begins_with
 
 
 def load_campaign(transaction: Transaction, sha256: str) -> tuple[Campaign, CampaignRow]:
@@ -174,7 +181,8 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
 
     Raises:
         SignatureError: not this lender's. NotAllowed: not part of the campaign. Conflict: approved
-            already, signed on another day, expired, or rejected by anybody.
+            already, signed on another day, expired, rejected by anybody, or begun with a model that
+            is recalled by now.
     """
     approval = Approval.verify(token, lender.key)
     if approval.lender != lender.id or approval.campaign_sha256 != sha256:
@@ -192,6 +200,7 @@ def approve_campaign(registry: Registry, lender: Party, sha256: str, token: str)
             raise NotAllowed(f"{lender.id!r} is not part of campaign {campaign.id!r}")
         if campaign.expires_at <= transaction.moment:
             raise Conflict(f"campaign {campaign.id!r} expired at {campaign.expires_at.isoformat()}")
+        require_unrecalled(transaction, campaign)
         no = session.scalar(
             select(RejectionRow.lender).where(RejectionRow.campaign_sha256 == sha256).limit(1)
         )

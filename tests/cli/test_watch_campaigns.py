@@ -112,7 +112,7 @@ def test_a_month_is_proposed_once_it_is_over_and_with_one_way_of_saying_it(house
     assert "is said alone" in refused(*asked, "--month", "2026-10", "--since", "2026-10-01")
     assert "is to come" in refused(*asked, "--month", "2030-01")
     assert "is intake or outcomes" in refused(*asked, "--month", "2026-10", "--kind", "rolls")
-    assert "released figures, and no model" in refused(
+    assert "released figures and no model" in refused(
         "watch", "propose", house.campaign.sha256, "--home", home, "--month", "2026-10"
     )
 
@@ -139,6 +139,7 @@ def test_an_alarm_proposes_the_same_training_again_and_without_one_nothing_is_pr
     proposed = campaign_in(house.coordinator().folder(json.loads(result.stdout)["campaign"]))
     assert proposed.title == "Trained again after an alarm: population"
     assert proposed.features == campaign_in(house.coordinator().folder(trained(home))).features
+    assert "the alarm would stay" in refused(*asked, "--warm-start", trained(home))
 
 
 def test_the_next_model_begins_with_the_last_one_and_whoever_reads_the_campaign_is_told(house):
@@ -149,14 +150,16 @@ def test_the_next_model_begins_with_the_last_one_and_whoever_reads_the_campaign_
     assert said.exit_code == 0, said.output
     found = json.loads(said.stdout)
     proposed = campaign_in(house.coordinator().folder(found["campaign"]))
+    assert found["begins_with"] == proposed.begins_with.model_dump()
     assert proposed.begins_with.campaign_sha256 == earlier and len(proposed.mechanism.releases) == found["releases"]
     assert proposed.title == campaign_in(house.coordinator().folder(earlier)).title
     said = tahini("campaign", "approve", found["campaign"][:12], "--home", house.node("aspen").home, given="n\n")
     assert f"begins     with the model that campaign {earlier[:12]} released" in said.stdout
     for command in (("plan", "--explain"), ("show",)):
         assert done("campaign", command[0], found["campaign"][:12], *command[1:], "--home", home)
-    assert "released figures, and no model" in refused(*asked[:6], "--warm-start", house.campaign.sha256)
-    assert "was on other features" in refused(*asked, "--features", other_features(home))
+    said = refused(*asked[:6], "--warm-start", house.campaign.sha256)
+    assert "--warm-start names" in said and "released figures and no model" in said
+    assert "has other features" in refused(*asked, "--features", other_features(home))
 
 
 def other_features(home: Path) -> Path:
