@@ -7,8 +7,9 @@ so that it can die at any moment and be run again.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from protocol.schema import now
 from server.desired_state import Stage, record_event, run_requested, write_state
 from server.errors import CampaignStopped, CoordinatorError
 from server.flower_fleet import Emit, FlowerFleet
+from server.folders import card_in
 from server.home import (
     CARD_FILE,
     FIGURES_FILE,
@@ -123,11 +125,32 @@ def _told(fold: Fold) -> _Told:
     return _Told(binning.population, binning.base_rate, fold.evaluation, directions, fold.remarks)
 
 
-def _limits(campaign: Campaign) -> tuple[str, ...]:
+def _limits(
+    coordinator: Coordinator, campaign: Campaign, evaluation: Mapping[str, Any] | None
+) -> tuple[str, ...]:
     """What whoever reads the card must know of any such model, or figures."""
     if campaign.watched is not None:
         return FIGURES_LIMITS
-    return LIMITS if campaign.begins_with is None else (*LIMITS, *WARM_LIMITS)
+    if campaign.begins_with is None:
+        return LIMITS
+    before = card_in(coordinator, coordinator.folder(campaign.begins_with.campaign_sha256))
+    return (*LIMITS, *WARM_LIMITS, *fell_behind(before.evaluation, evaluation))
+
+
+def fell_behind(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A sentence where a warm model ranks everybody worse than the one that it began with did, by
+    more than twice the error of the difference: what was learnt then may be wrong now."""
+    if not (before and now and before["segments"] and now["segments"]):
+        return ()
+    then, there = (one["segments"][0]["auc"] for one in (before, now))
+    if then["value"] - there["value"] <= 2 * math.hypot(then["error"], there["error"]):
+        return ()
+    told = (
+        f"It ranks worse than the model that it began with did (AUC {there['value']:.3f} ± "
+        f"{there['error']:.3f} after {then['value']:.3f} ± {then['error']:.3f}): train one that "
+        "begins anew."
+    )
+    return (told,)
 
 
 def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> str:
@@ -137,6 +160,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
     file = MODEL_FILE if campaign.watched is None else FIGURES_FILE
     model = (folder / file).read_bytes()
     told = _told(fold)
+    evaluation = None if told.evaluation is None else told.evaluation.as_dict()
     card = ModelCard(
         campaign_sha256=campaign.sha256,
         campaign_title=campaign.title,
@@ -156,8 +180,8 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
         releases=len(campaign.mechanism.releases),
         population_released=told.people,
         base_rate_released=told.rate,
-        evaluation=told.evaluation and told.evaluation.as_dict(),
-        limits=(*_limits(campaign), *told.remarks),
+        evaluation=evaluation,
+        limits=(*_limits(coordinator, campaign, evaluation), *told.remarks),
         released_at=now(),
     )
     token = card.sign(coordinator.key)

@@ -39,6 +39,20 @@ def campaign_in(folder: Path) -> Campaign:
         raise CoordinatorError(f"{folder / CAMPAIGN_FILE} is damaged ({error})") from error
 
 
+def card_in(coordinator: Coordinator, folder: Path) -> ModelCard:
+    """The card of what a campaign released. Raises CoordinatorError: none yet, or it is damaged."""
+    path = folder / CARD_FILE
+    try:
+        return ModelCard.verify(path.read_text(encoding="utf-8"), coordinator.key.public)
+    except FileNotFoundError as error:
+        raise CoordinatorError(
+            f"campaign {folder.name[:12]} has not released a model yet: there is none to watch, or "
+            "to begin with"
+        ) from error
+    except (OSError, UnicodeDecodeError, CryptoError) as error:
+        raise CoordinatorError(f"{path} is damaged ({error})") from error
+
+
 def released_by(
     coordinator: Coordinator, sha256: str, option: str = "model"
 ) -> tuple[Campaign, ModelReference]:
@@ -55,17 +69,7 @@ def released_by(
         raise BadOption(
             option, "no-model", f"names {trained.id!r}, which released figures and no model"
         )
-    try:
-        card = ModelCard.verify(
-            (folder / CARD_FILE).read_text(encoding="utf-8"), coordinator.key.public
-        )
-    except FileNotFoundError as error:
-        raise CoordinatorError(
-            f"campaign {trained.id!r} has not released a model yet: there is none to watch, or to "
-            "begin with"
-        ) from error
-    except (OSError, UnicodeDecodeError, CryptoError) as error:
-        raise CoordinatorError(f"{folder / CARD_FILE} is damaged ({error})") from error
+    card = card_in(coordinator, folder)
     return trained, ModelReference(campaign_sha256=sha256, model_sha256=card.model_sha256)
 
 

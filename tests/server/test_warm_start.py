@@ -29,7 +29,7 @@ from protocol.watched import ModelReference
 from server.assessments import assessed
 from server.errors import BadOption, CoordinatorError
 from server.explaining import because, chosen, counted
-from server.fleet_app import release_card
+from server.fleet_app import fell_behind, release_card
 from server.folders import CAMPAIGN_FILE, released_by
 from server.home import CARD_FILE, MODEL_FILE, load_release, load_releases, save_release
 from server.proposing import Asked, as_before
@@ -348,3 +348,20 @@ def test_a_card_that_hides_what_the_model_began_with_is_no_card_of_the_campaign(
     }
     assert "the card begins with another model" in broken[hides.sha256]
     assert "the card begins with another model" not in broken[honest.sha256]
+
+
+def measured(auc: float, error: float = 0.01) -> dict:
+    return {"segments": [{"name": "everybody", "auc": {"value": auc, "error": error}}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (measured(0.80), measured(0.74), True), (measured(0.80), measured(0.78), False), (None, measured(0.6), False),
+        (measured(0.80), measured(0.84), False), (measured(0.8), {"segments": []}, False), (measured(0.8), None, False),
+    ],
+)  # fmt: skip
+def test_a_card_says_where_a_warm_model_ranks_worse_than_the_one_that_it_began_with(before, after, said):
+    found = fell_behind(before, after)
+    assert bool(found) is said
+    assert not said or ("0.740 ± 0.010 after 0.800 ± 0.010" in found[0] and "begins anew" in found[0])

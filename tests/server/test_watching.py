@@ -220,7 +220,7 @@ def test_another_model_than_the_one_that_was_approved_is_not_watched(released):
     CreditModel(model.kind, model.embedding, model.parameters * 2, model.calibration, model.pairs).save(
         folder / MODEL_FILE
     )
-    with pytest.raises(CoordinatorError, match="not the model that is to be watched"):
+    with pytest.raises(CoordinatorError, match="is not the model that the campaign names"):
         watched(released)
 
 
