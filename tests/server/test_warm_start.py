@@ -202,8 +202,16 @@ def test_a_recall_after_all_approved_leaves_nobody_authorised(released):
     keep(released)
     assert released.approve_all()
     recalled(released, released.trained)
+    before = authorisations(released)
     with pytest.raises(ConsentError, match=RECALLED):
         released.open_gate()
+    assert authorisations(released) == before
+
+
+def authorisations(house: House) -> int:
+    with house.registry.ledger.read() as session:
+        log = house.registry.ledger.log
+        return sum(b"use.authorised" in log.entry(session, at).leaf for at in range(log.size(session)))
 
 
 def test_a_recall_reaches_what_was_begun_with_a_model_that_was_begun_with_it(released):
