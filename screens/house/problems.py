@@ -105,5 +105,26 @@ SENTENCES: Mapping[str, str] = {
     "forgotten": N_("What this rested on was forgotten, so it cannot be shown any more."),
     "nothing-asked": N_("This lender asks for no consent to score you, so you cannot apply here."),
     "nothing-begun": N_("You have not begun an application, or your visit has ended. Begin again."),
+    "another-text": N_("The text has changed since it was shown. Read it again, then answer."),
+    "older-than-notice": N_("The text has changed since it was shown. Read it again, then answer."),
+    "no-text-in-language": N_("There is no such text in this language. Choose the other one."),
+    "not-shown-long-enough": N_(
+        "A yes to this text needs a page that tells for how long it was read, which this one "
+        "cannot. Answer at your lender's. A no can be said here."
+    ),
+    "cannot-change": N_("As it stands now, this cannot be done with it. Look at it again."),
+    "dated-wrongly": N_("It is dated too early or too late. Check the clock of your device."),
+    "ends-in-the-past": N_("It would have ended already. Choose a later day."),
+    "issuer-not-for-lender": N_("This log-in is not one that this lender accepts."),
+    "key-known": N_("This key is registered already."),
+    "key-used-otherwise": N_("This key serves for something else. Make another."),
+    "kind-not-asked": N_("This text does not ask about such data."),
+    "not-named-by-notice": N_("This text does not ask for this lender."),
+    "no-rules-for-children": N_("This text has no rules for children, so no child can answer it."),
+    "ticket-expired": N_("This invitation has run out. Ask your lender for a new one."),
+    "too-many-links": N_("Your log-in is linked as often as it can be. End a link first."),
+    "twice": N_("One thing was said twice. Nothing was changed."),
+    "too-many-requests-open": N_("You have as many open requests as there can be."),
+    "use-refused": N_("This use is not allowed. Nothing was read."),
     "internal": N_("Something went wrong here. Nothing was acknowledged; try again."),
 }

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 from starlette.applications import Starlette
@@ -126,6 +127,10 @@ class Assets:
         return Response(body, media_type=kind, headers=headers)
 
 
+LANGUAGE = "language"
+"""What a query calls the language that a page is asked for in."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How an app's pages are made."""
@@ -165,7 +170,7 @@ class Look:
 
     def language(self, request: Request) -> str:
         """What this page is shown in: as it was chosen, else as the browser reads."""
-        asked = request.query_params.get("language")
+        asked = request.query_params.get(LANGUAGE)
         kept = request.cookies.get(cookie(self.app, "language"))
         for said in (asked, kept):
             if said in LANGUAGES:
@@ -183,15 +188,22 @@ class Look:
             words=words,
             languages=LANGUAGES,
             here=request.url.path,
+            turned=turned(request),
             session=getattr(request.state, "session", None),
             **shown,
         )
         answer = HTMLResponse(text, status, {"Content-Language": words.tag})
-        if request.query_params.get("language") in LANGUAGES:
+        if request.query_params.get(LANGUAGE) in LANGUAGES:
             answer.set_cookie(
                 cookie(self.app, "language"), words.language, max_age=31_536_000, **COOKIE
             )
         return answer
+
+
+def turned(request: Request) -> dict[str, str]:
+    """By language, the query that shows this page in it; whatever else it asked for stays."""
+    asked = [(name, said) for name, said in request.query_params.multi_items() if name != LANGUAGE]
+    return {code: f"?{urlencode([*asked, (LANGUAGE, code)])}" for code in LANGUAGES}
 
 
 def go(path: str) -> Response:

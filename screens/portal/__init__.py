@@ -8,6 +8,7 @@ borrower's own token can.
 - ``registry``: the registry as a borrower's token sees it.
 - ``visit``: who is here: a borrower at the registry.
 - ``consents``: what I am asked and what I gave: answer, pause, withdraw.
+- ``differences``: what a newer text of a notice says otherwise.
 - ``signing``: answers that a key of the person's own has signed.
 - ``devices``: the keys of the person's devices.
 - ``rights``: what I ask of a lender, and what lenders say that I said.

@@ -85,6 +85,7 @@ def create_portal(
         *door.routes(),
         Route("/ask/{notice}/{version:number}", consents.ask, methods=get),
         Route("/ask/{notice}/{version:number}", kept(consents.answer), methods=post),
+        Route("/texts/{notice}/{version:number}", consents.text, methods=get),
         Route("/recorded/{notice}/{version:number}", consents.recorded, methods=get),
         Route("/consents/{record:hex}", consents.consent, methods=get),
         Route("/consents/{record:hex}", kept(consents.step), methods=post),

@@ -16,6 +16,7 @@ from screens.house.errors import PageError
 from screens.house.forms import OwnForm, new_once
 from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
+from screens.portal.differences import differences
 from screens.portal.forms import AnswersForm, StepForm, WithdrawForm
 from screens.portal.registry import Borrower
 from screens.portal.shown import PartyNames, given, key_of, questions
@@ -74,6 +75,16 @@ class ConsentPages:
         language = self.look.language(request)
         notice = await _notice(request, borrower)
         shown = await borrower.notice(notice["id"], notice["version"], language)
+        answered = {
+            (one["answered"]["id"], one["answered"]["version"])
+            for one in notice["questions"]
+            if one["open"] == "changed"
+        }
+        changed = []
+        for name, version in sorted(answered):
+            before = await borrower.notice(name, version, language)
+            found = differences(before.body, shown.body)
+            changed.append({"id": name, "version": version, "found": found})
         return self.look.page(
             request,
             "ask.html",
@@ -83,11 +94,35 @@ class ConsentPages:
             text=shown.body,
             text_language=shown.language,
             sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
+            changed=changed,
             questions=questions(notice, language),
             names=self.names,
             once=new_once(),
             problem=problem,
             signing=signing(await borrower.whole("/v1/me/keys"), self.door.visits.clock()),
+        )
+
+    async def text(self, request: Request) -> Response:
+        """``GET /texts/{notice}/{version}``: the words of a version that was answered, or is asked
+        now, for good."""
+        borrower, language = self.door.borrower(request), self.look.language(request)
+        name, version = request.path_params["notice"], request.path_params["version"]
+        records = await borrower.whole("/v1/me/consents")
+        mine = (record["pii_processing"]["privacy_notice"] for record in records)
+        answered = any((one["id"], one["version"]) == (name, version) for one in mine)
+        newest = [one for one in await borrower.whole("/v1/me/notices") if one["id"] == name]
+        if not answered and not any(one["version"] == version for one in newest):
+            raise PageError("not-found", 404)
+        shown = await borrower.notice(name, version, language)
+        return self.look.page(
+            request,
+            "text.html",
+            tab="/",
+            notice={"id": name, "version": version},
+            newer=next((one for one in newest if one["version"] != version), None),
+            text=shown.body,
+            text_language=shown.language,
+            sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
         )
 
     async def answer(self, request: Request) -> Response:
@@ -119,7 +154,10 @@ class ConsentPages:
             tokens = signed_answers(form.signed, statement, notice["purpose"])
             await borrower.hand_in(tokens, form.once)
         else:
-            await borrower.act("POST", "/v1/me/consents", form.once, statement)
+            for at in range(0, len(choices), AT_ONCE):
+                part = {**statement, "choices": choices[at : at + AT_ONCE]}
+                once = form.once if at == 0 else f"{form.once}-{at}"
+                await borrower.act("POST", "/v1/me/consents", once, part)
         return go(f"/recorded/{notice['id']}/{notice['version']}")
 
     async def recorded(self, request: Request) -> Response:
@@ -226,6 +264,8 @@ class ConsentPages:
         return go("/")
 
 
+AT_ONCE = 16
+"""Answers in one statement, as the registry takes them."""
 LIVE = frozenset({"given", "suspended"})
 ENDED = frozenset({"refused", "withdrawn"})
 """What is a no already."""

@@ -11,7 +11,7 @@ from protocol.rights import RequestKind
 from protocol.schema import Language, Sha256, Slug
 from screens.house.forms import OwnForm, PageForm
 
-MAX_CHOICES = 16
+MAX_CHOICES = 400
 MAX_SIGNED = 40_000
 ANSWERS = ("give", "refuse", "withdraw")
 

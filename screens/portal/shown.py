@@ -161,6 +161,18 @@ def watches(iri_: str | None) -> bool:
     return iri_ == WATCHING_PURPOSE
 
 
+SUMS = frozenset({TRAINING_PURPOSE, WATCHING_PURPOSE})
+
+
+def leaves(purpose: str, words_: PageWords) -> str:
+    """What leaves the lender's house for a purpose."""
+    if purpose in SUMS:
+        return words_.say(N_("one sum over many people, with noise; no row of yours"))
+    if purpose in PURPOSES:
+        return words_.say(N_("nothing, beyond what the text says"))
+    return words_.say(N_("what the text says"))
+
+
 def purpose_of(iri_: str, words_: PageWords) -> str:
     """What a purpose is in words; one that is not known here is named as it is."""
     return words_.say(PURPOSES[iri_]) if iri_ in PURPOSES else iri_

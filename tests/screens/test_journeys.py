@@ -199,7 +199,8 @@ def looked_at(site: Site, chromium: Browser, language: str, width: int) -> Itera
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
     asked = asked_by(page, site)
     paths = [
-        "/", f"/ask/{notice}", f"/recorded/{notice}", record, record.replace("consents", "withdraw"), "/withdraw-all",
+        "/", f"/ask/{notice}", f"/texts/{notice}", f"/recorded/{notice}",
+        record, record.replace("consents", "withdraw"), "/withdraw-all",
         "/uses", "/receipts", receipt, "/export", "/erase", "/requests", "/requests/new", asked, "/imports",
         "/lenders", "/link", "/incidents", "/keys", "/verify", "/erased",
     ]  # fmt: skip

@@ -6,27 +6,18 @@ import hashlib
 import json
 import re
 
-import httpx
 import pytest
 from starlette.testclient import TestClient
 from support.pages import Seen
-from support.portal import Site
+from support.portal import HTTP, Site, get
 
 from ops.logs import JsonLines
 from screens.house.headers import HEADERS
-from screens.house.sessions import cookie
 from screens.house.shell import HOUSE, Look, shell
 from screens.house.words import FOLDER, TAGS, catalogue
 from screens.portal.visit import SESSION
 
-HTTP = httpx.Client(timeout=300, verify=False)  # without a context of its own for every call
 PORTAL_WORDS = FOLDER.parents[1] / "portal" / "words"
-
-
-def get(site: Site, path: str, language: str, session: str | None = None) -> httpx.Response:
-    cookies = {cookie("portal", "language"): language} | ({} if session is None else {SESSION: session})
-    sent = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    return HTTP.get(f"{site.url}{path}", headers={"Cookie": sent})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,8 @@ def paths(site: Site, session: str) -> list[str]:
     notice = f"{site.house.notice.id}/{site.house.notice.version}"
     asked = asked_of(site, session)
     return [
-        "/", f"/ask/{notice}", f"/recorded/{notice}", f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
+        "/", f"/ask/{notice}", f"/texts/{notice}", f"/recorded/{notice}",
+        f"/consents/{record}", f"/withdraw/{record}", "/withdraw-all",
         "/uses", "/receipts", f"/receipts/{decision}", "/export", "/erase", "/requests", "/requests/new", asked,
         "/imports", "/lenders", "/link", "/incidents", "/keys", "/verify", "/erased", "/there-is-no-such-page",
     ]  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from consent.refusals import REASONS
 from protocol.languages import chosen
+from screens.house.problems import SENTENCES
 from screens.house.words import LANGUAGES, PageWords
 from trials import words
 from trials.words import apps, sentences, translations
@@ -64,3 +66,7 @@ def test_times_have_a_zone_and_money_a_currency() -> None:
     assert PageWords("en", "UTC").time(moment) == "28 Nov 2026, 06:05:00 UTC"
     assert "¥1,234.50" in PageWords("zh").money(123450).replace("¥", "¥")
     assert set(LANGUAGES) == {"zh", "en"}
+
+
+def test_every_reason_for_which_the_registry_refuses_has_a_sentence() -> None:
+    assert set(REASONS) <= set(SENTENCES)

@@ -29,6 +29,7 @@ from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.homes import create_public_home
 from screens.house.issuers import LoginIssuer
+from screens.house.sessions import cookie
 from screens.portal.app import create_portal
 from screens.portal.home import PortalSettings
 from screens.portal.visit import SESSION
@@ -75,6 +76,16 @@ class Site:
             arrived = http.get(back.headers["location"], headers={"Cookie": kept})
         assert arrived.status_code == 303, arrived.text
         return next(one for name, one in arrived.cookies.items() if name == SESSION)
+
+
+HTTP = httpx.Client(timeout=300, verify=False)  # without a context of its own for every call
+
+
+def get(site: Site, path: str, language: str, session: str | None = None) -> httpx.Response:
+    """A page as it is sent in a language, to nobody or within a session."""
+    cookies = {cookie(PORTAL, "language"): language} | ({} if session is None else {SESSION: session})
+    sent = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return HTTP.get(f"{site.url}{path}", headers={"Cookie": sent})
 
 
 @contextmanager
