@@ -37,15 +37,15 @@ def counterfactual_sentence(
     moves = _SAID["words"][language]["and"].join(
         _SAID["move"][language].format(
             feature=glossary.words[move.feature][language],
-            after=bin_words(tables[move.feature], move.to_bin, language),
-            before=bin_words(tables[move.feature], move.from_bin, language),
+            after=bin_words(tables[move.feature], move.to_bin, language, glossary),
+            before=bin_words(tables[move.feature], move.from_bin, language, glossary),
         )
         for move in found.moves
     )
     return str(_SAID["counterfactual"][language].format(moves=moves, score=found.score))
 
 
-def bin_words(table: FeatureTable, at: int, language: str) -> str:
+def bin_words(table: FeatureTable, at: int, language: str, glossary: Glossary) -> str:
     """What a bin holds: a range with its unit, codes, or nothing known."""
     words = _SAID["words"][language]
     if at == table.missing:
@@ -53,21 +53,24 @@ def bin_words(table: FeatureTable, at: int, language: str) -> str:
     if table.is_code:
         held = [known for known, one in table.bin_of_code.items() if one == at and known]
         return str(words["or"].join(held))
-    return _range(table, at, _SAID["range"][language])
+    forms = _SAID["range"][language]
+    unit, said = glossary.unit(table.name, table.feature.unit, language), _range(table, at, forms)
+    if not unit or said == forms["any"]:
+        return said
+    return f"{said} {unit}" if language == "en" else said + unit
 
 
 def _range(table: FeatureTable, at: int, forms: Mapping[str, str]) -> str:
     """By the bin's edges, and the feature's public range at its ends."""
     low = table.edges[at - 1] if at > 0 else table.feature.low
     high = table.edges[at] if at < len(table.edges) else table.feature.high
-    unit = f" {table.feature.unit}" if table.feature.unit else ""
     closed = at == len(table.edges)
     if table.feature.kind == "integer":
         low = None if low is None else math.ceil(low)
         high = None if high is None else math.floor(high) if closed else math.ceil(high) - 1
         closed = True
     if low is not None and low == high:
-        return _plain(low) + unit
+        return _plain(low)
     if low is None and high is None:
         return forms["any"]
     if high is None:
@@ -77,7 +80,7 @@ def _range(table: FeatureTable, at: int, forms: Mapping[str, str]) -> str:
     else:
         form = forms["whole" if closed else "between"]
     said = {"low": low, "high": high}
-    return form.format(**{k: _plain(v) for k, v in said.items() if v is not None}) + unit
+    return form.format(**{k: _plain(v) for k, v in said.items() if v is not None})
 
 
 def _plain(value: float) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import scorecards
 from support.effort import effort
 
-from lending.score.compiled import NEUTRAL, compiled
+from lending.score.compiled import NEUTRAL, ScoreError, compiled
 from lending.score.glossary import Glossary
 from lending.score.reasons import MOST_MOVES, Move, nearest
 from lending.score.sentences import bin_words, counterfactual_sentence
@@ -119,10 +119,10 @@ def test_a_person_is_told_what_instead_of_what():
 @pytest.mark.parametrize(
     ("feature", "at", "en", "zh"),
     [
-        ("late", 0, "0 times", "0 times"),
-        ("late", 1, "1 times", "1 times"),
-        ("late", 2, "2 to 4 times", "2至4 times"),
-        ("late", 3, "5 to 60 times", "5至60 times"),
+        ("late", 0, "0 times", "0"),
+        ("late", 1, "1 times", "1"),
+        ("late", 2, "2 to 4 times", "2至4"),
+        ("late", 3, "5 to 60 times", "5至60"),
         ("late", 4, "nothing known", "没有记录"),
         ("balance", 0, "less than -1e-300", "小于-1e-300"),
         ("balance", 3, "0.1 to less than 1,000,000", "0.1以上不足1,000,000"),
@@ -134,4 +134,18 @@ def test_a_person_is_told_what_instead_of_what():
 )
 def test_bins_in_words(feature, at, en, zh):
     table = next(one for one in LOOK_UPS["scorecard", 0].tables if one.name == feature)
-    assert (bin_words(table, at, "en"), bin_words(table, at, "zh")) == (en, zh)
+    plain = Glossary({}, {}, {})
+    assert (bin_words(table, at, "en", plain), bin_words(table, at, "zh", plain)) == (en, zh)
+
+
+def test_a_chinese_sentence_has_chinese_words_and_units_or_none():
+    table = next(one for one in LOOK_UPS["scorecard", 0].tables if one.name == "late")
+    said = {"features": {"late": {"en": "late payments", "zh": "逾期", "unit_en": "late ones", "unit_zh": "次"}}}
+    glossary = Glossary.of(scorecards.schema(), said)
+    assert bin_words(table, 2, "zh", glossary) == "2至4次" and bin_words(table, 2, "en", glossary) == "2 to 4 late ones"
+    assert glossary.words["late"] == {"en": "late payments", "zh": "逾期"}
+    with pytest.raises(ScoreError, match="reads no feature 'unknown'"):
+        Glossary.of(scorecards.schema(), {"features": {"unknown": {"en": "xx", "zh": "无"}}})
+    assert (
+        Glossary.of(scorecards.schema(), {"features": {"unknown": {"en": "xx", "zh": "无"}}}, others=True).units == {}
+    )
