@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -310,8 +311,9 @@ def test_nothing_is_waived_back_to_before_it_was_late(desk: Counter):
     due_day = desk.today()
     assert desk.repays(loan["id"], "in-1", due["principal"]).status_code == 201
     desk.clock.move(days=100)
-    for what in ("waivers", "graces"):
-        body = {"event": "back", "on": due_day}
+    yesterday = str(date.fromisoformat(str(desk.today())) - timedelta(days=1))
+    for what, day in itertools.product(("waivers", "graces"), (due_day, yesterday)):
+        body = {"event": "back", "on": day}
         body |= {"until": desk.today()} if what == "graces" else {"component": "interest", "amount": due["interest"]}
         assert kinds(desk.call("servicing", "POST", f"{path}/{what}", body)) == (422, "malformed")
     late = desk.call("reader", "GET", path).json()["days_past_due"]
