@@ -114,7 +114,8 @@ class PendingPages:
         for name, value in pending.fields.items():
             recipient, _, kind = name.partition(".")
             if kind and value in CHOSEN:
-                about = f"{self.names.of_party(recipient)} · {kind_of(kind, words.language)}"
+                who = self.names.of_party(recipient, words.language)
+                about = f"{who} · {kind_of(kind, words.language)}"
                 told.append((about, words.say(CHOSEN[value])))
         if pending.fields.get("all"):
             told.append((words.say(N_("Everything that is asked")), words.say(CHOSEN["refuse"])))

@@ -14,6 +14,7 @@ from consent.notice_text import with_particulars
 from protocol.notices import Notice
 from protocol.schema import now
 from screens.portal.differences import Difference, differences
+from screens.portal.shown import PartyNames
 from screens.portal.visit import SESSION
 
 
@@ -94,3 +95,16 @@ def test_a_no_to_all_is_heard_however_many_questions_there_are(changed: Site, mo
     assert answer.status_code == 303, answer.text
     after = get(site, f"/recorded/{notice.id}/2", "en", cookie).text
     assert "You said yes" not in after
+
+
+def test_a_party_is_called_as_it_states_in_the_readers_language_else_by_its_name(changed: Site) -> None:
+    consortium = changed.house.founded.consortium
+    parties = {party.id: party for party in consortium.parties}
+    aspen = parties["aspen"].model_copy(update={"legal": {"names": {"zh": "白杨小额贷款"}}})
+    birch = parties["birch"].model_copy(update={"name": "白桦金融"})
+    told = [*(one for one in consortium.parties if one.id not in ("aspen", "birch")), aspen, birch]
+    names = PartyNames.of(consortium.model_copy(update={"parties": tuple(told)}))
+    assert [names.of_party("aspen", one) for one in ("zh", "en")] == ["白杨小额贷款", aspen.name]
+    assert [names.language_of("aspen", one) for one in ("zh", "en")] == ["zh", "en"]
+    assert names.of_party("birch", "en") == "白桦金融" and names.language_of("birch", "en") == "zh"
+    assert names.of_party("gone", "en") == "gone"
