@@ -19,7 +19,7 @@ and the auditor, each through the same doors that the real ones would use.
 - ``borrowing``   a person at the consortium of ``tahini up``; ``requesting`` what they ask their
                   lender; ``portal`` the same in a run of the demo
 - ``lending``     after the training: three people apply at a lending desk; ``desk_homes`` what a
-                  risk officer puts there
+                  risk officer puts there; ``standing_desk`` that of ``tahini up``
 - ``two_years``   two years of a desk over a calendar that the demo moves; ``branches`` the desk's
                   home, ``repaying`` what borrowers do with their loans
 - ``retraining``  a lender's node reads its own loans, and everybody trains again

@@ -25,6 +25,7 @@ from demo.borrowers import DemoBorrower
 from demo.borrowing import trust_issuer
 from demo.consortium import Founded, found
 from demo.errors import DemoError
+from demo.lending import is_known_to_sources, publish
 from demo.loans import Loans, split
 from demo.pages import LOOPBACK, STAFF_PAGES, make_pages, pages
 from demo.population import ask_everybody, await_log, categories_of, import_books
@@ -41,6 +42,7 @@ from demo.processes import (
     wait_until_ready,
 )
 from demo.result import ProgressView
+from demo.standing_desk import found_desk, know_customers
 from demo.workspaces import Kept, held, made
 from fleet.tls import CA_CERT, create_authority, issue
 from ops.certificates import expires_at
@@ -52,6 +54,8 @@ from server.home import SETTINGS_FILE, Coordinator
 
 DELTA, EPSILON = 1e-5, 8.0
 RENEW_BEFORE = timedelta(days=21)
+DESK_PAGES = ("desk", "counter")
+"""Of the first lender, where the demo's sources know the loans."""
 SERVED = ("registry", "naming", "witnesses", "superlink", "issuer", "portal")
 """What has an address of its own, besides the pages of institutions' people."""
 RELEASE_S = 10.0
@@ -102,7 +106,9 @@ def up(
     with made(root, "up", place.options) as kept:
         view.begin("Found the consortium")
         parts = split(loans, lenders, seed)
-        ports = {name: lasting_port(place.host) for name in (*SERVED, *STAFF_PAGES)}
+        lends = place.host == LOOPBACK and is_known_to_sources(loans)
+        more = DESK_PAGES if lends else ()
+        ports = {name: lasting_port(place.host) for name in (*SERVED, *STAFF_PAGES, *more)}
         url, naming, witnesses = (
             f"https://{place.host}:{ports[name]}" for name in ("registry", "naming", "witnesses")
         )
@@ -119,6 +125,8 @@ def up(
         names = tuple(lender.id for lender in founded.consortium.lenders)
         _listen(root, names, place.host, ports)
         _certify(root, names, place.host)
+        if lends:
+            found_desk(root, founded, names[0])
         if place.host == LOOPBACK:  # its log-in believes anybody, so it is for this machine alone
             make_pages(root, url, ports)
         features = tomli_w.dumps(loans.schema.model_dump(mode="json", exclude_none=True))
@@ -137,6 +145,9 @@ def up(
             notice, borrowers = ask_everybody(
                 founded, url, people, seed, categories_of(loans.schema), view
             )
+            if lends:
+                know_customers(root, names[0], borrowers, parts)
+                publish(founded, names[0], url)
             await_log(founded, url)
             coordinator = Coordinator.open(founded.coordinator_home)
             assess(coordinator, loans.schema.model_dump(mode="json"))

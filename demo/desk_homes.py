@@ -54,17 +54,25 @@ def fill_home(home: Path, scenario: Scenario, node: Node, *follows: dict[str, An
         follows: of each policy that is in force after it, what is another.
     """
     scorer = released_scorer(scenario, node)
+    # nobody reads here
+    furnish(home, node, *follows, model=scenario.campaign.sha256, reading_seconds=0)
+    # of people who belong to nobody in the consortium
+    sample = scorer.bins(scenario.split.hold_out).tolist()
+    reference = just_above((scorer.scored(one) for one in sample), CUT_OFF)
+    text = reference_json(reference, scorer.model_sha256)
+    (home / REFERENCE_FILE).write_text(text, encoding="utf-8")
+
+
+def furnish(home: Path, node: Node, *follows: dict[str, Any], **settings: Any) -> None:
+    """A new desk of the demo's products, sources, words and policy, signed by a key of a risk
+    officer whom nobody needs again.
+
+    Args:
+        settings: of the desk (:class:`desk.home.DeskSettings`); without a ``model`` people decide.
+    """
     risk = SigningKey.generate()
-    create_desk(
-        home,
-        DeskSettings(
-            node=node.home.resolve(),
-            risk_key=risk.public.text,
-            model=scenario.campaign.sha256,
-            timezone=TIMEZONE,
-            reading_seconds=0,  # nobody reads here
-        ),
-    )
+    told = {"node": node.home.resolve(), "risk_key": risk.public.text, "timezone": TIMEZONE}
+    create_desk(home, DeskSettings.model_validate({**told, **settings}))
     for name in ("monthly-12.toml", "daily-30.toml"):
         shutil.copy(KEPT / name, home / PRODUCTS / name)
     for name in (SOURCES_FILE, REASONS_FILE, FAMILIES_FILE):
@@ -73,8 +81,3 @@ def fill_home(home: Path, scenario: Scenario, node: Node, *follows: dict[str, An
     for policy in (first, *(first.model_copy(update=one) for one in follows)):
         path = home / POLICIES / f"{policy.id}-{policy.version}.jws"
         path.write_text(policy.sign(risk), encoding="utf-8")
-    # of people who belong to nobody in the consortium
-    sample = scorer.bins(scenario.split.hold_out).tolist()
-    reference = just_above((scorer.scored(one) for one in sample), CUT_OFF)
-    text = reference_json(reference, scorer.model_sha256)
-    (home / REFERENCE_FILE).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ everybody.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from demo.borrowers import DemoBorrower
 from demo.consortium import Founded
 from demo.desk_homes import CUT_OFF, TIMEZONE, fill_home, released_scorer
 from demo.errors import DemoError
+from demo.loans import Loans, Split
 from demo.processes import Process, running, wait_until_ready
 from demo.result import Lent, LoanApplied, ProgressView, Scenario, Settings, TrainingResult
 from demo.scoring_notice import make_scoring_notice
@@ -69,9 +70,13 @@ class _Customer:
 def is_lendable(settings: Settings) -> bool:
     """Whether there is anything to lend with: the features that the desk's sources have, and a
     model that gives reasons."""
-    schema = settings.loans.schema
-    known = set(schema.names) == set(FEATURES) and "late_ended" in date_columns(schema)
-    return known and settings.model != "mlp"
+    return is_known_to_sources(settings.loans) and settings.model != "mlp"
+
+
+def is_known_to_sources(loans: Loans) -> bool:
+    """Whether the demo's desk has a source for each of their features."""
+    schema = loans.schema
+    return set(schema.names) == set(FEATURES) and "late_ended" in date_columns(schema)
 
 
 def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressView) -> Lent:
@@ -108,8 +113,15 @@ def lend(scenario: Scenario, training: TrainingResult, url: str, view: ProgressV
 
 def customers_of(scenario: Scenario, lender: str) -> tuple[list[DemoBorrower], pd.DataFrame]:
     """A lender's people and their rows, in one order."""
-    people = iter(scenario.borrowers)
-    for name, loans in scenario.split.lenders.items():
+    return own_customers(scenario.borrowers, scenario.split, lender)
+
+
+def own_customers(
+    borrowers: Iterable[DemoBorrower], split: Split, lender: str
+) -> tuple[list[DemoBorrower], pd.DataFrame]:
+    """The same of everybody's borrowers, who come lender by lender."""
+    people = iter(borrowers)
+    for name, loans in split.lenders.items():
         own = list(islice(people, len(loans)))
         if name == lender:
             return own, loans.reset_index(drop=True)

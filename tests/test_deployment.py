@@ -25,6 +25,8 @@ from clients.data.description import APPLICANTS_FILE
 from clients.home import BOOK_FILE, Node
 from consent.notice_text import with_particulars
 from demo.deployment import Deployment, Place
+from demo.lending import agree
+from demo.pages import addresses
 from demo.processes import is_running, processes
 from fleet.tls import issue
 from protocol.campaigns import Campaign
@@ -66,6 +68,35 @@ def test_a_campaign_runs_from_proposal_to_signed_model_and_every_ledger_agrees(c
         assert (status["running"], status["unsettled"]) == (True, 0)
     told = json.loads(consortium.tahini("campaign", "show", campaign[:12], "--home", str(consortium.home), "--json"))
     assert (told["stage"], told["releases"], told["lost"]) == ("released", card.releases, [])
+
+
+def test_five_kinds_of_people_have_pages_and_before_there_is_a_model_whoever_applies_comes_to_a_person(consortium):
+    """At the first lender, whose desk has no model yet."""
+    root, founded = consortium.root, consortium.local.founded
+    found = addresses(root, "lin")
+    assert [one.pages for one in found] == [
+        "borrowers' consents", "aspen's staff", "the coordinator", "the auditor", "aspen's borrowers",
+    ]  # fmt: skip
+    for one in found:
+        assert httpx.get(one.url, timeout=60).status_code in (200, 401), one.pages
+    person = next(one for one in consortium.local.borrowers if one.lender == "aspen" and one.answer == "gives")
+    settings = json.loads((consortium.node("aspen") / "node.json").read_text(encoding="utf-8"))
+    agree(founded, "aspen", [person], settings["registry_url"])
+    add = ("desk", "add-caller", "--home", str(root / "desk"), "--name", "core", "--role", "origination")
+    token = consortium.tahini(*add).split()[-1]
+    desk = json.loads((root / "counter" / "counter.json").read_text(encoding="utf-8"))["desk_url"]
+    asked = {
+        "pseudonym": person.pseudonym, "product": "monthly-12", "amount": 300_000, "term_days": 365,
+        "purpose": "shopping",
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "once"}
+
+    def decided() -> dict:
+        answer = httpx.post(f"{desk}/v1/applications", json=asked, headers=headers, timeout=60)
+        return answer.json() if answer.status_code == 201 else {}
+
+    until(decided, "the application was decided")
+    assert (decided()["status"], decided()["decision"]["score"]) == ("in-review", None)
 
 
 def test_one_trace_tells_a_campaign_across_coordinator_nodes_and_registry(consortium, collector):
