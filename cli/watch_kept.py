@@ -73,10 +73,8 @@ def _coordinators(home: Path) -> list[KeptFigures]:
     """A coordinator keeps no recalls: it asks the registry, and says so where that is not there."""
     import hashlib
 
-    from crypto.errors import CryptoError
-    from protocol.cards import ModelCard
     from server.errors import CoordinatorError
-    from server.folders import campaign_in
+    from server.folders import campaign_in, card_in
     from server.home import CARD_FILE, FIGURES_FILE, Coordinator
 
     coordinator = Coordinator.open(home)
@@ -85,10 +83,7 @@ def _coordinators(home: Path) -> list[KeptFigures]:
         signed = path.parent / CARD_FILE
         if not signed.exists():
             continue
-        try:
-            card = ModelCard.verify(signed.read_text(encoding="utf-8"), coordinator.key.public)
-        except CryptoError as error:
-            raise CoordinatorError(f"{signed} is damaged ({error})") from error
+        card = card_in(coordinator, path.parent)
         campaign, content = campaign_in(path.parent), path.read_bytes()
         of = (card.campaign_sha256, card.watched)
         if campaign.sha256 != path.parent.name or of != (campaign.sha256, campaign.watched):

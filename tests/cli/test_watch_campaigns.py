@@ -162,6 +162,22 @@ def test_the_next_model_begins_with_the_last_one_and_whoever_reads_the_campaign_
     assert "has other features" in refused(*asked, "--features", other_features(home))
 
 
+def test_figures_score_nobody_and_say_so(house, tmp_path):
+    node = house.node("birch")
+    kept = KeptModel.fetch(house.client("birch"), house.campaign.sha256)
+    folder = node.home / "models" / house.campaign.sha256
+    kept.write(folder)
+    data = tmp_path / "people.csv"
+    data.write_text("late,income,grade\n1,3000,a\n", encoding="utf-8")
+    asked = ("score", "--home", node.home, "--data", data, "--model")
+    assert "they score nobody" in refused(*asked, folder / "figures.json")
+    assert "there is no model" in refused(*asked, folder / "model.safetensors", "--card", trained_card(house))
+
+
+def trained_card(house) -> Path:
+    return house.coordinator().folder(trained(house.coordinator().home)) / CARD_FILE
+
+
 def other_features(home: Path) -> Path:
     path = home / "other.toml"
     listed = features().model_dump(mode="json", exclude_none=True)
