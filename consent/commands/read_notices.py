@@ -118,6 +118,7 @@ def read_notices(registry: Registry, pseudonyms: Sequence[str]) -> list[dict[str
                 kind: [one.value for one in about] for kind, about in notice.terms.asked().items()
             },
             "validity_days": notice.terms.validity_days,
+            "reading_seconds": notice.terms.reading_seconds,
             "questions": questions.of(notice),
         }
         for _, notice in sorted(newest.items())

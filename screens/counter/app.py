@@ -93,7 +93,7 @@ def create_counter(
 def _routes(look: Look, door: CounterDoor, opened: PublicHome[CounterSettings]) -> list[Route]:
     start = StartPage(look, door)
     registry_key = opened.consortium.one(Role.REGISTRY).key
-    apply = ApplyPages(look, door, opened.settings.lender, registry_key)
+    apply = ApplyPages(look, door, opened.settings.lender, registry_key, door.readings(look.layout))
     decided = DecisionPages(look, door, opened.document, opened.settings.lender)
     owed, grouped = LoanPages(look, door), GroupPages(look, door)
     get, post = ["GET"], ["POST"]

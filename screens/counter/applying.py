@@ -23,6 +23,7 @@ from screens.counter.forms import DataForm, WantedForm
 from screens.counter.visit import CounterDoor, LoanDraft
 from screens.house.errors import PageError
 from screens.house.forms import OwnForm, new_once
+from screens.house.reading import Readings, shown_enough
 from screens.house.shell import Look, go
 
 USUAL_AMOUNT = 100_000
@@ -37,6 +38,7 @@ class ApplyPages:
     door: CounterDoor
     lender: str
     registry_key: PublicKey
+    reading: Readings
 
     # --- amount and term
 
@@ -109,11 +111,16 @@ class ApplyPages:
         """``GET /apply/data``: which data, each its own question, and who decides."""
         return await self._data_asked(request)
 
-    async def _data_asked(self, request: Request, problem: str | None = None) -> Response:
-        draft = self._drafted(request)
+    async def _data_asked(
+        self, request: Request, problem: str | None = None, sent: DataForm | None = None
+    ) -> Response:
+        """The page; with what was ``sent`` and not recorded still chosen on it."""
+        draft, visit = self._drafted(request), self.door.visitor(request)
         told, notice = await self._notice(request)
         language = self.look.language(request)
         language = language if language in notice.texts else next(iter(notice.texts))
+        sha256, moment = notice.text_sha256(language), self.door.visits.clock()
+        kept = sent if sent is not None and sent.sha256 == sha256 else None
         return self.look.page(
             request,
             "data.html",
@@ -124,7 +131,10 @@ class ApplyPages:
             notice=notice,
             text=notice.texts[language],
             text_language=language,
-            sha256=notice.text_sha256(language),
+            sha256=sha256,
+            reading=self.reading.shown(kept, visit.whose, sha256, moment),
+            chosen={} if kept is None else kept.answers,
+            person=draft.wants_person if kept is None else kept.person is not None,
             asks=told["asks"],
             questions=told["questions"],
             problem=problem,
@@ -144,19 +154,25 @@ class ApplyPages:
             raise PageError("changed-since", 409)
         first = form.answers.get("ordinary")
         if first is None and not _settled(told):
-            return await self._data_asked(request, "nothing-chosen")
+            return await self._data_asked(request, "nothing-chosen", form)
         if form.answers:
             said = [
                 {"recipient": self.lender, "sensitivity": kind, "action": answer}
                 for kind, answer in form.answers.items()
             ]
-            statement = {
+            statement: dict[str, Any] = {
                 "notice_id": notice.id,
                 "notice_version": notice.version,
                 "notice_language": form.language,
                 "notice_sha256": form.sha256,
                 "choices": said,
             }
+            least = notice.terms.reading_seconds
+            if least is not None and "give" in form.answers.values():
+                shown = self.reading.presentation(form, self.door.visits.clock())
+                if not shown_enough(shown, least):
+                    return await self._data_asked(request, "not-shown-long-enough", form)
+                statement["presentation"] = shown
             registry = self.door.at_registry(request)
             await registry.act("POST", "/v1/me/consents", form.once, statement)
         visit.draft = replace(draft, wants_person=form.person is not None, once=new_once())

@@ -7,8 +7,9 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
-from protocol.schema import Language, Sha256
+from protocol.schema import Sha256
 from screens.house.forms import OwnForm
+from screens.house.reading import NoticeForm
 
 MAX_ANSWERS = 16
 
@@ -23,14 +24,12 @@ class WantedForm(OwnForm):
     do: Literal["cost", "go"] = "go"
 
 
-class DataForm(OwnForm):
-    """Answers to the notice of scoring, as it was shown in one language; each further field is a
-    kind of data, and says give or refuse. ``person``: a person shall decide."""
+class DataForm(NoticeForm):
+    """Answers to the notice of scoring; each further field is a kind of data, and says give or
+    refuse. ``person``: a person shall decide."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
-    language: Language
-    sha256: Sha256
     person: Literal["yes"] | None = None
 
     @model_validator(mode="after")

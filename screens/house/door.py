@@ -23,6 +23,7 @@ from screens.house.id_tokens import Identity
 from screens.house.issuers import LoginIssuer
 from screens.house.login import BACK_WITHIN, Leaving, LogIn
 from screens.house.pace import AddressPaces, Pace
+from screens.house.reading import Readings
 from screens.house.services import ConsentRegistry
 from screens.house.sessions import COOKIE, PageSessions, cookie
 from screens.house.shell import go
@@ -139,6 +140,10 @@ class LoginDoor(Generic[Visiting]):
             raise
 
     # --- whose a form is
+
+    def readings(self, layout: str) -> Readings:
+        """Stamps of since when something was shown."""
+        return Readings(layout, self._secret)
 
     def _whose(self, issuer: LoginIssuer, identity: Identity) -> str:
         named = f"{issuer.issuer}\n{identity.subject}".encode()

@@ -140,6 +140,9 @@ class Look:
     assets: Assets
     zone: str
     catalogues: Path
+    layout: str
+    """SHA-256 of what pages are made of: templates, catalogues and assets, the house's too. It
+    stands in the record of whoever answered on such a page, and in the journal at each start."""
 
     @classmethod
     def of(cls, app: str, views: Path, zone: str, known: Mapping[str, Any], *assets: Path) -> Look:
@@ -151,7 +154,8 @@ class Look:
             assets: folders of files that pages load, besides the house's.
         """
         served, catalogues = Assets.of(HOUSE / "assets", *assets), views.parent / "words"
-        environments = {}
+        made_of = (views, catalogues, HOUSE / "views", HOUSE / "words", HOUSE / "assets", *assets)
+        environments, layout = {}, layout_of(*made_of)
         for language in LANGUAGES:
             environment = jinja2.Environment(
                 loader=jinja2.FileSystemLoader([views, HOUSE / "views"]),
@@ -164,9 +168,10 @@ class Look:
             environment.install_gettext_translations(  # type: ignore[attr-defined]
                 catalogue(language, catalogues), newstyle=True
             )
-            environment.globals |= {"asset": served.paths.__getitem__, "app": app, **known}
+            environment.globals |= {"asset": served.paths.__getitem__, "app": app, "layout": layout}
+            environment.globals |= known
             environments[language] = environment
-        return cls(app, environments, served, zone, catalogues)
+        return cls(app, environments, served, zone, catalogues, layout)
 
     def language(self, request: Request) -> str:
         """What this page is shown in: as it was chosen, else as the browser reads."""
@@ -200,6 +205,18 @@ class Look:
         return answer
 
 
+def layout_of(*folders: Path) -> str:
+    """SHA-256 over lines ``sha256 folder/name`` of every file there, in order, as ``sha256sum``
+    writes them: from a copy of this version everybody finds the same."""
+    lines = sorted(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.parent.name}/{path.name}\n"
+        for folder in folders
+        for path in folder.iterdir()
+        if path.suffix in {".html", ".po", ".js", ".css", ".svg"}
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def turned(request: Request) -> dict[str, str]:
     """By language, the query that shows this page in it; whatever else it asked for stays."""
     asked = [(name, said) for name, said in request.query_params.multi_items() if name != LANGUAGE]
@@ -227,7 +244,8 @@ def shell(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # fields of their own: in a message the journal leaves out what may be a key
-        logger.info("assets", extra={"tahini_fields": {"sha256": look.assets.manifest}})
+        hashes = {"sha256": look.assets.manifest, "layout": look.layout}
+        logger.info("assets", extra={"tahini_fields": hashes})
         async with around():
             yield
 

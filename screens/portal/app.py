@@ -74,7 +74,7 @@ def create_portal(
     )
     pending = PendingPages(look, door, names)
     kept = pending.keeping
-    consents = ConsentPages(look, door, names)
+    consents = ConsentPages(look, door, names, door.readings(look.layout))
     rights, lenders = RightsPages(look, door, names), LenderPages(look, door, names)
     devices = DevicePages(look, door, names, opened.consortium.log_origin)
     proofs = ProofPages(look, door, names, opened.document)

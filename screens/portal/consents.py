@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from screens.house.errors import PageError
 from screens.house.forms import OwnForm, new_once
+from screens.house.reading import Readings, shown_enough
 from screens.house.services import ServiceAnswer
 from screens.house.shell import Look, go
 from screens.portal.differences import differences
-from screens.portal.forms import AnswersForm, StepForm, WithdrawForm
+from screens.portal.forms import YES, AnswersForm, StepForm, WithdrawForm
 from screens.portal.registry import Borrower
 from screens.portal.shown import PartyNames, given, key_of, questions
 from screens.portal.signing import signed_answers, signing
@@ -31,6 +32,7 @@ class ConsentPages:
     look: Look
     door: PortalDoor
     names: PartyNames
+    reading: Readings
 
     async def start(self, request: Request) -> Response:
         """``GET /``: what waits for me, then what I gave, by lender."""
@@ -70,8 +72,13 @@ class ConsentPages:
         return await self._asked(request, self.door.borrower(request))
 
     async def _asked(
-        self, request: Request, borrower: Borrower, status: int = 200, problem: str | None = None
+        self,
+        request: Request,
+        borrower: Borrower,
+        problem: str | None = None,
+        sent: AnswersForm | None = None,
     ) -> Response:
+        """The page; with what was ``sent`` and not recorded still chosen on it."""
         language = self.look.language(request)
         notice = await _notice(request, borrower)
         shown = await borrower.notice(notice["id"], notice["version"], language)
@@ -85,21 +92,25 @@ class ConsentPages:
             before = await borrower.notice(name, version, language)
             found = differences(before.body, shown.body)
             changed.append({"id": name, "version": version, "found": found})
+        sha256, moment = hashlib.sha256(shown.body.encode()).hexdigest(), self.door.visits.clock()
+        kept = sent if sent is not None and sent.sha256 == sha256 else None
         return self.look.page(
             request,
             "ask.html",
-            status,
+            200 if problem is None else 422,
             tab="/",
             notice=notice,
             text=shown.body,
             text_language=shown.language,
-            sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
+            sha256=sha256,
+            reading=self.reading.shown(kept, self.door.visitor(request).whose, sha256, moment),
+            chosen={} if kept is None else kept.chosen,
             changed=changed,
             questions=questions(notice, language),
             names=self.names,
             once=new_once(),
             problem=problem,
-            signing=signing(await borrower.whole("/v1/me/keys"), self.door.visits.clock()),
+            signing=signing(await borrower.whole("/v1/me/keys"), moment),
         )
 
     async def text(self, request: Request) -> Response:
@@ -142,14 +153,20 @@ class ConsentPages:
         if {f"{one['recipient']}.{one['sensitivity']}" for one in choices} - asked:
             raise PageError("malformed", 422)
         if not choices:
-            return await self._asked(request, borrower, 422, problem="nothing-chosen")
-        statement = {
+            return await self._asked(request, borrower, "nothing-chosen", form)
+        statement: dict[str, Any] = {
             "notice_id": notice["id"],
             "notice_version": notice["version"],
             "notice_language": form.language,
             "notice_sha256": form.sha256,
             "choices": choices,
         }
+        least = notice["reading_seconds"]
+        if least is not None and any(one["action"] in YES for one in choices):
+            shown = self.reading.presentation(form, self.door.visits.clock())
+            if not shown_enough(shown, least):
+                return await self._asked(request, borrower, "not-shown-long-enough", form)
+            statement["presentation"] = shown
         if form.signed and form.all is None:
             tokens = signed_answers(form.signed, statement, notice["purpose"])
             await borrower.hand_in(tokens, form.once)
@@ -210,7 +227,13 @@ class ConsentPages:
             ],
         }
         seen = {"If-Match": form.seen}
-        await borrower.act("POST", "/v1/me/consents", form.once, statement, **seen)
+        try:
+            await borrower.act("POST", "/v1/me/consents", form.once, statement, **seen)
+        except PageError as error:
+            if error.code != "not-shown-long-enough":
+                raise
+            named = about["privacy_notice"]  # to go on is a yes, and is said below the text
+            return go(f"/ask/{named['id']}/{named['version']}")
         return go(f"/consents/{record['record_id']}")
 
     async def ask_withdrawal(self, request: Request) -> Response:

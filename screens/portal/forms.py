@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from law.categories import SENSITIVITIES
 from protocol.rights import RequestKind
-from protocol.schema import Language, Sha256, Slug
+from protocol.schema import Language, Slug
 from screens.house.forms import OwnForm, PageForm
+from screens.house.reading import NoticeForm
 
 MAX_CHOICES = 400
 MAX_SIGNED = 40_000
-ANSWERS = ("give", "refuse", "withdraw")
+ANSWERS = ("give", "resume", "refuse", "withdraw")
+YES = frozenset({"give", "resume"})
 
 
 class WithdrawForm(OwnForm):
@@ -28,14 +30,12 @@ class StepForm(WithdrawForm):
     action: Literal["suspend", "resume"]
 
 
-class AnswersForm(OwnForm):
-    """Answers to one notice, as it was shown in one language. Each further field is a question,
-    ``recipient.sensitivity``, and says give, refuse, or withdraw after a yes."""
+class AnswersForm(NoticeForm):
+    """Answers to one notice. Each further field is a question, ``recipient.sensitivity``, and says
+    give, or resume after a pause; refuse, or withdraw after a yes."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
-    language: Language
-    sha256: Sha256
     all: Literal["refuse"] | None = None
     """The button that refuses everything."""
     signed: str = Field(default="", max_length=MAX_SIGNED)
@@ -54,6 +54,11 @@ class AnswersForm(OwnForm):
             if not recipient or len(recipient) > 63:
                 raise ValueError("an answer about nobody")
         return self
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """By question, for a page that shows them once more."""
+        return {name: str(answer) for name, answer in (self.model_extra or {}).items()}
 
     @property
     def choices(self) -> list[dict[str, str]]:

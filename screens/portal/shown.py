@@ -125,6 +125,11 @@ class AskedQuestion:
         return f"{self.recipient}.{self.sensitivity}"
 
     @property
+    def yes(self) -> str:
+        """What a yes is here: after a pause one goes on."""
+        return "resume" if self.state == "suspended" else "give"
+
+    @property
     def no(self) -> str:
         """What a no is here: after a yes it takes that back."""
         return "withdraw" if self.state in ("given", "suspended") else "refuse"

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto.errors import SignatureError
-from protocol.consents import ConsentDecision
+from protocol.consents import ConsentDecision, Presentation
 from screens.house.errors import PageError
 
 
@@ -48,9 +48,27 @@ def signed_answers(signed: str, statement: Mapping[str, Any], purpose: str) -> l
     count = sum(len(decision.choices) for decision in decisions)
     about = ("notice_id", "notice_version", "notice_language", "notice_sha256")
     same = all(getattr(one, name) == statement[name] for one in decisions for name in about)
-    if not same or count != len(said) or _ordered(said) != _ordered(statement["choices"]):
+    shown = statement.get("presentation")
+    seen = all(_shown_as(one, shown) for one in decisions)
+    if (
+        not same
+        or not seen
+        or count != len(said)
+        or _ordered(said) != _ordered(statement["choices"])
+    ):
         raise PageError("malformed", 422)
     return tokens
+
+
+def _shown_as(decision: ConsentDecision, shown: Mapping[str, Any] | None) -> bool:
+    """Whether it says of how the text was shown what the page knows, or nothing where nothing is
+    asked. The device may have counted a little less."""
+    said = decision.presentation
+    if said is None or shown is None:
+        return said is shown
+    return said.seconds <= shown["seconds"] and said == Presentation.model_validate(
+        {**shown, "seconds": said.seconds}
+    )
 
 
 def _ordered(choices: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 import pytest
 from support.house import Ground
 from support.pages import Seen
-from support.portal import HTTP, Site, get, open_portal
+from support.portal import HTTP, Site, get, open_portal, said_otherwise
 
-from consent.notice_text import with_particulars
-from protocol.notices import Notice
-from protocol.schema import now
 from screens.portal.differences import Difference, differences
 from screens.portal.shown import PartyNames
 from screens.portal.visit import SESSION
@@ -37,14 +34,8 @@ def test_differences_are_by_sentence(before: str, now: str, found: list[Differen
 def changed(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The notice that everybody has answered has a second version, which keeps data for longer."""
     with open_portal(ground, tmp_path_factory.mktemp("portal")) as site:
-        house = site.house
-        first = house.notice
-        longer = first.terms.model_copy(update={"retention_period_days": first.terms.retention_period_days + 1000})
-        texts = {"en": "Now it is said otherwise.", "zh": "现在换了一种说法。"}
-        told = {**first.model_dump(), "version": 2, "terms": longer, "texts": texts, "published_at": now()}
-        operator = house.founded.operator(house.url)
-        operator.publish_notice(with_particulars(Notice.model_validate(told)), house.founded.registry_key)
-        operator.close()
+        longer = site.house.notice.terms.retention_period_days + 1000
+        said_otherwise(site.house, site.house.notice, retention_period_days=longer)
         yield site
 
 

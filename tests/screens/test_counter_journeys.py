@@ -338,3 +338,21 @@ def test_nobody_is_kept_out_and_nothing_is_cut(front: Front, visit: Callable[...
             for box in (one.bounding_box() for one in page.locator("button:visible, .button:visible").all()):
                 assert box and box["height"] >= 44 and box["width"] >= 44, path
         page.set_viewport_size({"width": 360, "height": 640})
+
+
+def test_what_one_wants_to_borrow_and_never_for_somebody_else(front: Front, chromium: Browser) -> None:
+    first = front.silent()[2]
+    context = chromium.new_context(locale="en-GB")
+    visitor = Visitor(at_counter(context, front, first, "Apply"))
+    page = visitor.page
+    page.get_by_label("Amount in yuan").fill("4321")
+    page.get_by_label("What for").select_option("shopping")
+    page.locator(".languages a[hreflang=zh]").click()
+    page.wait_for_function("document.querySelector('input[name=amount]').value === '4321'")
+    assert page.locator("select[name=purpose]").input_value() == "shopping"
+    kept = '{"path":"/apply","whose":"' + "x" * 44 + '","said":{"amount":"9999"}}'
+    page.evaluate(f"sessionStorage.setItem('filled-in', {kept!r})")
+    page.reload()
+    assert page.evaluate("sessionStorage.length") == 0 and page.locator("input[name=amount]").input_value() != "9999"
+    context.close()
+    assert not visitor.complaints

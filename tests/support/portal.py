@@ -22,9 +22,11 @@ from support.world import trust, trusted_issuer
 
 from consent.identity.devissuer import Authorize, create_issuer, issue_id_token
 from consent.identity.exchange import JWT_BEARER
+from consent.notice_text import with_particulars
 from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
 from ops.processes import free_port
+from protocol.notices import Notice
 from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.homes import create_public_home
@@ -86,6 +88,17 @@ def get(site: Site, path: str, language: str, session: str | None = None) -> htt
     cookies = {cookie(PORTAL, "language"): language} | ({} if session is None else {SESSION: session})
     sent = "; ".join(f"{name}={value}" for name, value in cookies.items())
     return HTTP.get(f"{site.url}{path}", headers={"Cookie": sent})
+
+
+def said_otherwise(house: House, first: Notice, **terms: Any) -> Notice:
+    """The notice's second version, with other terms and other words, published."""
+    texts = {"en": "Now it is said otherwise.", "zh": "现在换了一种说法。"}
+    changed = {"version": 2, "terms": first.terms.model_copy(update=terms), "texts": texts, "published_at": now()}
+    notice = with_particulars(Notice.model_validate({**first.model_dump(), **changed}))
+    operator = house.founded.operator(house.url)
+    operator.publish_notice(notice, house.founded.registry_key)
+    operator.close()
+    return notice
 
 
 @contextmanager

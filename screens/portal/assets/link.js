@@ -29,6 +29,7 @@ const inviter = async (token) => {
 if (ticket) {
   history.replaceState(null, "", location.pathname);
   form.elements.ticket.value = ticket;
+  for (const one of document.querySelectorAll(".languages a")) one.hash = ticket;
   const name = await inviter(ticket);
   if (name !== undefined) {
     document.getElementById("lender").textContent = name;

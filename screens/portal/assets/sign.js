@@ -2,6 +2,7 @@
    Where there is no key, or nothing but a no, the form goes as it is: a no never needs a key. */
 
 import { instant, random, sign } from "./device.js";
+import { presentation } from "./reading.js";
 import { kept } from "./store.js";
 
 const form = document.getElementById("answers");
@@ -32,6 +33,7 @@ const decision = (lender, choices) => ({
   notice_sha256: form.elements.sha256.value,
   notice_version: Number(form.dataset.version),
   pii_principal_id: people[lender].pseudonym,
+  ...presentation(form),
 });
 const signed = async (answers) => {
   const tokens = [];
@@ -45,7 +47,7 @@ if (Object.values(keys).some(Boolean)) {
   form.addEventListener("submit", async (event) => {
     const answers = chosen();
     const lenders = Object.keys(answers);
-    const yes = Object.values(answers).flat().some((one) => one.action === "give");
+    const yes = Object.values(answers).flat().some(({ action }) => action === "give" || action === "resume");
     if (event.submitter?.name === "all" || !yes || !lenders.every((one) => keys[one])) return;
     event.preventDefault();
     for (const button of form.querySelectorAll("button")) button.disabled = true;
