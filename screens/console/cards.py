@@ -12,14 +12,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from crypto.errors import CryptoError
 from protocol.cards import ModelCard
 from protocol.parties import Role
-from screens.console.pictures import auc_picture, evaluation_pictures
-from screens.console.shown import segment_of
+from screens.console.pictures import evaluation_pictures
 from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.charts import Chart
 from screens.house.errors import PageError
+from screens.house.model_cards import ShownCard, auc_picture
 from screens.house.shell import Look
 from screens.house.staff import StaffDoor
 from screens.house.words import PageWords
@@ -44,26 +43,17 @@ class CardPages:
         words = self.look.words(request)
         token = (seen.folder / CARD_FILE).read_text(encoding="utf-8")
         key = self.sight.coordinator().consortium.one(Role.COORDINATOR).key
-        try:
-            card, signed = ModelCard.verify(token, key), True
-        except CryptoError:
-            card, signed = ModelCard.claimed(token), False
-        model = _released_file(seen, card).read_bytes()
-        segments = (card.evaluation or {}).get("segments", [])
+        one = ShownCard.of(token, key)
+        card, model = one.told, _released_file(seen, one.told).read_bytes()
         return self.look.page(
             request,
             "card.html",
             tab="/",
             seen=seen,
-            card=card,
-            watched_kind=_watched_kind(card),
-            signed=signed,
+            one=one,
             this_campaign=card.campaign_sha256 == seen.sha256,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
-            segments=segments,
-            evaluation=card.evaluation and {**_NOT_SAID_BEFORE, **card.evaluation},
-            untold=_untold(card.evaluation or {}, words),
-            pictures=self._pictures(seen, segments, words),
+            pictures=self._pictures(seen, one.segments, words),
         )
 
     def _pictures(
@@ -98,24 +88,8 @@ class CardPages:
         return seen
 
 
-_NOT_SAID_BEFORE: Mapping[str, Any] = {"held_out": None, "left_out": None, "untold_features": []}
-"""Of an evaluation by version 0.6 and before."""
-
-
 def _released_file(seen: SeenCampaign, card: ModelCard) -> Path:
     return seen.folder / (MODEL_FILE if card.watched is None else FIGURES_FILE)
-
-
-def _watched_kind(card: ModelCard) -> str | None:
-    """``intake`` or ``outcomes`` of a card of figures; None of a model's."""
-    return None if card.watched is None else str(card.mechanism["releases"][0]["kind"])
-
-
-def _untold(evaluation: Mapping[str, Any], words: PageWords) -> list[str]:
-    """Groups of whom nothing can be said, on a card of any version."""
-    names = list(evaluation.get("untold", ()))
-    names += [one["name"] for one in evaluation.get("segments", ()) if not one.get("auc")]
-    return [segment_of(name, words) for name in names]
 
 
 def _file(folder: Path, name: str, kind: str) -> Response:

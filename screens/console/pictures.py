@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from screens.console.shown import segment_of
 from screens.console.sight import SeenCampaign
 from screens.house.charts import Chart, ChartAxis, ChartBar, ChartLine, bar_chart, line_chart
 from screens.house.problems import N_
 from screens.house.words import PageWords
 from server.curves import Curve, EvaluationCurves
-
-ERROR_95 = 1.96
 
 
 def epsilon_picture(seen: SeenCampaign, words: PageWords) -> Chart | None:
@@ -36,25 +30,6 @@ def epsilon_picture(seen: SeenCampaign, words: PageWords) -> Chart | None:
             ChartLine(words.say(N_("Spent")), spent),
             ChartLine(words.say(N_("At most")), cap, dashed=True),
         ],
-    )
-
-
-def auc_picture(segments: Sequence[Mapping[str, Any]], words: PageWords) -> Chart:
-    """AUC of each group of people of whom it is known, with its 95% interval."""
-    bars = [
-        ChartBar(
-            segment_of(str(one["name"]), words),
-            float(one["auc"]["value"]),
-            _interval(one["auc"]),
-        )
-        for one in segments
-        if one.get("auc") is not None
-    ]
-    return bar_chart(
-        words.say(N_("How well the model tells people apart, by group (AUC)")),
-        words.say(N_("Group")),
-        ChartAxis(words.say(N_("AUC")), 0.0, 1.0, _short),
-        bars,
     )
 
 
@@ -98,11 +73,6 @@ def evaluation_pictures(curves: EvaluationCurves, words: PageWords) -> list[Char
 def _line(label: str, curve: Curve) -> ChartLine:
     points = [(x, y) for x, y, _, _ in curve.points]
     return ChartLine(label, points, [(x, lower, upper) for x, _, lower, upper in curve.points])
-
-
-def _interval(figure: Mapping[str, float]) -> tuple[float, float]:
-    half = ERROR_95 * figure["error"]
-    return max(0.0, figure["value"] - half), min(1.0, figure["value"] + half)
 
 
 def _whole(value: float) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from screens.console.sight import SeenCampaign, SeenLender
+from screens.house.model_cards import MODELS as MODELS
+from screens.house.model_cards import WATCHED
 from screens.house.problems import N_
 from screens.house.words import PageWords
 from server.desired_state import Stage
@@ -21,15 +23,9 @@ KINDS: Mapping[str, str] = {
     "pairs": N_("Pairs of features"),
     "calibration": N_("Honest probabilities"),
     "evaluation": N_("Quality, on people who were held out"),
-    "intake": N_("Everybody who applied in the period"),
-    "outcomes": N_("Everybody whose outcome became known in the period"),
+    **WATCHED,
 }
 """What a release is for."""
-MODELS: Mapping[str, str] = {
-    "scorecard": N_("Scorecard"),
-    "gam": N_("Additive model with pairs (GAM)"),
-    "mlp": N_("Small neural network"),
-}
 MECHANISMS: Mapping[str, str] = {
     "distributed": N_("Every lender adds a share of the noise"),
     "local": N_("Every lender adds all of the noise itself"),
@@ -49,11 +45,6 @@ LEVELS: Mapping[str, str] = {
     "well": N_("In order"),
     "care": N_("Look at this"),
     "ill": N_("Does not work"),
-}
-SEGMENTS: Mapping[str, str] = {
-    "everybody": N_("Everybody"),
-    "thin file": N_("People without a bureau history"),
-    "thick file": N_("People with a bureau history"),
 }
 
 
@@ -135,14 +126,6 @@ def can(status: CampaignStatus) -> str | None:
     if status.state.stage in (Stage.STOPPED, Stage.RUNNING):
         return "resume"
     return "launch" if status.answers and status.answers.active else None
-
-
-def segment_of(name: str, words: PageWords) -> str:
-    """A group of people that a model is measured on."""
-    if name in SEGMENTS:
-        return words.say(SEGMENTS[name])
-    low, _, high = name.removeprefix("age ").partition(" to ")
-    return words.say(N_("Aged %(low)s to %(high)s"), low=low, high=high)
 
 
 @dataclass(frozen=True)

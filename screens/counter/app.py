@@ -25,6 +25,7 @@ from screens.homes import PublicHome
 from screens.house.forms import new_once
 from screens.house.login import MAX_LEAVING
 from screens.house.pace import AddressPaces
+from screens.house.parties import PartyNames
 from screens.house.services import ConsentRegistry, HttpService
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell
@@ -71,8 +72,8 @@ def create_counter(
             yield
 
     here = Path(__file__).parent
-    lender = opened.consortium.party(settings.lender).name
-    known = {"shown": shown, "new_once": new_once, "lender": lender}
+    names = PartyNames.of(opened.consortium)
+    known = {"shown": shown, "new_once": new_once, "names": names, "here_at": settings.lender}
     look = Look.of("counter", here / "views", settings.zone, known, here / "assets")
     door = CounterDoor(
         "counter",

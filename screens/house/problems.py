@@ -48,6 +48,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "storage-failed": N_("The consent registry does not answer now. Nothing is lost; try again."),
     "not-found": N_("There is no such page, or it is not about you."),
+    "nothing-released": N_("Nothing was released by it yet, or no lender of yours takes part."),
     "not-allowed": N_("This is not for you to see or to do."),
     "malformed": N_("What was sent could not be read. Nothing was changed."),
     "conflict": N_("This cannot be done as things stand now. Look at the page again."),
@@ -109,8 +110,8 @@ SENTENCES: Mapping[str, str] = {
     "older-than-notice": N_("The text has changed since it was shown. Read it again, then answer."),
     "no-text-in-language": N_("There is no such text in this language. Choose the other one."),
     "not-shown-long-enough": N_(
-        "A yes to this text needs a page that tells for how long it was read, which this one "
-        "cannot. Answer at your lender's. A no can be said here."
+        "The text was not shown for as long as it asks before a yes. Read it, then answer. A no "
+        "counts at once."
     ),
     "cannot-change": N_("As it stands now, this cannot be done with it. Look at it again."),
     "dated-wrongly": N_("It is dated too early or too late. Check the clock of your device."),
@@ -128,3 +129,24 @@ SENTENCES: Mapping[str, str] = {
     "use-refused": N_("This use is not allowed. Nothing was read."),
     "internal": N_("Something went wrong here. Nothing was acknowledged; try again."),
 }
+FULLER: Mapping[str, str] = {
+    "dated-wrongly": N_(
+        "It is dated too early or too late: at most %(days)s days back. Check the clock of your "
+        "device."
+    ),
+    "fresh-login-needed": N_("This needs a log-in of the last %(seconds)s seconds. Log in again."),
+    "not-shown-long-enough": N_(
+        "The text must be shown for %(seconds)s seconds before a yes. Read it, then answer. A no "
+        "counts at once."
+    ),
+    "older-than-notice": N_(
+        "The text is by now in version %(version)s. Read it again, then answer."
+    ),
+    "too-many-keys": N_("You have %(most)s keys, as many as there can be. End one first."),
+    "too-many-links": N_(
+        "Your log-in is linked %(most)s times, as often as it can be. End a link first."
+    ),
+    "too-many-requests": N_("That was too often. Try again in %(seconds)s seconds."),
+}
+"""The same with the figures that a refusal states, where it states them."""
+FIGURES = frozenset({"days", "seconds", "most", "version"})

@@ -23,7 +23,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
 
-from screens.house.problems import SENTENCES
+from screens.house.problems import FIGURES, FULLER, SENTENCES
 
 FOLDER = Path(__file__).parent / "words"
 LANGUAGES: Mapping[str, str] = {"zh": "中文", "en": "English"}
@@ -107,6 +107,13 @@ class PageWords:
     def problem(self, code: str, parameters: Mapping[str, str]) -> str:
         """What a problem's code means for whoever reads it; what has no words of its own is said
         with its code."""
+        figures = {
+            name: self.number(int(said))
+            for name, said in parameters.items()
+            if name in FIGURES and said.isascii() and said.isdecimal() and len(said) < 10
+        }
+        if code in FULLER and figures:
+            return self.say(FULLER[code], **figures)
         sentence = SENTENCES.get(code)
         if sentence is None:
             return self.say("Something was refused (%(code)s). Nothing was changed.", code=code)

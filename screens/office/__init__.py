@@ -9,6 +9,7 @@ lender's own machine alone.
 - ``room``: what its pages share: node, desk, who is here, refusals.
 - ``todo``: what waits, by when it is due; requests of people, the doctor's findings.
 - ``campaigns``: a campaign reviewed, signed yes or no.
+- ``models``: the card of what was released.
 - ``consents``: how borrowers stand; revocations acknowledged.
 - ``customers``: a link ticket for one customer, shown once.
 - ``groups``: portraits: what may be done with whom, and who is in one.

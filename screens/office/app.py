@@ -28,6 +28,7 @@ from screens.office.consents import ConsentsPages
 from screens.office.customers import CustomerPages
 from screens.office.groups import PortraitPages
 from screens.office.home import OfficeListening
+from screens.office.models import ModelPages
 from screens.office.portfolio import FigurePages
 from screens.office.reviews import ReviewPages
 from screens.office.room import CODE_NAME, Office, plainly
@@ -118,7 +119,7 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
     todo = TodoPages(office, DoctorsRound(office))
     campaigns, consents = CampaignPages(office), ConsentsPages(office)
     customers, reviews = CustomerPages(office, portal), ReviewPages(office)
-    figures, groups = FigurePages(office), PortraitPages(office)
+    figures, groups, models = FigurePages(office), PortraitPages(office), ModelPages(office)
     one, review = "/campaigns/{sha256:hex}", "/reviews/{review}"
     pages = [
         ("GET", "/", todo.start),
@@ -128,6 +129,8 @@ def _routes(office: Office, portal: str | None) -> list[Route]:
         ("GET", one, campaigns.review),
         ("GET", f"{one}/code", campaigns.code),
         ("GET", f"{one}/code/{{number:number}}", campaigns.file),
+        ("GET", f"{one}/card", models.card),
+        ("GET", f"{one}/card/model-card.jws", models.file),
         ("GET", f"{one}/yes", campaigns.ask_yes),
         ("POST", f"{one}/yes", campaigns.say_yes),
         ("GET", f"{one}/no", campaigns.ask_no),

@@ -13,6 +13,7 @@ borrower's own token can.
 - ``devices``: the keys of the person's devices.
 - ``rights``: what I ask of a lender, and what lenders say that I said.
 - ``asking``: requests in words.
+- ``models``: the card of a model that my data may have helped to train.
 - ``lenders``: whom my log-in is linked to, and incidents.
 - ``pending``: what somebody sends when their visit has ended.
 - ``proofs``: receipts, the log's head, and who used my data.

@@ -11,6 +11,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from protocol.parties import Role
 from screens.homes import PublicHome
 from screens.house.forms import new_once
 from screens.house.login import MAX_LEAVING
@@ -23,6 +24,7 @@ from screens.portal.devices import DevicePages
 from screens.portal.home import PortalSettings
 from screens.portal.leaving import LeavingPages
 from screens.portal.lenders import LenderPages
+from screens.portal.models import ModelPages
 from screens.portal.pending import MAX_PENDING, PendingPages
 from screens.portal.proofs import ProofPages
 from screens.portal.registry import PortalRegistry
@@ -44,7 +46,7 @@ def create_portal(
             registry's key.
     """
     opened = PublicHome(home, PortalSettings)
-    settings, names = opened.settings, shown.PartyNames.of(opened.consortium)
+    settings, names = opened.settings, shown.PortalParties.known(opened.consortium)
     to_registry = opened.client(settings.registry_url, TIMEOUT_S, transport)
     to_issuers = opened.client("", TIMEOUT_S, transport)
 
@@ -79,6 +81,7 @@ def create_portal(
     devices = DevicePages(look, door, names, opened.consortium.log_origin)
     proofs = ProofPages(look, door, names, opened.document)
     leave = LeavingPages(look, door)
+    models = ModelPages(look, door, names, opened.consortium.one(Role.COORDINATOR).key)
     get, post = ["GET"], ["POST"]
     routes = [
         Route("/", consents.start, methods=get),
@@ -116,6 +119,8 @@ def create_portal(
         Route("/verify", proofs.verify, methods=get),
         Route("/log/head", proofs.head, methods=get),
         Route("/uses", proofs.uses, methods=get),
+        Route("/models/{campaign:hex}", models.card, methods=get),
+        Route("/models/{campaign:hex}/model-card.jws", models.file, methods=get),
         Route("/export", leave.export, methods=get),
         Route("/export/my-consents.{format}", leave.file, methods=get),
         Route("/erase", leave.ask_erasure, methods=get),

@@ -20,7 +20,7 @@ from screens.house.shell import Look, go
 from screens.portal.differences import differences
 from screens.portal.forms import YES, AnswersForm, StepForm, WithdrawForm
 from screens.portal.registry import Borrower
-from screens.portal.shown import PartyNames, given, key_of, questions
+from screens.portal.shown import PortalParties, given, key_of, questions
 from screens.portal.signing import signed_answers, signing
 from screens.portal.visit import PortalDoor
 
@@ -31,7 +31,7 @@ class ConsentPages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
     reading: Readings
 
     async def start(self, request: Request) -> Response:

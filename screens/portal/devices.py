@@ -12,7 +12,7 @@ from screens.house.errors import PageError
 from screens.house.forms import new_once
 from screens.house.shell import Look, go
 from screens.portal.forms import EndKeyForm, NewKeysForm, OnlyKeysForm
-from screens.portal.shown import PartyNames
+from screens.portal.shown import PortalParties
 from screens.portal.visit import PortalDoor
 
 MAX_LENDERS = 16
@@ -24,7 +24,7 @@ class DevicePages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
     log_origin: str
     """The registry that a key is registered at, by the name of its log."""
 

@@ -15,7 +15,7 @@ from screens.house.forms import new_once, read_form
 from screens.house.problems import N_
 from screens.house.shell import Look, go
 from screens.portal.forms import EndLinkForm, LinkForm
-from screens.portal.shown import PartyNames
+from screens.portal.shown import PortalParties
 from screens.portal.visit import PortalDoor
 
 HAPPENED = {
@@ -32,7 +32,7 @@ class LenderPages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
 
     async def lenders(self, request: Request) -> Response:
         """``GET /lenders``: whom my log-in is linked to."""

@@ -19,7 +19,7 @@ from screens.house.problems import N_
 from screens.house.shell import Look
 from screens.house.words import PageWords
 from screens.portal.forms import LinkForm
-from screens.portal.shown import STATES, PartyNames, kind_of
+from screens.portal.shown import STATES, PortalParties, kind_of
 from screens.portal.visit import Pending, PortalDoor
 
 MAX_PENDING = 2_000
@@ -52,7 +52,7 @@ class PendingPages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
 
     def keeping(self, act: Handler) -> Handler:
         """A handler of a form that keeps what was sent where one must log in first, and forgets it

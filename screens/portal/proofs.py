@@ -14,7 +14,7 @@ from law.categories import SENSITIVITIES
 from screens.house.errors import PageError
 from screens.house.shell import Look
 from screens.house.standalone import Standalone
-from screens.portal.shown import STATES, USES, PartyNames, kind_of
+from screens.portal.shown import STATES, USES, PortalParties, kind_of
 from screens.portal.visit import PortalDoor
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,14}")
@@ -26,7 +26,7 @@ class ProofPages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
     consortium: str
     """The signed document that names every key, as the portal was set up with."""
 

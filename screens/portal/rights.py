@@ -19,7 +19,7 @@ from screens.house.words import PageWords
 from screens.portal.asking import KINDS, NEEDS_WORDS, STANDS, steps_of
 from screens.portal.forms import RequestForm
 from screens.portal.registry import Borrower
-from screens.portal.shown import EVENTS, PartyNames, kind_of
+from screens.portal.shown import EVENTS, PortalParties, kind_of
 from screens.portal.visit import PortalDoor
 
 _ENTRY = re.compile(r"[0-9]{1,15}")
@@ -31,7 +31,7 @@ class RightsPages:
 
     look: Look
     door: PortalDoor
-    names: PartyNames
+    names: PortalParties
 
     async def requests(self, request: Request) -> Response:
         """``GET /requests``: what I asked, newest first, with what is due."""

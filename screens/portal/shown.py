@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,12 @@ from crypto.errors import CryptoError
 from crypto.keys import PublicKey
 from law.categories import DataCategory
 from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
-from protocol.legal import LegalIdentity
 from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
 from protocol.tickets import LinkTicket
 from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
+from screens.house.parties import PartyNames
 from screens.house.problems import N_
 from screens.house.words import PageWords
 
@@ -35,39 +34,25 @@ USES: Mapping[str, str] = {
     "use.explained": N_("explained a decision about you"),
     "use.portrayed": N_("read your data to sort you into groups of customers"),
 }
-_HAN = re.compile(r"[\u3400-\u9fff]")
 _CATEGORIES = {iri(one): one for one in DataCategory}
 
 
 @dataclass(frozen=True)
-class PartyNames:
-    """What parties are called: in the reader's language where they state that they are called
-    something in it (``legal.names``), else as the consortium document names them."""
+class PortalParties(PartyNames):
+    """The same, and who signs invitations."""
 
-    parties: Mapping[str, str]
-    stated: Mapping[str, Mapping[str, str]]
-    """By party and language."""
     signing: Mapping[str, Mapping[str, str]]
     """Name and key of each lender, for whoever checks what a lender has signed."""
 
     @classmethod
-    def of(cls, consortium: Consortium) -> PartyNames:
+    def known(cls, consortium: Consortium) -> PortalParties:
+        names = PartyNames.of(consortium)
         signing = {
             party.id: {"name": party.name, "key": party.signing_key}
             for party in consortium.parties
             if party.role is Role.LENDER
         }
-        stated = {party.id: LegalIdentity.of(party).names for party in consortium.parties}
-        return cls({party.id: party.name for party in consortium.parties}, stated, signing)
-
-    def of_party(self, party: str, language: str) -> str:
-        return self.stated.get(party, {}).get(language) or self.parties.get(party, party)
-
-    def language_of(self, party: str, language: str) -> str:
-        """What language the name is in that :meth:`of_party` gives, as far as letters tell."""
-        if language in self.stated.get(party, {}):
-            return language
-        return "zh" if _HAN.search(self.parties.get(party, party)) else "en"
+        return cls(names.parties, names.stated, signing)
 
     def inviter(self, ticket: str) -> str | None:
         """The lender that has signed an invitation; None where none that is known here has."""

@@ -65,7 +65,7 @@ def _shown_as(decision: ConsentDecision, shown: Mapping[str, Any] | None) -> boo
     asked. The device may have counted a little less."""
     said = decision.presentation
     if said is None or shown is None:
-        return said is shown
+        return said is None and shown is None
     return said.seconds <= shown["seconds"] and said == Presentation.model_validate(
         {**shown, "seconds": said.seconds}
     )

@@ -52,10 +52,12 @@ def waiting(office: BackOffice) -> Campaign:
 
 
 @pytest.fixture(scope="module")
-def paths(office: BackOffice, review: str, waiting: Campaign) -> list[str]:
+def paths(office: BackOffice, review: str, waiting: Campaign, after_release: Ground) -> list[str]:
+    assert after_release.campaign is not None
+    card = f"/campaigns/{after_release.campaign.sha256}/card"
     one, budget = f"/campaigns/{waiting.sha256}", office.house.node().store.ledger()[0].campaign
     return [
-        "/", "/requests", "/doctor", "/campaigns", one, f"{one}/code", f"{one}/code/0", f"{one}/yes", f"{one}/no",
+        "/", "/requests", "/doctor", "/campaigns", one, f"{one}/code", f"{one}/code/0", f"{one}/yes", f"{one}/no", card,
         "/consents", "/revocations", "/customers", "/groups", "/reviews", f"/reviews/{review}", "/portfolio",
         "/budget", f"/budget/{budget}", "/there-is-no-such-page",
     ]  # fmt: skip

@@ -20,7 +20,7 @@ from protocol.incidents import IncidentReport
 from protocol.schema import now
 from protocol.tickets import link_ticket
 from screens.portal.asking import KINDS, steps_of
-from screens.portal.shown import PartyNames
+from screens.portal.shown import PortalParties
 from screens.portal.visit import SESSION
 
 
@@ -145,7 +145,7 @@ def test_an_invitation_waits_for_the_log_in(site: Site, visit: Callable[..., Vis
 
 def test_nobody_is_named_as_inviting_who_has_not_signed_it(site: Site) -> None:
     """Nor by a lender's name that stands in it, nor where it is no invitation at all."""
-    names, person = PartyNames.of(site.house.node("aspen").consortium), site.person("aspen", 7)
+    names, person = PortalParties.known(site.house.node("aspen").consortium), site.person("aspen", 7)
     token = ticket_for(site, person)
     assert names.inviter(token) == "Aspen Finance"
     for forged in (ticket_for(site, person, SigningKey.generate()), token[:-8] + "AAAAAAAA", "a.b.c", "", "ü" * 50):

@@ -10,7 +10,7 @@ import pytest
 
 from consent.refusals import REASONS
 from protocol.languages import chosen
-from screens.house.problems import SENTENCES
+from screens.house.problems import FIGURES, FULLER, SENTENCES
 from screens.house.words import LANGUAGES, PageWords
 from trials import words
 from trials.words import apps, sentences, translations
@@ -70,3 +70,14 @@ def test_times_have_a_zone_and_money_a_currency() -> None:
 
 def test_every_reason_for_which_the_registry_refuses_has_a_sentence() -> None:
     assert set(REASONS) <= set(SENTENCES)
+
+
+def test_what_a_refusal_states_in_figures_stands_in_its_sentence() -> None:
+    for code, sentence in FULLER.items():
+        (name,) = FIGURES & set(REASONS[code])
+        assert f"%({name})s" in sentence and code in SENTENCES
+        for language in LANGUAGES:
+            said = PageWords(language).problem(code, {name: "1234", "notice": "n"})
+            assert "1,234" in said and "%(" not in said, said
+            for odd in ("", "-1", "1e3", "１", "1" * 10, "<b>"):
+                assert PageWords(language).problem(code, {name: odd}) == PageWords(language).say(SENTENCES[code])
