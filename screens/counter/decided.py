@@ -7,17 +7,20 @@ After every act the page shows what the desk holds then, read again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from screens.counter.forms import AcceptForm, PersonForm, SeenForm
+from screens.counter.shown import OUTCOMES
 from screens.counter.visit import CounterDoor
 from screens.house.errors import PageError
 from screens.house.forms import is_number, new_once
 from screens.house.services import PersonAtService, ServiceAnswer
 from screens.house.shell import Look, go
+from screens.house.standalone import Standalone
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class DecisionPages:
     consortium: str
     """The signed document, for whoever checks a receipt."""
     lender: str
+
+    @cached_property
+    def _alone(self) -> Standalone:
+        return Standalone.of(self.look.assets, ("verify.js", "decision.js"), "house.css")
 
     async def _own(self, request: Request) -> tuple[PersonAtService, ServiceAnswer, str]:
         desk = self.door.at_desk(request)
@@ -133,23 +140,26 @@ class DecisionPages:
 
     async def receipt(self, request: Request) -> Response:
         """``GET /decisions/{decision}/receipt``: checked by the browser as it is opened."""
-        token = await self._receipt(request)
-        return self.look.page(
-            request,
-            "receipt.html",
-            tab="/",
-            decision=request.path_params["decision"],
-            receipt=token,
-            consortium=self.consortium,
-            lender_id=self.lender,
-        )
+        found = await self._held(request)
+        return self.look.page(request, "receipt.html", tab="/", **found)
 
     async def file(self, request: Request) -> Response:
-        """The receipt as a file, for a tool of somebody else's."""
-        token = await self._receipt(request)
-        name = f"decision-{request.path_params['decision'][:8]}.jws"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(token + "\n", media_type="application/jose", headers=headers)
+        """The receipt as one file, to keep, that verifies itself without us."""
+        found = await self._held(request)
+        saved = self.look.page(request, "saved_receipt.html", alone=self._alone, **found)
+        name = f"decision-{found['decision'][:8]}.html"
+        saved.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return saved
+
+    async def _held(self, request: Request) -> dict[str, Any]:
+        words = self.look.words(request)
+        return {
+            "decision": request.path_params["decision"],
+            "receipt": await self._receipt(request),
+            "consortium": self.consortium,
+            "lender_id": self.lender,
+            "labels": {outcome: words.say(said) for outcome, said in OUTCOMES.items()},
+        }
 
 
 def _reason(asked: dict[str, Any], about: str) -> dict[str, Any] | None:

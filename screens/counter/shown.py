@@ -26,6 +26,13 @@ STANDS: Mapping[str, str] = {
     "expired": N_("The offer has run out; you can apply again"),
     "withdrawn": N_("You took it back"),
 }
+OUTCOMES: Mapping[str, str] = {
+    "approve": N_("A loan was offered"),
+    "counter": N_("Another loan was offered than was asked for"),
+    "decline": N_("Nothing was offered"),
+    "review": N_("It was passed on to a person"),
+}
+"""What a decision says, on its receipt."""
 LOANS: Mapping[str, str] = {
     "agreed": N_("Agreed, and not paid out yet"),
     "active": N_("Running"),

@@ -51,6 +51,7 @@ SENTENCES: Mapping[str, str] = {
     "nothing-released": N_("Nothing was released by it yet, or no lender of yours takes part."),
     "not-allowed": N_("This is not for you to see or to do."),
     "malformed": N_("What was sent could not be read. Nothing was changed."),
+    "misfit": N_("What was sent could not be read. Nothing was changed."),
     "conflict": N_("This cannot be done as things stand now. Look at the page again."),
     "precondition-failed": N_(
         "Something changed since you opened the page. Look at it again and decide then."

@@ -106,7 +106,10 @@ def create_portal(
         Route("/requests/new", rights.ask, methods=get),
         Route("/requests/{request:hex}", rights.one, methods=get),
         Route("/requests/{request:hex}", kept(rights.close), methods=post),
-        Route("/requests/{request:hex}/receipts/{number:number}", rights.receipt, methods=get),
+        Route("/requests/{request:hex}/receipts/{number:number}", proofs.step, methods=get),
+        Route(
+            "/requests/{request:hex}/receipts/{number:number}/file", proofs.step_file, methods=get
+        ),
         Route("/imports", rights.imports, methods=get),
         Route("/lenders", lenders.lenders, methods=get),
         Route("/lenders", lenders.end, methods=post),

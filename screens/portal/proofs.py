@@ -12,8 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from law.categories import SENSITIVITIES
 from screens.house.errors import PageError
+from screens.house.problems import N_
 from screens.house.shell import Look
 from screens.house.standalone import Standalone
+from screens.portal.asking import KINDS, SAID
 from screens.portal.shown import STATES, USES, PortalParties, kind_of
 from screens.portal.visit import PortalDoor
 
@@ -32,7 +34,7 @@ class ProofPages:
 
     @cached_property
     def _alone(self) -> Standalone:
-        return Standalone.of(self.look.assets, ("verify.js", "receipt.js"), "house.css")
+        return Standalone.of(self.look.assets, ("verify.js", "asked.js", "receipt.js"), "house.css")
 
     async def receipts(self, request: Request) -> Response:
         """``GET /receipts``: my decisions, newest first."""
@@ -47,16 +49,30 @@ class ProofPages:
 
     async def receipt(self, request: Request) -> Response:
         """``GET /receipts/{decision}``: one of them, checked on the spot by the browser."""
-        return self.look.page(
-            request, "receipt.html", tab="/receipts", **await self._receipt(request)
-        )
+        found = await self._receipt(request)
+        return self.look.page(request, "receipt.html", tab="/receipts", about=None, **found)
 
     async def file(self, request: Request) -> Response:
         """``GET /receipts/{decision}/file``: one file, to keep, that verifies itself without us."""
         found = await self._receipt(request)
+        return self._saved(request, found, f"receipt-{found['decision'][:12]}")
+
+    async def step(self, request: Request) -> Response:
+        """``GET /requests/{request}/receipts/{number}``: of one step of a request, checked on the
+        spot."""
+        found = await self._step(request)
+        sha256 = request.path_params["request"]
+        return self.look.page(request, "receipt.html", tab="/requests", about=sha256, **found)
+
+    async def step_file(self, request: Request) -> Response:
+        """``GET /requests/{request}/receipts/{number}/file``: the same as one file."""
+        sha256, number = request.path_params["request"], request.path_params["number"]
+        found = await self._step(request)
+        return self._saved(request, found, f"request-{sha256[:12]}-{number}")
+
+    def _saved(self, request: Request, found: dict[str, Any], name: str) -> Response:
         saved = self.look.page(request, "saved_receipt.html", alone=self._alone, **found)
-        name = f"receipt-{found['decision'][:12]}.html"
-        saved.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        saved.headers["Content-Disposition"] = f'attachment; filename="{name}.html"'
         return saved
 
     def verify(self, request: Request) -> Response:
@@ -73,17 +89,27 @@ class ProofPages:
         """One receipt, what it rests on, and the words for what it says."""
         decision = request.path_params["decision"]
         found = await self.door.borrower(request).read(f"/v1/me/receipts/{decision}")
+        return {"decision": decision, **self._held(request, found.body)}
+
+    async def _step(self, request: Request) -> dict[str, Any]:
+        sha256, number = request.path_params["request"], request.path_params["number"]
+        path = f"/v1/me/requests/{sha256}/receipts/{number}"
+        return self._held(request, (await self.door.borrower(request).read(path)).body)
+
+    def _held(self, request: Request, receipt: str) -> dict[str, Any]:
         return {
-            "decision": decision,
-            "receipt": found.body,
+            "receipt": receipt,
             "consortium": self.consortium,
             "labels": self._labels(request),
         }
 
     def _labels(self, request: Request) -> dict[str, str]:
-        """Kinds of data and states, in the words of the page."""
+        """Kinds of data, states, requests and their steps, in the words of the page."""
         words = self.look.words(request)
         labels: dict[str, str] = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
+        labels |= {kind.value: words.say(said) for kind, (said, _) in KINDS.items()}
+        labels |= {event: words.say(said) for event, said in SAID.items()}
+        labels["due"] = words.say(N_("An answer is due by"))
         return labels | {state: words.say(said) for state, said in STATES.items()}
 
     async def head(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from protocol.rights import RequestContent
 from screens.house.errors import PageError
@@ -102,14 +102,6 @@ class RightsPages:
             names=self.names,
             once=new_once(),
         )
-
-    async def receipt(self, request: Request) -> Response:
-        """``GET /requests/{request}/receipts/{number}``: the signed receipt of one step."""
-        sha256, number = request.path_params["request"], request.path_params["number"]
-        path = f"/v1/me/requests/{sha256}/receipts/{number}"
-        found = await self.door.borrower(request).read(path)
-        name = f'attachment; filename="request-{sha256[:12]}-{number}.jws"'
-        return PlainTextResponse(found.body, headers={"Content-Disposition": name})
 
     async def close(self, request: Request) -> Response:
         """``POST /requests/{request}``: I ask it no more."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import random
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Page
 from support.commands import tahini
 from support.effort import effort
 from support.portal import Site
-from support.saved import forged, held, saved_by, with_other
-from support.waiting import until
+from support.saved import forged, held, saved_by, verdict, with_other
 
 from crypto.keys import SigningKey
 from protocol.receipts import kept, verify_kept
@@ -25,41 +24,6 @@ from screens.house.standalone import Standalone
 @pytest.fixture(scope="module")
 def saved(site: Site) -> str:
     return saved_by(site, site.person(at=4))
-
-
-@pytest.fixture(scope="module")
-def offline(chromium: Browser) -> Iterator[BrowserContext]:
-    context = chromium.new_context(viewport={"width": 360, "height": 640}, locale="en-GB")
-    context.set_offline(True)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def opened(offline: BrowserContext, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
-    """Opens a text as a file from the disk; what it asked of a network is an error."""
-    pages: list[Page] = []
-    asked: list[str] = []
-
-    def begin(text: str) -> Page:
-        file = tmp_path / f"{len(pages)}.html"
-        file.write_text(text, encoding="utf-8")
-        page = offline.new_page()
-        page.on("request", lambda one: asked.append(one.url))
-        page.goto(file.as_uri())
-        pages.append(page)
-        return page
-
-    yield begin
-    for page in pages:
-        page.close()
-    assert not [url for url in asked if not url.startswith("file:")]
-
-
-def verdict(page: Page) -> str:
-    line = page.locator("#verdict")
-    until(lambda: line.get_attribute("data-verdict") != "unchecked", "the file had checked itself")
-    return str(line.get_attribute("data-verdict"))
 
 
 def test_a_saved_receipt_verifies_from_the_disk_without_a_network(

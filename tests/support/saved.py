@@ -6,7 +6,9 @@ import html
 import re
 
 import httpx
+from playwright.sync_api import Page
 from support.portal import Site
+from support.waiting import until
 
 from crypto.keys import SigningKey
 from protocol.consents import Receipt
@@ -46,3 +48,10 @@ def forged(site: Site, text: str, thief: SigningKey) -> dict[str, str]:
         "receipt": Receipt.verify(parts["receipt"], own).sign(thief),
         "consortium": document.model_copy(update={"parties": parties}).sign(thief),
     }
+
+
+def verdict(page: Page) -> str:
+    """What a saved file that was opened says of itself."""
+    line = page.locator("#verdict")
+    until(lambda: line.get_attribute("data-verdict") != "unchecked", "the file had checked itself")
+    return str(line.get_attribute("data-verdict"))

@@ -8,9 +8,10 @@ import {
 const at = (id) => document.getElementById(id);
 const steps = [...at("steps").children];
 const told = (step) => steps.find((one) => one.dataset.step === step).append(" ✓");
-const need = (holds, step) => {
+const must = (holds, step) => {
   if (!holds) throw new Refused(step);
 };
+const labels = JSON.parse(at("facts").dataset.words);
 const conclude = (verdict) => {
   at("verdict").dataset.verdict = verdict;
   at("verdict").textContent = at("verdict").dataset[verdict];
@@ -23,11 +24,11 @@ const stated = async (part, step, key, name, receipt, consortium) => {
     const said = await openDocument(part.token, "tahini-use", key);
     const found = await proveEntry(part.entry, part.proof, consortium.policy);
     const { entry } = found;
-    need(entry?.type === step && entry.actor === receipt.lender, step);
-    need(entry.use?.statement === (await hashOf(said)) && entry.use.application === name, step);
-    need(said.step === step && said.lender === receipt.lender, step);
-    need(said.pii_principal_id === receipt.pii_principal_id && said.purpose === SCORING, step);
-    need(said.application === name, step);
+    must(entry?.type === step && entry.actor === receipt.lender, step);
+    must(entry.use?.statement === (await hashOf(said)) && entry.use.application === name, step);
+    must(said.step === step && said.lender === receipt.lender, step);
+    must(said.pii_principal_id === receipt.pii_principal_id && said.purpose === SCORING, step);
+    must(said.application === name, step);
     return { said, ...found };
   } catch (error) {
     throw new (error instanceof CannotCheck ? CannotCheck : Refused)(step.slice(4));
@@ -36,9 +37,9 @@ const stated = async (part, step, key, name, receipt, consortium) => {
 
 const verifyDecision = async (token, lender, consortium) => {
   const party = consortium.parties.find((one) => one?.id === lender && one.role === "lender");
-  need(party, "document");
+  must(party, "document");
   const receipt = await openDocument(token, "tahini-decision-receipt", party.signing_key);
-  need(receipt.lender === lender, "document");
+  must(receipt.lender === lender, "document");
   told("document");
   const { salt, application, decision } = receipt;
   const name = await hashOf({ salt, application });
@@ -52,27 +53,31 @@ const verifyDecision = async (token, lender, consortium) => {
     if (step !== "explained") told(step);
   }
   const [read, scored] = parts;
-  need(parts.every(({ said }) => (said.follows ?? undefined) === follows), "commitment");
-  need(scored && parts.every((one, i) => !i || parts[i - 1].index < one.index), "commitment");
-  need(scored.said.case === (await hashOf({ salt, case: decision.case_hash })), "commitment");
+  must(parts.every(({ said }) => (said.follows ?? undefined) === follows), "commitment");
+  must(scored && parts.every((one, i) => !i || parts[i - 1].index < one.index), "commitment");
+  must(scored.said.case === (await hashOf({ salt, case: decision.case_hash })), "commitment");
   const own = await hashOf({ salt, decision });
-  need(scored.said.decision === own, "commitment");
-  need(parts.every(({ said }) => !said.decision || said.decision === own), "commitment");
+  must(scored.said.decision === own, "commitment");
+  must(parts.every(({ said }) => !said.decision || said.decision === own), "commitment");
   const named = new Map(read.said.consents.map((one) => [one.record_id, one.categories]));
   const covered = ({ record_id: id, categories }) =>
     categories.every((kind) => named.get(id)?.includes(kind));
-  need(scored.said.consents.every(covered), "commitment");
+  must(scored.said.consents.every(covered), "commitment");
   const asked = read.said.sources;
   const answered = Object.entries(scored.said.sources);
-  need(answered.every(([source, kind]) => asked[source] === kind), "commitment");
+  must(answered.every(([source, kind]) => asked[source] === kind), "commitment");
   told("commitment");
-  return parts;
+  return { parts, decision };
 };
 
 try {
   const consortium = await openConsortium(at("consortium").value);
   told("consortium");
-  const parts = await verifyDecision(at("receipt").value, at("lender").value, consortium);
+  const { parts, decision } = await verifyDecision(at("receipt").value, at("lender").value, consortium);
+  const { lang, dataset } = document.documentElement;
+  const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
+  at("said").textContent = labels[decision.outcome] ?? decision.outcome;
+  at("decided").textContent = new Date(decision.decided_at).toLocaleString(lang, written);
   at("index").textContent = parts.map((one) => one.index).join(", ");
   at("witnesses").textContent = parts[0].head.witnesses.join(", ") || "–";
   at("fingerprint").textContent = consortium.fingerprint;

@@ -1,17 +1,19 @@
 /* A saved receipt that somebody chooses here. Of the file only the two documents are read that it
    holds; nothing of it is shown or run, and nothing is sent. */
 
+import { kindOf } from "./asked.js";
 import { check } from "./receipt.js";
 import { openConsortium } from "./verify.js";
 
 const at = (id) => document.getElementById(id);
 const MOST = 1_000_000;
+const ELSEWHERE = "tahini-decision-receipt"; // a lender's file, which checks itself
 const HELD = (name) => new RegExp(`<data id="${name}" value="([\\w.-]+)">`);
 
 const read = async (file) => {
   const text = file.size > MOST ? "" : await file.text();
   const [receipt, consortium] = ["receipt", "consortium"].map((one) => HELD(one).exec(text)?.[1]);
-  return receipt && consortium ? { receipt, consortium } : null;
+  return receipt && consortium && kindOf(receipt) !== ELSEWHERE ? { receipt, consortium } : null;
 };
 const ours = async () => {
   try {

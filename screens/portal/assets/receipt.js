@@ -1,5 +1,6 @@
 /* Checks the receipt that the page holds, step by step, and says what came of it. */
 
+import { kindOf, verifyStep } from "./asked.js";
 import { CannotCheck, openConsortium, Refused, verifyReceipt } from "./verify.js";
 
 const at = (id) => document.getElementById(id);
@@ -21,6 +22,13 @@ const sentence = ([about, state], consortium) => {
   const party = consortium.parties.find((one) => one.id === recipient);
   return `${party?.name ?? recipient} · ${labels[kind] ?? kind}: ${labels[state] ?? state}`;
 };
+/* What a step of a request says, in words: when it was, what was asked of whom, until when. */
+const recorded = ({ step }, asked, consortium, day) => {
+  const lines = [`${labels[step.event]}: ${day(step.at)}`];
+  if (asked) lines.push(sentence([`${asked.recipient}/${asked.asked.kind}`, asked.asked.text], consortium));
+  if (step.due_at) lines.push(`${labels.due} ${day(step.due_at)}`);
+  return lines;
+};
 const line = (words) => {
   const one = document.createElement("div");
   one.textContent = words;
@@ -39,12 +47,17 @@ export const check = async () => {
   try {
     const consortium = await openConsortium(at("consortium").value);
     told("consortium");
-    const { receipt, head, index } = await verifyReceipt(at("receipt").value, consortium, told);
-    const states = Object.entries(receipt.states);
-    at("said").append(...states.map((one) => line(sentence(one, consortium))));
+    const token = at("receipt").value;
+    const verify = kindOf(token) === "tahini-rights-receipt" ? verifyStep : verifyReceipt;
+    const { receipt, asked, head, index } = await verify(token, consortium, told);
     const { lang, dataset } = document.documentElement;
     const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
-    at("issued").textContent = new Date(receipt.issued_at).toLocaleString(lang, written);
+    const day = (moment) => new Date(moment).toLocaleString(lang, written);
+    const lines = receipt.step
+      ? recorded(receipt, asked, consortium, day)
+      : Object.entries(receipt.states).map((one) => sentence(one, consortium));
+    at("said").append(...lines.map(line));
+    at("issued").textContent = day(receipt.issued_at);
     at("index").textContent = String(index);
     at("witnesses").textContent = head.witnesses.join(", ") || "–";
     at("fingerprint").textContent = consortium.fingerprint;
