@@ -131,5 +131,5 @@ def create_portal(
         Route("/erased", leave.erased, methods=get),
     ]
     app = shell(look, settings.origin, routes, around)
-    app.state.door, app.state.look = door, look
+    app.state.door, app.state.look, app.state.names = door, look, names
     return app

@@ -9,10 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext
 from support.front import SESSION, Front, at_counter
-from support.pages import TAGS, Seen, Visitor
+from support.pages import Seen, Visitor, barriers, fits
 from support.portraits import both, document, fact, portrait_notice
 
 from demo.borrowers import DemoBorrower
@@ -155,14 +154,10 @@ def test_nobody_is_kept_out_and_nothing_is_cut(front: Front, visit: Callable[...
     page.goto(f"{front.url}/?language={language}")
     page.goto(f"{front.url}/groups")
     assert page.locator("section.card").count() == 2
-    page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("(tags) => axe.run({ runOnly: tags })", TAGS)
-    assert [one["id"] for one in found["violations"]] == []
+    assert not barriers(page)
     for width in (320, 360, 1280):
         page.set_viewport_size({"width": width, "height": 640})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for box in (one.bounding_box() for one in page.locator("button:visible, .button:visible").all()):
-            assert box and box["height"] >= 44 and box["width"] >= 44
+        assert fits(page, width)
 
 
 @pytest.mark.parametrize(

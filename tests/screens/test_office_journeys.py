@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext
 from support.back_office import BackOffice, come_in, open_back_office
 from support.effort import EFFORT
 from support.house import Ground
-from support.pages import TAGS, Visitor
+from support.pages import Visitor, barriers, fits
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +123,7 @@ def test_nobody_is_kept_out_by_how_a_page_is_made(
         page.goto(office.url + path)
         for button in page.get_by_role("button", name="Take this case").all():
             button.click()
-        page.evaluate(AXE_SCRIPT)
-        found = page.evaluate("(tags) => axe.run({ runOnly: tags })", TAGS)
-        wrong = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
-        assert not wrong, (path, wrong)
+        assert not barriers(page), path
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280])
@@ -138,6 +134,4 @@ def test_nothing_is_cut_and_everything_can_be_hit(
         page = visit(locale=language, viewport={"width": width, "height": 640}).page
         for path in paths:
             page.goto(office.url + path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            for box in (one.bounding_box() for one in page.locator("button:visible, .button:visible").all()):
-                assert box and box["height"] >= 44 and box["width"] >= 44, path
+            assert fits(page, width), path

@@ -141,8 +141,24 @@ def barriers(page: Page) -> list[tuple[str, list[str]]]:
     return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
 
 
+ENLARGED = "(size) => { document.documentElement.style.fontSize = size; }"
+
+
 def fits(page: Page, width: int) -> bool:
-    """Whether nothing is wider than the screen, and whatever is tapped is as large as a finger."""
+    """Whether nothing is wider than the screen, and whatever is tapped is as large as a finger; on a wide screen
+    also at 200% zoom, and with letters of twice the size (WCAG 2.2 SC 1.4.4)."""
     boxes = [one.bounding_box() for one in page.locator("button:visible, .button:visible").all()]
     large = all(box and box["height"] >= 44 and box["width"] >= 44 for box in boxes)
-    return large and int(page.evaluate("document.documentElement.scrollWidth")) <= width
+    found = large and _within(page, width)
+    if found and width >= 1280:
+        page.evaluate(ENLARGED, "200%")
+        found = _within(page, width)
+        page.evaluate(ENLARGED, "")
+        page.set_viewport_size({"width": width // 2, "height": 640})
+        found = found and fits(page, width // 2)
+        page.set_viewport_size({"width": width, "height": 640})
+    return found
+
+
+def _within(page: Page, width: int) -> bool:
+    return int(page.evaluate("document.documentElement.scrollWidth")) <= width
