@@ -128,5 +128,3 @@ def test_a_name_that_means_harm_is_a_name(misnamed: Site, visit: Callable[..., V
     text = get(site, "/", "en", session).text
     isolated = [one for one in Seen(text).all("span") if one.get("dir") == "auto"]
     assert isolated and not re.search(r"\u202e[^<]*<(?!/span)", text), "what turns the direction stays in its name"
-        "what turns the direction stays in its name"
-    )
