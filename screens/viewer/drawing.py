@@ -1,5 +1,5 @@
-"""The proof of one entry as a picture: from the entry up to the root, at each step the hash beside
-it.
+"""Pictures of the log: the proof of one entry, from it up to the root, at each step the hash beside
+it; and the whole tree as it has grown, out of full trees that never change again.
 
 Lengths are in units of the view box. Computed with the hashes that are shown; whether they lead to
 the signed root, the browser says.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crypto.merkle import node_hash
+from crypto.merkle import HashReader, node_hash
 
 WIDTH, ROW, BOX, HIGH, MIDDLE = 400, 56, 132, 32, 200
 """Of the picture, of one step, of a box."""
@@ -97,3 +97,87 @@ def proof_tree(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> Pro
         centre = above
     boxes[-1 if steps else 0] = ProofBox("root", MIDDLE, centre, boxes[-1].text)
     return ProofTree(height, tuple(boxes), tuple(lines), tuple(steps))
+
+
+# --- the whole tree
+
+LEAST, STEP, GAP = 8, 4, 6
+"""Half the width, and the height, of a tree of one entry; what each level adds; between two."""
+TOLD_FROM = 24
+"""Half the width of a triangle that its number fits below."""
+
+
+@dataclass(frozen=True)
+class FullTree:
+    """A part of the log that is complete: ``2 ** level`` entries, whose hash stays for good."""
+
+    level: int
+    first: int
+    hash: bytes
+    known: str
+    """Whether the head that was kept before holds it: ``all``, ``some``, ``none``."""
+
+    @property
+    def entries(self) -> int:
+        return 1 << self.level
+
+    @property
+    def last(self) -> int:
+        return self.first + self.entries - 1
+
+
+@dataclass(frozen=True)
+class TreeShape:
+    """One full tree as a triangle, and where its number stands."""
+
+    path: str
+    known: str
+    x: float
+    entries: int | None
+    """None where it is too narrow for a number."""
+
+
+@dataclass(frozen=True)
+class GrownTree:
+    """What a template draws: the root above, the full trees side by side."""
+
+    width: float
+    height: float
+    shapes: tuple[TreeShape, ...]
+    lines: tuple[str, ...]
+    trees: tuple[FullTree, ...]
+
+
+def full_trees(size: int, since: int, read: HashReader) -> list[FullTree]:
+    """The full trees that a log of ``size`` entries is made of, the largest first (RFC 9162 section
+    2.1.1); ``since`` how many entries were known before."""
+    found, first = [], 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            end = first + (1 << level)
+            known = "all" if end <= since else "none" if first >= since else "some"
+            found.append(FullTree(level, first, read(level, first >> level), known))
+            first = end
+    return found
+
+
+def grown_tree(trees: Sequence[FullTree]) -> GrownTree | None:
+    """The picture; None of an empty log. Hashes go together from the right, so each line goes up to
+    the one before."""
+    if not trees:
+        return None
+    sizes = [LEAST + STEP * one.level for one in trees]
+    ground = float(HIGH + sizes[0])
+    at, shapes, tops = float(GAP), [], []
+    for tree, half in zip(trees, sizes, strict=True):
+        middle = at + half
+        path = f"M{middle} {ground - half}L{at + 2 * half} {ground}H{at}Z"
+        told = tree.entries if half >= TOLD_FROM else None
+        shapes.append(TreeShape(path, tree.known, middle, told))
+        tops.append((middle, ground - half))
+        at += 2 * half + GAP
+    join = HIGH / 2
+    lines = [f"M{x} {top}V{join}" for x, top in tops]
+    lines.append(f"M{tops[0][0]} {join}H{tops[-1][0]}")
+    width = max(at, float(WIDTH))
+    return GrownTree(width, ground + HIGH, tuple(shapes), tuple(lines), tuple(trees))

@@ -18,6 +18,7 @@ from screens.house.forms import new_once, read_form
 from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from screens.house.words import PageWords
+from screens.viewer.drawing import GrownTree, full_trees, grown_tree
 from screens.viewer.forms import ActForm
 from screens.viewer.heads import SeenHead, quorum_of
 from screens.viewer.verification import Conclusion, Run, Verifications
@@ -56,9 +57,18 @@ class HeadPages:
             quorum=quorum_of(policy),
             policy_text=policy.text,
             browser=self._for_browser(outcome, seen),
+            grown=self._grown(seen),
             growth=growth(known.index.grouped("day"), words),
             size=known.index.size(),
         )
+
+    def _grown(self, seen: SeenHead | None) -> GrownTree | None:
+        """The whole tree under the head that was verified, and what of it was known before."""
+        if seen is None or seen.checkpoint.size > self.verifications.index.size():
+            return None
+        since = 0 if seen.since is None else seen.since.size
+        with self.verifications.index.tree() as read:
+            return grown_tree(full_trees(seen.checkpoint.size, since, read))
 
     async def verify(self, request: Request) -> Response:
         """``POST /verify``: verify the whole log."""

@@ -17,7 +17,7 @@ from support.pages import Seen
 from support.viewer import OWN, Watch, lying, open_viewer, viewing
 
 from auditlog.entry_checks import FORMS
-from crypto.merkle import leaf_hash
+from crypto.merkle import leaf_hash, node_hash, tree_root
 from crypto.notes import InclusionProof
 from protocol.client.institutions import InstitutionClient
 from protocol.errors import BadSettings, Conflict
@@ -25,7 +25,7 @@ from screens.house.forms import new_once
 from screens.house.headers import HEADERS
 from screens.house.words import FOLDER, TAGS, catalogue
 from screens.viewer.app import create_viewer
-from screens.viewer.drawing import proof_steps
+from screens.viewer.drawing import full_trees, grown_tree, proof_steps
 from screens.viewer.home import ViewerHome, ViewerListening
 from screens.viewer.index import EntryQuery
 from screens.viewer.words_of import TYPES
@@ -155,6 +155,31 @@ def test_every_entry_has_a_proof_that_verifies_and_a_drawing_that_leads_to_the_r
         covered = sorted([(number, number), *((one.first, one.last) for one in steps)])
         assert covered[0][0] == 0 and covered[-1][1] == head.size - 1
         assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(covered))
+
+
+def test_the_tree_is_drawn_out_of_full_trees_that_make_the_root(watch: Watch) -> None:
+    watch.verify()
+    head = watch.verifications.outcome
+    with watch.verifications.index.tree() as read:
+        for size in (1, 2, 3, 7, 100, watch.verifications.index.size()):
+            trees = full_trees(size, size // 2, read)
+            assert [one.first for one in trees[1:]] == [one.last + 1 for one in trees[:-1]]
+            assert trees[0].first == 0 and trees[-1].last == size - 1
+            assert sum(one.entries for one in trees) == size and len(trees) == size.bit_count()
+            root = trees[-1].hash
+            for one in reversed(trees[:-1]):
+                root = node_hash(one.hash, root)
+            assert root == tree_root(size, read)
+            for one in trees:
+                assert (one.known == "all") == (one.last < size // 2) and (one.known == "none") == (
+                    one.first >= size // 2
+                )
+            drawn = grown_tree(trees)
+            assert drawn is not None and len(drawn.shapes) == len(trees)
+            assert all(0 < one.x < drawn.width for one in drawn.shapes)
+    assert grown_tree(full_trees(0, 0, lambda *_: b"")) is None and head.verdict == "verified"
+    page = watch.get("/").text
+    assert page.count('<path class="') >= 1 and "The tree as it stands" in page
 
 
 def test_what_is_sealed_is_opened_once_it_is_logged(watch: Watch) -> None:
