@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from screens.console.sight import SeenCampaign, SeenLender
@@ -180,6 +182,42 @@ def releases_of(seen: SeenCampaign) -> list[ReleaseLine]:
             event.get("lenders", ()),
         )
         for number, event in sorted(made.items(), reverse=True)
+    ]
+
+
+@dataclass(frozen=True)
+class CourseStep:
+    """One release on the way from the first to the last."""
+
+    number: int
+    stands: str
+    """``made``, ``now``, ``open``."""
+    lost: int
+    """Attempts that came to nothing."""
+
+
+def course_of(seen: SeenCampaign) -> list[tuple[str, list[CourseStep]]]:
+    """Every release of the plan in its order, those of one kind together."""
+    made = {one.number for one in releases_of(seen)}
+    lost = Counter(int(event["release"]) + 1 for event in losses_of(seen))
+    running = seen.status.state.stage is Stage.RUNNING
+    now = next(
+        (n for n, _ in enumerate(seen.status.campaign.mechanism.releases, 1) if n not in made), None
+    )
+    steps = [
+        (
+            str(release.kind),
+            CourseStep(
+                number,
+                "made" if number in made else "now" if running and number == now else "open",
+                lost[number],
+            ),
+        )
+        for number, release in enumerate(seen.status.campaign.mechanism.releases, 1)
+    ]
+    return [
+        (kind, [step for _, step in group])
+        for kind, group in groupby(steps, key=lambda one: one[0])
     ]
 
 

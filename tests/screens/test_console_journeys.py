@@ -72,6 +72,7 @@ def test_a_release_is_shown_without_a_reload_and_a_campaign_is_stopped_by_two_ta
         until(lambda: site.status(campaign).kept == 2, "the second release was kept")
         before = page.evaluate(QUESTIONS)
         shows(page, "Release 2 of 5")
+        assert page.locator(".course .made").count() == 2 and page.locator(".course .now").inner_text().startswith("…3")
         assert int(page.evaluate("document.documentElement.dataset.shown")) - before <= 2, "and the page is the same"
         assert page.evaluate("document.activeElement.textContent.trim()") == "Stop"
         assert page.locator("details[open]").count() == 1, "what was opened stays open"

@@ -162,6 +162,9 @@ def test_who_was_lost_and_why_and_what_was_spent_is_shown(
     assert "birch at release 3, attempt 1" in text and "birch did not answer" in text
     assert "Release 2 of 5" in text and "fewer than the campaign's threshold" in text
     assert f"{site.status(campaigns['stopped']).epsilon_spent:.3f} of 1 spent" in text
+    course = page[page.index('<ol class="course"') :]
+    assert course.count('<li class="made">') == 2 and course.count('<li class="open">') == 3, "none is made now"
+    assert course.count('class="lost"') == 1 and "1 attempt lost" in text
     first = " ".join(" ".join(Seen(site.get("/", session=session).text).text).split())
     assert "1 time, last on" in first and "birch did not answer" in first
 
