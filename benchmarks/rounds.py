@@ -23,8 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -38,7 +38,7 @@ from rich.console import Console
 from benchmarks.report import machine, parser, show
 from crypto.errors import TahiniError
 from demo.deployment import up
-from demo.loans import default_loans
+from demo.loans import Loans, default_loans
 from demo.processes import QUIET, down
 from demo.progress import LiveView
 from fleet.keys import create_fleet_key, fleet_key_text, superlink_key
@@ -112,20 +112,36 @@ def command(*arguments: str) -> str:
     return done.stdout
 
 
-def ours(root: Path, releases: int) -> dict[str, Any]:
+@contextmanager
+def brought_up(root: Path) -> Iterator[Loans]:
+    """A consortium of three lenders at work, and the loans they have."""
     loans = default_loans()
     few = replace(loans, table=loans.table.head(2400))
     up(root, few, LENDERS, 8, LiveView(Console(stderr=True)))
     try:
-        features = root / "features.toml"
-        home = str(root / "coordinator")
-        schema = loans.schema.model_dump(mode="json", exclude_none=True)
-        features.write_text(tomli_w.dumps(schema), encoding="utf-8")
-        propose = ["--home", home, "--id", "rounds", "--title", "Rounds", "--hold-out", "0"]
-        propose += ["--features", str(features), "--steps", str(releases - FIXED), "--json"]
-        campaign = json.loads(command("campaign", "propose", *propose))["campaign"]
-        for node in sorted((root / "lenders").iterdir()):
-            command("campaign", "approve", campaign[:12], "--home", str(node), "--yes", "--json")
+        yield loans
+    finally:
+        down(root)
+
+
+def proposed(root: Path, loans: Loans, releases: int) -> str:
+    """The hash of a campaign of so many releases that every lender has approved."""
+    features = root / "features.toml"
+    schema = loans.schema.model_dump(mode="json", exclude_none=True)
+    features.write_text(tomli_w.dumps(schema), encoding="utf-8")
+    propose = ["--home", str(root / "coordinator"), "--id", "rounds", "--title", "Rounds"]
+    propose += ["--hold-out", "0", "--features", str(features)]
+    propose += ["--steps", str(releases - FIXED), "--json"]
+    campaign = str(json.loads(command("campaign", "propose", *propose))["campaign"])
+    for node in sorted((root / "lenders").iterdir()):
+        command("campaign", "approve", campaign[:12], "--home", str(node), "--yes", "--json")
+    return campaign
+
+
+def ours(root: Path, releases: int) -> dict[str, Any]:
+    home = str(root / "coordinator")
+    with brought_up(root) as loans:
+        campaign = proposed(root, loans, releases)
         began = time.time()
         command("campaign", "launch", campaign[:12], "--home", home)
         command("campaign", "watch", campaign[:12], "--home", home, "--timeout", "900")
@@ -142,8 +158,6 @@ def ours(root: Path, releases: int) -> dict[str, Any]:
             "releases": releases,
             "started_after_s": at[0] - began,
         }
-    finally:
-        down(root)
 
 
 def stock(root: Path, rounds: int) -> dict[str, Any]:

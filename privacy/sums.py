@@ -26,7 +26,7 @@ from privacy.onehot import Exact
 
 STEPS_PER_STD = 1 << 20
 FINEST_SHARE = 16.0
-HEADROOM = 1 << 62
+HEADROOM = 1 << 56  # grid steps of one share: 64 of these, and their noise, never wrap
 LARGEST_SHIFT = 61
 
 Steps = NDArray[np.int64]

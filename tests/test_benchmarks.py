@@ -26,6 +26,7 @@ SMALL = {
     "log": "--seconds 0.5 --entries 300 --leaves 1000 --sample 5",
     "rounds": "--releases 3 --no-stock",
     "screens": "--consents 60 --seconds 0.5 --repeat 3",
+    "console": "--releases 3",
     "renewal": "--seeds 0 1 --tables small",
     "watching": "--runs 1 --quiet-years 1 --cohorts 50 --people 5000 --repeat 1",
     "exposure": "--lenders 3 --questions 5 --warm-up 0",

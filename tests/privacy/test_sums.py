@@ -15,11 +15,20 @@ from scipy.stats import chi2, chisquare, kstest, norm
 from privacy import sums
 from privacy.errors import PrivacyError
 from privacy.noise import LARGEST_SCALE
-from privacy.sums import FINEST_SHARE, FRACTION_BITS, STEPS_PER_STD, NoisySum, fixed_point, from_fixed_point
+from privacy.sums import (
+    FINEST_SHARE,
+    FRACTION_BITS,
+    HEADROOM,
+    STEPS_PER_STD,
+    NoisySum,
+    fixed_point,
+    from_fixed_point,
+)
 
 P_VALUE = 1e-9
 SIZE = 8_000
 FINE = 2.0**-36
+MOST_LENDERS = 64  # that a notice can name
 
 
 def noise_of(form, lenders):
@@ -161,7 +170,7 @@ def test_noise_wider_than_can_be_drawn_exactly_is_refused_before_there_are_rows(
 # --- exact sums ---
 
 contributions = st.lists(
-    st.lists(st.integers(-(2**34), 2**34), min_size=3, max_size=3).map(lambda x: np.array(x, np.int64)),
+    st.lists(st.integers(-(2**29), 2**29), min_size=3, max_size=3).map(lambda x: np.array(x, np.int64)),
     min_size=1,
     max_size=6,
 )
@@ -179,6 +188,22 @@ def test_sums_are_exact_whatever_the_order(lenders, multiplier, unit, shuffler):
     true = np.array([sum(int(x) for x in column) for column in zip(*lenders, strict=True)]) * unit
     rounding = len(lenders) * form.step / 2 if form.step > unit else 0.0
     assert np.abs(form.decode(np.array(total)) - true).max() <= rounding
+
+
+@pytest.mark.parametrize("multiplier", [0.01, 1.0, 2.0**22])
+@pytest.mark.parametrize("unit", [1.0, FINE])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_as_many_lenders_as_there_can_be_never_wrap_a_sum(multiplier, unit, sign, monkeypatch):
+    """Found by chance: four shares that each fitted its grid made a total of 2**63, which is read as a negative one."""
+    form = NoisySum(3, 1.0, multiplier, honest=1, unit=unit)
+    silence(monkeypatch)
+    room = HEADROOM if form.step >= unit else HEADROOM // int(unit / form.step)
+    most = np.array([sign * room, 0, sign])
+    total = sum(form.share(most) for _ in range(MOST_LENDERS)).astype(np.int64)
+    assert form.decode(total)[0] == pytest.approx(MOST_LENDERS * sign * room * unit)
+    assert MOST_LENDERS * (HEADROOM + 8 * LARGEST_SCALE) < 2**63
+    with pytest.raises(PrivacyError, match="too large for its grid"):
+        form.share(most + np.array([sign, 0, 0]))
 
 
 @given(
@@ -282,7 +307,7 @@ def test_a_contribution_wraps_on_no_grid_and_is_refused_where_it_would(multiplie
 def test_the_largest_contribution_that_fits_does_not_wrap(monkeypatch):
     silence(monkeypatch)
     form = NoisySum(2, 1.0, 1.0, honest=2)
-    largest = (1 << 62) >> 20
+    largest = HEADROOM >> 20
     assert form.decode(form.share(np.array([largest, -largest]))).tolist() == [largest, -largest]
     with pytest.raises(PrivacyError, match="too large"):
         form.share(np.array([largest + 1, 0]))

@@ -57,7 +57,7 @@ def shows(page: Page, text: str) -> None:
 def test_a_release_is_shown_without_a_reload_and_a_campaign_is_stopped_by_two_taps(
     site: ConsoleSite, visit: Callable[..., Visitor]
 ) -> None:
-    """A page asks every two seconds, so what is shown by the second question after a release is shown in time."""
+    """A page asks every second, so what is shown by the second question after a release is shown in time."""
     campaign = site.proposed(id="runs", title="Runs")
     with site.running(campaign) as hold:
         visitor = visit()

@@ -1,12 +1,12 @@
 /* Keeps parts of a page up to date without a reload.
 
-   A part with `data-live` is fetched anew from there every two seconds, as long as the page is
+   A part with `data-live` is fetched anew from there every second, as long as the page is
    looked at; what comes without `data-live` is not asked for again. A form with `data-live-form`
    is sent there whenever it changes, and the answer is shown in the element that `data-live-into`
    names. What stays the same is left alone, so focus, selection and what was opened stay where
    they are. Fetched pages are parsed as documents, which run nothing. */
 
-const EVERY_MS = 2000;
+const EVERY_MS = 1000;
 const SETTLED_MS = 300;
 
 const asked = (method, path, body) =>
