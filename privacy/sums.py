@@ -111,7 +111,7 @@ class NoisySum:
         shift = self._shift
         if exact.dtype == np.object_ and shift > 0:  # which can be added to without a wrap
             exact, shift = (exact + (1 << (shift - 1))) >> shift, 0
-        room = HEADROOM if shift > 0 else HEADROOM >> -shift
+        room = min(HEADROOM << shift, 1 << 62) if shift > 0 else HEADROOM >> -shift
         if ((exact > room) | (exact < -room)).any():
             raise PrivacyError(
                 "a contribution is too large for its grid; the sensitivity is not what was said"

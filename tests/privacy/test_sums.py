@@ -197,7 +197,8 @@ def test_as_many_lenders_as_there_can_be_never_wrap_a_sum(multiplier, unit, sign
     """Found by chance: four shares that each fitted its grid made a total of 2**63, which is read as a negative one."""
     form = NoisySum(3, 1.0, multiplier, honest=1, unit=unit)
     silence(monkeypatch)
-    room = HEADROOM if form.step >= unit else HEADROOM // int(unit / form.step)
+    coarse = form.step >= unit
+    room = min(HEADROOM * int(form.step / unit), 2**62) if coarse else HEADROOM // int(unit / form.step)
     most = np.array([sign * room, 0, sign])
     total = sum(form.share(most) for _ in range(MOST_LENDERS)).astype(np.int64)
     assert form.decode(total)[0] == pytest.approx(MOST_LENDERS * sign * room * unit)
