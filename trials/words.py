@@ -17,6 +17,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 SCREENS = Path(__file__).parents[1] / "screens"
+LEAST_WORDS = 4
 HOUSE = "house"
 KEYWORDS = {
     "_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "say": None, "count": (1, 2),
@@ -77,9 +78,20 @@ def rewrite(app: str, known: Mapping[Sentence, Sentence]) -> list[Sentence]:
     return lacking
 
 
+def _alone(sentence: Sentence) -> bool:
+    """Whether it says the same wherever it stands: a campaign that is running is another thing than
+    a loan that is."""
+    return len(str(sentence).split()) >= LEAST_WORDS
+
+
+def _own(words: Mapping[Sentence, Sentence]) -> dict[Sentence, Sentence]:
+    return {key: said for key, said in words.items() if said and any(said)}
+
+
 def main() -> int:
-    everywhere = {key: said for app in apps() for key, said in translations(app).items() if said}
-    lacking = [(app, one) for app in apps() for one in rewrite(app, everywhere)]
+    held = {app: translations(app) for app in apps()}
+    shared = {key: said for words in held.values() for key, said in words.items() if _alone(key)}
+    lacking = [(app, one) for app in apps() for one in rewrite(app, {**shared, **_own(held[app])})]
     for app, sentence in lacking:
         sys.stdout.write(f"{app}: {sentence!r}\n")
     return 1 if lacking else 0

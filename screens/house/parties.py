@@ -43,8 +43,8 @@ class PartyNames:
         if stated is None:
             return []
         found: list[tuple[str, Contact | None]] = [
-            (N_("Questions"), stated.contact),
-            (N_("Complaints"), stated.complaints or stated.contact),
+            (N_("For questions"), stated.contact),
+            (N_("For complaints"), stated.complaints or stated.contact),
             (
                 N_("Officer for personal information"),
                 None if stated.officer is None else stated.officer.contact,

@@ -49,6 +49,7 @@ class ModelPages:
             recalls=recalls,
             pictures=[auc_picture(one.segments, words)] if told else [],
             name_of=self.office.name_of,
+            lenders=[self.office.name_of(lender) for lender in one.told.lenders],
         )
 
     def file(self, request: Request) -> Response:

@@ -34,6 +34,7 @@ class ModelPages:
         except CryptoError as error:
             raise PageError("internal", 502) from error
         about_it = one.signed and one.told.campaign_sha256 == request.path_params["campaign"]
+        language = self.look.language(request)
         told = any(group.get("auc") for group in one.segments)
         return self.look.page(
             request,
@@ -45,6 +46,7 @@ class ModelPages:
             recalls=found["recalls"],
             pictures=[auc_picture(one.segments, self.look.words(request))] if told else [],
             names=self.names,
+            lenders=[self.names.of_party(lender, language) for lender in one.told.lenders],
         )
 
     async def file(self, request: Request) -> Response:

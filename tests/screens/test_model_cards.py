@@ -54,7 +54,11 @@ def test_the_card_in_both_languages(released: Site, session: str, language: str,
     answer = get(released, f"/models/{sha256(released)}", language, session)
     assert answer.status_code == 200, answer.text
     card = ModelCard.claimed(kept(released, session))
-    for one in [*said, *card.features, *card.lenders]:
+    for one in [
+        *said,
+        *card.features,
+        *(released.house.founded.consortium.party(lender).name for lender in card.lenders),
+    ]:
         assert one in answer.text, one
     assert f"{card.epsilon if card.epsilon_spent is None else card.epsilon_spent:.2f}" in answer.text
     seen = Seen(answer.text)

@@ -13,7 +13,7 @@ from protocol.languages import chosen
 from screens.house.problems import FIGURES, FULLER, SENTENCES
 from screens.house.words import LANGUAGES, PageWords
 from trials import words
-from trials.words import apps, sentences, translations
+from trials.words import SCREENS, apps, sentences, translations
 
 PLACE = re.compile(r"%\((\w+)\)s")
 
@@ -81,3 +81,9 @@ def test_what_a_refusal_states_in_figures_stands_in_its_sentence() -> None:
             assert "1,234" in said and "%(" not in said, said
             for odd in ("", "-1", "1e3", "１", "1" * 10, "<b>"):
                 assert PageWords(language).problem(code, {name: odd}) == PageWords(language).say(SENTENCES[code])
+
+
+def test_a_word_alone_means_another_thing_elsewhere() -> None:
+    """Found by looking: the console said of a campaign that runs that it repays, for one app's word was every app's."""
+    said = {app: PageWords("zh", folder=SCREENS / app / "words").say("Running") for app in ("console", "counter")}
+    assert said == {"console": "运行中", "counter": "还款中"}
