@@ -28,8 +28,12 @@ def released(after_release: Ground, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def session(released: Site) -> str:
-    """Of somebody whose data may have been used."""
-    return released.cookie(next(one for one in released.house.borrowers["aspen"] if one.answer == "gives"))
+    """Of somebody who had a place, so that their data may have been used; who has one is drawn."""
+    gave = (one for one in released.house.borrowers["aspen"] if one.answer == "gives")
+    sessions = (released.cookie(one) for one in gave)
+    return next(
+        one for one in sessions if "may have used" in get(released, "/uses", "en", one).text.partition("<section")[2]
+    )
 
 
 def sha256(site: Site) -> str:
