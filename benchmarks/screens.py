@@ -2,10 +2,11 @@
 
 Founds a registry with ``--consents`` consents, serves it, a development issuer and a portal as
 processes of their own, and looks at the portal in Chromium as a borrower does: bytes of the first
-page, a receipt checked by ``verify.js``, the way to a withdrawal in taps and until a lender's check
-refuses, axe on every page in both languages. ``ratio_portal_to_plain`` is the 99th percentile of
-the first page beside that of one read of the plain service (``benchmarks.yardsticks``), one request
-at a time, in the same run: the page asks the registry four things and is drawn.
+page, a receipt checked by ``verify.js``, the borrower's journeys in taps beside the most that each
+may take (``taps_over`` names those above it), a withdrawal until a lender's check refuses, axe on
+every page in both languages. ``ratio_portal_to_plain`` is the 99th percentile of the first page
+beside that of one read of the plain service (``benchmarks.yardsticks``), one request at a time, in
+the same run: the page asks the registry four things and is drawn.
 
     python -m benchmarks.screens --json
     python -m benchmarks.screens --consents 200 --seconds 2 --repeat 5
@@ -22,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,10 @@ class Borrowers:
     @property
     def port(self) -> int:
         return urlsplit(self.origin).port or 0
+
+    def silent(self) -> list[str]:
+        """Who has never been asked, nor answered."""
+        return [name for names in self.people.names.values() for name in names[self.people.asked :]]
 
     def session(self, name: str) -> str:
         """A log-in as a browser does it, without one."""
@@ -221,6 +226,55 @@ def withdrawal(site: Borrowers, browser: Browser, lender: str, name: str) -> dic
     return {"taps_to_withdraw": taps, "withdrawal_seen_s": round(seen, 3)}
 
 
+JOURNEYS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
+    "withdraw one": ("gave", 2, ("Take back", "Take back")),
+    "withdraw all": ("gave", 2, ("Take back everything", "Take back everything")),
+    "pause": ("gave", 2, ("See all of it", "Pause")),
+    "no to all": ("silent", 2, ("Read and answer", "No to all of it")),
+    "give ordinary only": ("silent", 4, ("Read and answer", "+", "-", "Save my answers")),
+    "give both": ("silent", 4, ("Read and answer", "+", "+", "Save my answers")),
+    "who used my data": ("gave", 1, ("Who used it",)),
+    "check a receipt": ("took back", 2, ("Receipts", "Check it")),
+    "take it with me": ("gave", 2, ("Take it with me", "A file for programs")),
+}
+"""By what is done: by whom, how many taps it may take at most, and what is tapped; ``+`` and ``-``
+answer the next question yes and no."""
+
+
+def journeys(
+    site: Borrowers, browser: Browser, gave: list[str], silent: list[str]
+) -> dict[str, Any]:
+    """Each by somebody of their own, None where nobody is left to do it; what cannot be done by
+    these taps ends the run."""
+    taps: dict[str, int | None] = dict.fromkeys(JOURNEYS)
+    people: dict[str, list[str]] = {"gave": gave, "silent": silent, "took back": []}
+    for name, (who, _, tapped) in JOURNEYS.items():
+        if people[who]:
+            person = people[who].pop()
+            page = site.look(browser, person, "en")
+            _tap(page, tapped)
+            taps[name] = len(tapped)
+            if name.startswith("withdraw"):
+                people["took back"].append(person)
+            page.context.close()
+    over = [name for name, (_, most, _) in JOURNEYS.items() if (taps[name] or 0) > most]
+    return {"taps": taps, "taps_over": over}
+
+
+def _tap(page: Page, tapped: Sequence[str]) -> None:
+    question = 0
+    for label in tapped:
+        if label in {"+", "-"}:
+            asked = page.locator("fieldset").nth(question)
+            asked.get_by_label("Yes, I agree" if label == "+" else "No, I do not agree").check()
+            question += 1
+        else:
+            button = page.get_by_role("button", name=label, exact=True)
+            link = page.get_by_role("link", name=label, exact=True)
+            (button if button.count() else link).first.click()
+            page.wait_for_load_state()
+
+
 def receipt(site: Borrowers, browser: Browser, name: str, repeat: int) -> dict[str, Any]:
     page = site.look(browser, name, "en")
     page.goto(f"{site.origin}/receipts")
@@ -288,6 +342,8 @@ def seen(site: Borrowers, people: Sequence[Borrower], repeat: int) -> dict[str, 
         found: dict[str, Any] = {"chromium": browser.version}
         found |= weight(site, browser, people[0].name)
         found |= withdrawal(site, browser, people[0].lender, people[0].name)
+        gave = [one.name for one in people[2:]]
+        found |= journeys(site, browser, gave, site.silent())
         found |= receipt(site, browser, people[0].name, repeat)
         found |= access(site, browser, people[1].name)
         browser.close()

@@ -90,7 +90,7 @@ class Campaign(Document):
     id: Slug
     title: str
     coordinator: Slug
-    lenders: tuple[Slug, ...] = Field(min_length=2)
+    lenders: tuple[Slug, ...] = Field(min_length=2, max_length=64)
     consortium_sha256: Sha256 | None = Field(default=None, exclude_if=left_out)
     """The consortium document that it rests on; none in campaigns of before version 0.7.0."""
     purpose: str

@@ -5,6 +5,7 @@ app is an ordinary client of the API that it shows, with an origin of its own. N
 of what lenders sign.
 
 - ``house``: what the apps have in common: headers, origins, sessions, log-in, forms, words, charts.
+- ``common``: documents of the protocol as several apps show them.
 - ``homes``: what the apps that people reach from outside must know, and whom they believe.
 - ``viewer``: the auditor's: does the log verify, and what stands in it.
 - ``console``: the coordinator's: what runs, what it costs, who is missing; propose, launch, stop.

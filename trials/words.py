@@ -19,6 +19,8 @@ from babel.messages.pofile import read_po, write_po
 SCREENS = Path(__file__).parents[1] / "screens"
 LEAST_WORDS = 4
 HOUSE = "house"
+COMMON = "common"
+"""What stands in no app: its sentences are the house's."""
 KEYWORDS = {
     "_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "say": None, "count": (1, 2),
 }  # fmt: skip
@@ -40,7 +42,8 @@ def catalogue_of(app: str) -> Path:
 def _said(app: str) -> frozenset[Sentence]:
     methods = [("**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
     options = {"**.html": {"newstyle_gettext": "true", "silent": "false"}}
-    found = extract_from_dir(str(SCREENS / app), methods, options, KEYWORDS)
+    folders = [SCREENS / one for one in ((HOUSE, COMMON) if app == HOUSE else (app,))]
+    found = [one for at in folders for one in extract_from_dir(str(at), methods, options, KEYWORDS)]
     return frozenset(text for _, _, text, _, _ in found)
 
 

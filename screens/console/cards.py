@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from protocol.cards import ModelCard
 from protocol.parties import Role
+from screens.common.model_cards import ShownCard, auc_picture
 from screens.console.pictures import evaluation_pictures
 from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.charts import Chart
 from screens.house.errors import PageError
-from screens.house.model_cards import ShownCard, auc_picture
 from screens.house.shell import Look
 from screens.house.staff import StaffDoor
 from screens.house.words import PageWords

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from screens.common.model_cards import MODELS as MODELS
+from screens.common.model_cards import WATCHED
 from screens.console.sight import SeenCampaign, SeenLender
-from screens.house.model_cards import MODELS as MODELS
-from screens.house.model_cards import WATCHED
 from screens.house.problems import N_
 from screens.house.words import PageWords
 from server.desired_state import Stage

@@ -13,6 +13,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
 from protocol.parties import Role
+from screens.common.parties import PartyNames
 from screens.counter import shown
 from screens.counter.applying import ApplyPages
 from screens.counter.decided import DecisionPages
@@ -25,7 +26,6 @@ from screens.homes import PublicHome
 from screens.house.forms import new_once
 from screens.house.login import MAX_LEAVING
 from screens.house.pace import AddressPaces
-from screens.house.parties import PartyNames
 from screens.house.services import ConsentRegistry, HttpService
 from screens.house.sessions import PageSessions
 from screens.house.shell import Look, shell

@@ -1,4 +1,5 @@
-"""What every app of the screens has in common; of the rest of ours it knows the protocol alone.
+"""What every app of the screens has in common; imports nothing else of ours but
+the one reader of ``Accept-Language``.
 
 - ``shell``: an app from its pages: templates, assets, errors as pages.
 - ``standalone``: a page that is one file, to save and to open without a network.
@@ -18,8 +19,6 @@
 - ``words``: two languages; dates, money and numbers as each writes them.
 - ``charts``: pictures from numbers, with the table beside them.
 - ``errors``: what goes wrong on a page, by code.
-- ``model_cards``: a model card, whoever reads it.
-- ``parties``: what parties are called, and how people reach them.
 - ``reading``: for how long a text was before somebody.
 - ``problems``: what each code means for whoever reads it.
 """

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from protocol.schema import Language, Sha256
 from screens.house.forms import OwnForm
 
 LONGEST_S = 86_400
@@ -24,8 +23,8 @@ LONGEST_S = 86_400
 class NoticeForm(OwnForm):
     """Answers to a notice, as it was shown in one language."""
 
-    language: Language
-    sha256: Sha256
+    language: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     since: str = Field(default="", max_length=120)
     """The stamp of :class:`Readings`: since when the text was shown."""
     looked: str = Field(default="", pattern=r"^[0-9]{0,5}$")

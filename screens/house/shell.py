@@ -25,7 +25,6 @@ from starlette.routing import BaseRoute, Route
 from protocol.languages import chosen
 from screens.house.errors import PageError
 from screens.house.headers import HEADERS, PRIVATE, Headers
-from screens.house.model_cards import MODELS, WATCHED, segment_of
 from screens.house.origin import OwnForms
 from screens.house.sessions import COOKIE, cookie
 from screens.house.words import LANGUAGES, PageWords, catalogue
@@ -170,7 +169,6 @@ class Look:
                 catalogue(language, catalogues), newstyle=True
             )
             environment.globals |= {"asset": served.paths.__getitem__, "app": app, "layout": layout}
-            environment.globals |= {"models": MODELS, "watched": WATCHED, "segment_of": segment_of}
             environment.globals |= known
             environments[language] = environment
         return cls(app, environments, served, zone, catalogues, layout)

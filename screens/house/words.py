@@ -112,7 +112,7 @@ class PageWords:
             for name, said in parameters.items()
             if name in FIGURES and said.isascii() and said.isdecimal() and len(said) < 10
         }
-        if code in FULLER and figures:
+        if code in FULLER and any(f"%({name})s" in FULLER[code] for name in figures):
             return self.say(FULLER[code], **figures)
         sentence = SENTENCES.get(code)
         if sentence is None:

@@ -13,8 +13,8 @@ from protocol.client.lenders import LenderClient
 from protocol.errors import NotFound
 from protocol.parties import Role
 from protocol.recalls import ModelRecall
+from screens.common.model_cards import ShownCard, auc_picture
 from screens.house.errors import PageError
-from screens.house.model_cards import ShownCard, auc_picture
 from screens.office.room import LOOK, Office
 
 TAB = "/campaigns"

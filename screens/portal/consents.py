@@ -232,8 +232,10 @@ class ConsentPages:
         except PageError as error:
             if error.code != "not-shown-long-enough":
                 raise
-            named = about["privacy_notice"]  # to go on is a yes, and is said below the text
-            return go(f"/ask/{named['id']}/{named['version']}")
+            # to go on is a yes, and is said below the text, which by now may be another
+            named = about["privacy_notice"]["id"]
+            newest = [one for one in await borrower.whole("/v1/me/notices") if one["id"] == named]
+            return go(f"/ask/{named}/{newest[0]['version']}" if newest else "/")
         return go(f"/consents/{record['record_id']}")
 
     async def ask_withdrawal(self, request: Request) -> Response:

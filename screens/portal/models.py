@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey
+from screens.common.model_cards import ShownCard, auc_picture
 from screens.house.errors import PageError
-from screens.house.model_cards import ShownCard, auc_picture
 from screens.house.shell import Look
 from screens.portal.shown import PortalParties
 from screens.portal.visit import PortalDoor

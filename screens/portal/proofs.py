@@ -55,7 +55,7 @@ class ProofPages:
     async def file(self, request: Request) -> Response:
         """``GET /receipts/{decision}/file``: one file, to keep, that verifies itself without us."""
         found = await self._receipt(request)
-        return self._saved(request, found, f"receipt-{found['decision'][:12]}")
+        return self._saved(request, {**found, "about": ""}, f"receipt-{found['decision'][:12]}")
 
     async def step(self, request: Request) -> Response:
         """``GET /requests/{request}/receipts/{number}``: of one step of a request, checked on the
@@ -68,7 +68,7 @@ class ProofPages:
         """``GET /requests/{request}/receipts/{number}/file``: the same as one file."""
         sha256, number = request.path_params["request"], request.path_params["number"]
         found = await self._step(request)
-        return self._saved(request, found, f"request-{sha256[:12]}-{number}")
+        return self._saved(request, {**found, "about": sha256}, f"request-{sha256[:12]}-{number}")
 
     def _saved(self, request: Request, found: dict[str, Any], name: str) -> Response:
         saved = self.look.page(request, "saved_receipt.html", alone=self._alone, **found)
@@ -109,6 +109,9 @@ class ProofPages:
         labels: dict[str, str] = {kind: kind_of(kind, words.language) for kind in SENSITIVITIES}
         labels |= {kind.value: words.say(said) for kind, (said, _) in KINDS.items()}
         labels |= {event: words.say(said) for event, said in SAID.items()}
+        # whoever handed it in
+        labels["receive"] = words.say(N_("The request was received"))
+        labels["request"] = words.say(N_("Request"))
         labels["due"] = words.say(N_("An answer is due by"))
         return labels | {state: words.say(said) for state, said in STATES.items()}
 

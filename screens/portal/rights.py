@@ -72,6 +72,7 @@ class RightsPages:
             names=self.names,
             once=new_once(),
             problem=problem,
+            shown_at="" if problem is None else "/requests/new",
         )
 
     async def send(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crypto.errors import CryptoError
@@ -15,7 +15,7 @@ from protocol.terms import TRAINING_PURPOSE
 from protocol.tickets import LinkTicket
 from protocol.uses import PORTRAIT_PURPOSE, SCORING_PURPOSE
 from protocol.watched import WATCHING_PURPOSE
-from screens.house.parties import PartyNames
+from screens.common.parties import PartyNames
 from screens.house.problems import N_
 from screens.house.words import PageWords
 
@@ -104,6 +104,8 @@ class AskedQuestion:
     """How it stands: a key of :data:`STATES`."""
     open: str | None
     """Why it waits for an answer: ``unanswered``, ``changed``, ``expired``."""
+    of_this_text: bool = False
+    """Whether it was answered to this very version."""
 
     @property
     def field(self) -> str:
@@ -111,8 +113,9 @@ class AskedQuestion:
 
     @property
     def yes(self) -> str:
-        """What a yes is here: after a pause one goes on."""
-        return "resume" if self.state == "suspended" else "give"
+        """What a yes is here: after a pause one goes on with what one answered; to another text it
+        is a new yes."""
+        return "resume" if self.state == "suspended" and self.of_this_text else "give"
 
     @property
     def no(self) -> str:
@@ -126,9 +129,9 @@ def questions(notice: Mapping[str, Any], language: str) -> list[AskedQuestion]:
     for one in notice["questions"]:
         about = notice["asks"].get(one["sensitivity"], [])
         data = [words(DataCategory(kind), language) for kind in about]
-        found.append(
-            AskedQuestion(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
-        )
+        of_this = one["answered"] == {"id": notice["id"], "version": notice["version"]}
+        asked = AskedQuestion(one["recipient"], one["sensitivity"], data, one["state"], one["open"])
+        found.append(replace(asked, of_this_text=of_this))
     return found
 
 

@@ -10,7 +10,7 @@ from support.house import Ground
 from support.pages import Seen
 from support.portal import HTTP, Site, get, open_portal, said_otherwise
 
-from screens.house.parties import PartyNames
+from screens.common.parties import PartyNames
 from screens.portal.differences import Difference, differences
 from screens.portal.visit import SESSION
 

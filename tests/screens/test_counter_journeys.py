@@ -341,8 +341,8 @@ def test_what_one_wants_to_borrow_and_never_for_somebody_else(front: Front, chro
     page.locator(".languages a[hreflang=zh]").click()
     page.wait_for_function("document.querySelector('input[name=amount]').value === '4321'")
     assert page.locator("select[name=purpose]").input_value() == "shopping"
-    kept = '{"path":"/apply","whose":"' + "x" * 44 + '","said":{"amount":"9999"}}'
-    page.evaluate(f"sessionStorage.setItem('filled-in', {kept!r})")
+    kept = {"here": ["zh", "/apply", "x" * 44, ""], "said": {"amount": "9999"}}
+    page.evaluate("(kept) => sessionStorage.setItem('filled-in', JSON.stringify({ ...kept, at: Date.now() }))", kept)
     page.reload()
     assert page.evaluate("sessionStorage.length") == 0 and page.locator("input[name=amount]").input_value() != "9999"
     context.close()

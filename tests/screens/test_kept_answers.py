@@ -37,3 +37,39 @@ def test_a_request_in_ones_own_words(site: Site, visit: Callable[..., Visitor]) 
     page.wait_for_function("document.querySelector('textarea').value !== ''")
     assert page.locator("textarea").input_value() == "我的收入 is <b>wrong</b>"
     assert page.locator("input[name=kind]").nth(2).is_checked()
+
+
+def test_what_was_not_asked_for_in_another_language_comes_back_nowhere(
+    site: Site, visit: Callable[..., Visitor]
+) -> None:
+    """Traced: a yes that was kept for another tab stood chosen at a later visit."""
+    visitor = visit(who(site, "silent")[1])
+    visitor.tap("Read and answer")
+    page, chosen = visitor.page, "document.querySelectorAll('#answers input:checked').length"
+    visitor.choose("Cedar Finance · ordinary data", "Yes, I agree")
+    page.locator(ZH).click(modifiers=["Control"])
+    assert page.evaluate("sessionStorage.length") == 0
+    for changed in (["en", None, None, None], [None, "/ask/other/1", None, None], [None, None, None, "other.1"]):
+        page.evaluate(
+            """(changed) => {
+              const form = document.getElementById("answers");
+              const own = ["zh", location.pathname, form.elements.whose.value, form.dataset.keep];
+              const said = { "cedar.ordinary=give": true };
+              const here = own.map((one, at) => changed[at] ?? one);
+              sessionStorage.setItem("filled-in", JSON.stringify({ here, at: Date.now(), said }));
+            }""",
+            changed,
+        )
+        page.goto(f"{page.url.partition('?')[0]}?language=zh")
+        assert page.evaluate(chosen) == 0 and page.evaluate("sessionStorage.length") == 0, changed
+
+
+def test_a_request_that_was_refused_keeps_its_words_too(site: Site, visit: Callable[..., Visitor]) -> None:
+    page = visit(who(site, "silent")[0]).page
+    page.goto(f"{site.url}/requests/new")
+    page.locator("input[name=kind][value=correct]").check()
+    page.locator("main form button").click()
+    page.locator("textarea").fill("My income is wrong")
+    page.locator(ZH).click()
+    page.wait_for_function("document.querySelector('textarea')?.value === 'My income is wrong'")
+    assert page.url.partition("?")[0] == f"{site.url}/requests/new"

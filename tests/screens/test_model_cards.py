@@ -17,7 +17,7 @@ from protocol.client.filing import recall_model
 from protocol.parties import Role
 from protocol.recalls import ModelRecall
 from protocol.schema import now
-from screens.house.model_cards import ShownCard
+from screens.common.model_cards import ShownCard
 
 
 @pytest.fixture(scope="module")

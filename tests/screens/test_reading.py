@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from support.waiting import until
 import screens.house.shell
 from demo.borrowers import DemoBorrower
 from protocol.terms import TRAINING_PURPOSE
+from screens.house.errors import PageError
 from screens.house.forms import new_once
 from screens.house.reading import LONGEST_S, NoticeForm, Readings
 from screens.house.shell import layout_of
@@ -212,3 +214,46 @@ def test_to_go_on_after_a_pause_is_a_yes_and_is_said_below_the_text(slow: Site, 
     visitor.tap("Save my answers")
     visitor.arrives("/recorded/**")
     assert shown_to(slow, person) is not None
+
+
+def test_a_pause_before_the_text_changed_ends_with_a_yes_to_the_new_one(
+    slow: Site, visit: Callable[..., Visitor]
+) -> None:
+    """Traced: what was paused under one text was gone on with below the next, and stayed a yes to the old one."""
+    person = next(one for one in slow.house.borrowers["cedar"] if one.answer == "gives" and not one.sensitive)
+    visitor = visit(person)
+    visitor.tap("See all of it")
+    visitor.tap("Pause")
+    visitor.page.goto(f"{slow.url}/ask/{slow.house.notice.id}/2")
+    visitor.choose("Cedar Finance · ordinary data", "Yes, I agree")
+    until(lambda: "A yes counts now" in visitor.page.inner_text("#told"), "the page said that a yes counts")
+    visitor.tap("Save my answers")
+    visitor.arrives("/recorded/**")
+    (record,) = [
+        one
+        for one in slow.house.borrower_client(person).my_consents()
+        if one.pii_processing.purpose == TRAINING_PURPOSE and one.pii_processing.sensitivity == "ordinary"
+    ]
+    assert record.event.event_state == "given" and record.pii_processing.privacy_notice.version == 2
+
+
+def test_to_go_on_leads_to_the_newest_text(slow: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the registry wants the text shown first, though that was said of a version which is asked no more."""
+    person = next(one for one in slow.house.borrowers["birch"] if one.answer == "gives")
+    session = slow.cookie(person)
+    start = get(slow, "/", "en", session).text
+    path = re.findall(r'"(/consents/[0-9a-f]{32})"', start)[0]
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": slow.url}
+
+    def step(action: str) -> Any:
+        page = get(slow, path, "en", session).text
+        own = {str(one["name"]): str(one["value"]) for one in Seen(page).all("input") if one.get("type") == "hidden"}
+        return HTTP.post(f"{slow.url}{path}", data={**own, "action": action}, headers=headers)
+
+    assert step("suspend").headers["location"] == path
+
+    async def refuses(*_: Any, **__: Any) -> None:
+        raise PageError("not-shown-long-enough", 409)
+
+    monkeypatch.setattr("screens.portal.registry.Borrower.act", refuses)
+    assert step("resume").headers["location"] == f"/ask/{slow.house.notice.id}/2"

@@ -23,7 +23,7 @@ def saved(front: Front) -> dict[str, str]:
     """The file by language."""
     person = front.lending.people[6]
     made, session = front.applied(person), front.cookie(person)
-    found = {}
+    found = {"application": made["id"]}
     for language in ("en", "zh"):
         headers = {"Cookie": f"{SESSION}={session}; {cookie('counter', 'language')}={language}"}
         path = f"{front.url}/decisions/{made['decision']['id']}/receipt/file"
@@ -40,6 +40,7 @@ def test_it_verifies_from_the_disk_and_says_what_was_decided(
     page = opened(saved[language])
     assert verdict(page) == "verified"
     assert page.locator("#steps").inner_text().count("✓") == 5 and page.inner_text("#said") == said
+    assert page.inner_text("#by") == "Aspen Finance" and page.inner_text("#of") == saved["application"]
 
 
 def test_with_one_character_changed_it_is_refused(saved: dict[str, str], opened: Callable[[str], Page]) -> None:

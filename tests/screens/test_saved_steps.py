@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import string
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -24,11 +26,15 @@ from screens.portal.visit import SESSION
 @pytest.fixture(scope="module")
 def asked(site: Site) -> tuple[str, str]:
     """Where a request stands, and the session of whoever made it."""
+    return ask(site, "<b>Not</b> mine.", "s" * 32)
+
+
+def ask(site: Site, text: str, once: str) -> tuple[str, str]:
     session = site.cookie(site.person(at=4))
     headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
     whose = get(site, "/erase", "en", session).text.partition('name="whose" value="')[2][:44]
-    form = {"once": "s" * 32, "whose": whose, "recipient": "aspen", "kind": "object", "language": "en"}
-    made = HTTP.post(f"{site.url}/requests", data=form | {"text": "<b>Not</b> mine."}, headers=headers)
+    form = {"once": once, "whose": whose, "recipient": "aspen", "kind": "object", "language": "en", "text": text}
+    made = HTTP.post(f"{site.url}/requests", data=form, headers=headers)
     assert made.status_code == 303, made.text
     return made.headers["location"], session
 
@@ -45,7 +51,27 @@ def test_it_verifies_from_the_disk_and_says_what_was_asked(saved: str, opened: C
     assert verdict(page) == "verified"
     assert page.locator("#steps").inner_text().count("✓") == 6
     said = page.inner_text("#said")
-    assert "You asked" in said and "Object: <b>Not</b> mine." in said and "An answer is due by" in said
+    assert "The request was received" in said and "An answer is due by" in said
+    assert "Aspen Finance · Object" in said and "“<b>Not</b> mine.”" in said
+
+
+@pytest.mark.parametrize("text", ["given", "withdrawn", "due", "constructor", "__proto__"])
+def test_ones_own_words_are_never_replaced_by_those_of_the_page(
+    site: Site, opened: Callable[[str], Page], text: str
+) -> None:
+    """Traced: whoever asked "withdrawn" was shown, as verified, that they had taken something back."""
+    where, session = ask(site, text, text[0] * 32)
+    page = opened(get(site, f"{where}/receipts/1/file", "en", session).text)
+    assert verdict(page) == "verified" and f"“{text}”" in page.inner_text("#said")
+
+
+def test_another_requests_receipt_is_not_this_ones(site: Site, asked: tuple[str, str], saved: str, opened: Any) -> None:
+    """A receipt of another request, under this one's name, verifies by itself: that it is another is said."""
+    where, session = ask(site, "Another matter.", "t" * 32)
+    other = held(get(site, f"{where}/receipts/1/file", "en", session).text)["receipt"]
+    page = opened(with_other(saved, receipt=other))
+    assert verdict(page) == "refused" and page.locator("#facts").is_hidden()
+    assert asked[0].rpartition("/")[2][:12] in opened(saved).inner_text("#said")
 
 
 def test_with_one_character_changed_it_is_refused(saved: str, opened: Callable[[str], Page]) -> None:
@@ -73,7 +99,18 @@ def test_the_command_and_the_page_for_files_read_it_too(
     until(lambda: page.locator("#file").is_enabled(), "its script ran")
     page.set_input_files("#file", file)
     assert verdict(page) == "verified" and "Object" in page.inner_text("#said")
+    page.set_input_files(
+        "#file", {"name": "d.html", "mimeType": "text/html", "buffer": a_lenders(file.read_text(encoding="utf-8"))}
+    )
+    page.wait_for_selector("#lenders:not([hidden])")
+    assert page.locator("#checked").is_hidden() and page.locator("#none").is_hidden()
     context.close()
+
+
+def a_lenders(text: str) -> bytes:
+    """The same file with the head of a decision's receipt."""
+    head = base64.urlsafe_b64encode(b'{"typ":"tahini-decision-receipt"}').decode().rstrip("=")
+    return with_other(text, receipt=f"{head}.e30.AA").encode()
 
 
 def test_on_the_portal_it_is_two_taps_to_the_check_and_three_to_the_file(

@@ -67,16 +67,18 @@ const verifyDecision = async (token, lender, consortium) => {
   const answered = Object.entries(scored.said.sources);
   must(answered.every(([source, kind]) => asked[source] === kind), "commitment");
   told("commitment");
-  return { parts, decision };
+  return { parts, decision, party };
 };
 
 try {
   const consortium = await openConsortium(at("consortium").value);
   told("consortium");
-  const { parts, decision } = await verifyDecision(at("receipt").value, at("lender").value, consortium);
+  const { parts, decision, party } = await verifyDecision(at("receipt").value, at("lender").value, consortium);
   const { lang, dataset } = document.documentElement;
   const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
   at("said").textContent = labels[decision.outcome] ?? decision.outcome;
+  at("by").textContent = party.name;
+  at("of").textContent = decision.application;
   at("decided").textContent = new Date(decision.decided_at).toLocaleString(lang, written);
   at("index").textContent = parts.map((one) => one.index).join(", ");
   at("witnesses").textContent = parts[0].head.witnesses.join(", ") || "–";

@@ -1,30 +1,41 @@
 /* What is filled in stays when the page is read in another language: kept in this tab from the tap
-   on the language until the page is there again, for whoever it was shown to. A form with
-   `data-keep` asks for it; hidden fields are the page's own and come anew. */
+   on the language until the next page is there, whatever that is. It is filled in again only where
+   that is the same page in the language that was asked for, for the same person, about the same
+   text. A form with `data-keep` asks for it; hidden fields are the page's own and come anew. */
 
 const PLACE = "filled-in";
-const form = document.querySelector("form[data-keep]");
-const whose = form.elements.whose?.value ?? "";
+const SOON_MS = 15000;
+const before = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+sessionStorage.removeItem(PLACE);
+
 const marked = (one) => one.type === "radio" || one.type === "checkbox";
 const named = (one) => (marked(one) ? `${one.name}=${one.value}` : one.name);
-const fields = [...form.elements].filter(
-  (one) => one.name && !["hidden", "submit"].includes(one.type) && !("fresh" in one.dataset),
-);
 
-const before = sessionStorage.getItem(PLACE);
-sessionStorage.removeItem(PLACE);
-const found = JSON.parse(before ?? "{}");
-if (found.path === location.pathname && found.whose === whose) {
-  for (const one of fields) {
-    if (!(named(one) in found.said)) continue;
-    if (marked(one)) one.checked = found.said[named(one)];
-    else one.value = found.said[named(one)];
+const follow = (form) => {
+  const fields = [...form.elements].filter(
+    (one) => one.name && !["hidden", "submit"].includes(one.type) && !("fresh" in one.dataset),
+  );
+  const whose = form.elements.whose?.value ?? form.dataset.whose ?? "";
+  const about = form.dataset.keep;
+  const here = [document.querySelector(".languages [aria-current]").lang, location.pathname, whose, about];
+  if (before && before.here.join() === here.join() && Date.now() - before.at < SOON_MS) {
+    for (const one of fields.filter((field) => Object.hasOwn(before.said, named(field)))) {
+      if (marked(one)) one.checked = before.said[named(one)];
+      else one.value = before.said[named(one)];
+    }
+    form.dispatchEvent(new Event("input"));
   }
-  form.dispatchEvent(new Event("input"));
-}
-
-for (const link of document.querySelectorAll(".languages a"))
-  link.addEventListener("click", () => {
+  const keep = (link) => {
     const said = Object.fromEntries(fields.map((one) => [named(one), marked(one) ? one.checked : one.value]));
-    sessionStorage.setItem(PLACE, JSON.stringify({ path: location.pathname, whose, said }));
-  });
+    const there = [link.hreflang, new URL(link.href).pathname, whose, about];
+    sessionStorage.setItem(PLACE, JSON.stringify({ here: there, at: Date.now(), said }));
+  };
+  for (const link of document.querySelectorAll(".languages a"))
+    link.addEventListener("click", (tap) => {
+      if (!(tap.ctrlKey || tap.metaKey || tap.shiftKey || tap.altKey)) keep(link);
+    });
+  addEventListener("pageshow", ({ persisted }) => persisted && sessionStorage.removeItem(PLACE));
+};
+
+const form = document.querySelector("form[data-keep]");
+if (form) follow(form);

@@ -18,10 +18,11 @@ const follow = () => {
     const { waiting, done, unread } = about.dataset;
     const say = left > 0 ? waiting.replace("{}", left) : reached.checked ? done : unread;
     if (told.textContent !== say) told.textContent = say;
-    if (say !== done) setTimeout(tell, 250);
+    if (say === done) document.getElementById("enough").textContent = done; // once, for who hears
+    else setTimeout(tell, 250);
   };
-  new IntersectionObserver(([one]) => {
-    if (one.isIntersecting) reached.checked = true;
+  new IntersectionObserver((seen) => {
+    if (seen.some((one) => one.isIntersecting)) reached.checked = true;
   }).observe(told);
   end.hidden = true; // the line that says so where no script sees it
   document.addEventListener("visibilitychange", turn);

@@ -7,13 +7,13 @@ import { openConsortium } from "./verify.js";
 
 const at = (id) => document.getElementById(id);
 const MOST = 1_000_000;
-const ELSEWHERE = "tahini-decision-receipt"; // a lender's file, which checks itself
+const A_LENDERS = "tahini-decision-receipt"; // its file checks itself, where it is opened
 const HELD = (name) => new RegExp(`<data id="${name}" value="([\\w.-]+)">`);
 
 const read = async (file) => {
   const text = file.size > MOST ? "" : await file.text();
   const [receipt, consortium] = ["receipt", "consortium"].map((one) => HELD(one).exec(text)?.[1]);
-  return receipt && consortium && kindOf(receipt) !== ELSEWHERE ? { receipt, consortium } : null;
+  return receipt && consortium ? { receipt, consortium } : null;
 };
 const ours = async () => {
   try {
@@ -25,8 +25,10 @@ const ours = async () => {
 
 at("file").addEventListener("change", async ({ target }) => {
   if (!target.files.length) return;
-  const found = await read(target.files[0]);
-  at("none").hidden = found !== null;
+  let found = await read(target.files[0]);
+  at("lenders").hidden = kindOf(found?.receipt ?? "") !== A_LENDERS;
+  if (!at("lenders").hidden) found = null;
+  at("none").hidden = found !== null || !at("lenders").hidden;
   at("checked").hidden = found === null;
   at("other").hidden = true;
   if (found === null) return;

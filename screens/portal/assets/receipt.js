@@ -16,16 +16,26 @@ const conclude = (verdict) => {
   at("verdict").dataset.verdict = verdict;
   at("verdict").textContent = at("verdict").dataset[verdict];
 };
+const word = (name) => (Object.hasOwn(labels, name) ? labels[name] : name);
+const called = (id, { parties }) => parties.find((one) => one.id === id)?.name ?? id;
 /* "aspen/income": "given" in words; what has none is said as it stands. */
 const sentence = ([about, state], consortium) => {
   const [recipient, kind] = about.split("/");
-  const party = consortium.parties.find((one) => one.id === recipient);
-  return `${party?.name ?? recipient} · ${labels[kind] ?? kind}: ${labels[state] ?? state}`;
+  return `${called(recipient, consortium)} · ${word(kind)}: ${word(state)}`;
 };
-/* What a step of a request says, in words: when it was, what was asked of whom, until when. */
+/* What a step of a request says, in words: of which request, when, what was asked of whom in whose
+   words, until when. */
 const recorded = ({ step }, asked, consortium, day) => {
-  const lines = [`${labels[step.event]}: ${day(step.at)}`];
-  if (asked) lines.push(sentence([`${asked.recipient}/${asked.asked.kind}`, asked.asked.text], consortium));
+  const lines = [`${labels.request} ${step.request_sha256.slice(0, 12)}…`];
+  lines.push(`${word(step.event)}: ${day(step.at)}`);
+  if (asked) {
+    const { kind, text, features, relation, transfer_to: to } = asked.asked;
+    lines.push(`${called(asked.recipient, consortium)} · ${word(kind)}`);
+    if (features.length) lines.push(features.join(", "));
+    if (to) lines.push(to);
+    if (relation !== "self") lines.push(relation);
+    if (text) lines.push(`“${text}”`);
+  }
   if (step.due_at) lines.push(`${labels.due} ${day(step.due_at)}`);
   return lines;
 };
@@ -50,6 +60,8 @@ export const check = async () => {
     const token = at("receipt").value;
     const verify = kindOf(token) === "tahini-rights-receipt" ? verifyStep : verifyReceipt;
     const { receipt, asked, head, index } = await verify(token, consortium, told);
+    const about = at("about")?.value;
+    if (about && receipt.step?.request_sha256 !== about) throw new Refused("commitment");
     const { lang, dataset } = document.documentElement;
     const written = { dateStyle: "long", timeStyle: "long", timeZone: dataset.zone };
     const day = (moment) => new Date(moment).toLocaleString(lang, written);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,16 @@ class ShownCard:
         watched = self.told.watched is not None
         return str(self.told.mechanism["releases"][0]["kind"]) if watched else None
 
+    def model(self, words: PageWords) -> str:
+        return words.say(MODELS[self.told.model])
+
+    def watches(self, words: PageWords) -> str:
+        """Of a card of figures."""
+        return words.say(WATCHED[self.watched_kind or ""])
+
+    def segment(self, name: str, words: PageWords) -> str:
+        return segment_of(name, words)
+
     @property
     def evaluation(self) -> dict[str, Any] | None:
         return self.told.evaluation and {**_NOT_SAID_BEFORE, **self.told.evaluation}
@@ -77,6 +88,11 @@ class ShownCard:
         """What it told of anybody, at most."""
         spent = self.told.epsilon_spent
         return self.told.epsilon if spent is None else spent
+
+    @property
+    def at_most(self) -> str:
+        """The same, rounded up: a bound that is told lower would be none."""
+        return f"{math.ceil(1000 * self.epsilon) / 1000:.3f}"
 
     def untold(self, words: PageWords) -> list[str]:
         """Groups of whom nothing can be said, on a card of any version."""
