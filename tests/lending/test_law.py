@@ -238,3 +238,18 @@ def test_every_row_has_its_article_and_what_nobody_verified_is_listed_in_the_doc
     listed = {tuple(found) for found in re.findall(r"^\| (\w+) \| `([\w.-]+)` \| ([\d-]+) \| ([^|]+) \|", page, re.M)}
     known = {(place, row.key, str(row.since), row.article) for place, row in LAWS.unverified()}
     assert listed == known
+
+
+def test_rows_that_nothing_reads_are_listed_in_the_docs():
+    """A row that somebody changes, and that changes nothing, would be worse than none."""
+    rooms = ("clients", "consent", "credit", "demo", "desk", "law", "lending", "protocol", "server", "watching")
+    source = "\n".join(path.read_text(encoding="utf-8") for one in rooms for path in (DOCS.parent / one).rglob("*.py"))
+    asked = re.compile(r"(cap|forbidden|protected)\..+|exposure\.(business|consumption)")  # names are put together
+    unread = {
+        (place, key)
+        for place, key in {(place, row.key) for place, rows in LAWS.rows.items() for row in rows}
+        if f'"{key}"' not in source and not asked.fullmatch(key)
+    }
+    page = (DOCS / "lending-law.md").read_text(encoding="utf-8")
+    part = page[page.index("## Rows that nothing reads") : page.index("## What nobody has verified")]
+    assert unread == set(re.findall(r"^\| (\w+) \| `([\w.-]+)` \|", part, re.M))
