@@ -3,7 +3,8 @@
 - ``shared``       conventions: nouns, options, errors as one sentence, progress, JSON beside text
 - ``quality``      how good a model is, in lines
 - ``forms``        TOML forms that people fill in; ``institution`` whose home a command was given;
-                   ``staff`` which member of its staff runs it; ``staff_leaving`` who has left
+                   ``staff`` which member of its staff runs it; ``staff_leaving`` who has left;
+                   ``pinned`` the consortium document of whoever has no home
 
 Everything on this machine
 

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.pinned import KEY_FILE, RegistryKey, pinned
 from cli.shared import AsJson, Noun, say, told
-from crypto.errors import CryptoError, ProofError, SignatureError
+from crypto.errors import CryptoError, ProofError
 from crypto.keys import PublicKey
-from protocol.parties import Consortium
 
 app = Noun(
     "What a borrower keeps: receipts of consents and decisions, proofs of who was in a release."
 )
-CONSORTIUM_FILE, KEY_FILE, RECEIPTS_FOLDER = "consortium.jws", "registry.pub", "receipts"
+CONSORTIUM_FILE, RECEIPTS_FOLDER = "consortium.jws", "receipts"
 BORROWERS_FOLDER = "borrowers"
 ATTEMPT = ("campaign_sha256", "lender", "release", "attempt")
 
@@ -42,13 +42,7 @@ def verify(
             "tahini borrower kept in the workspace, its own if left out."
         ),
     ] = None,
-    registry_key: Annotated[
-        str | None,
-        typer.Option(
-            help="The registry's public key, or a file of it; registry.pub beside the consortium "
-            "document if left out."
-        ),
-    ] = None,
+    registry_key: RegistryKey = None,
     person: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,10 +61,10 @@ def verify(
     found: list[dict[str, Any]] = []
     wrong = False
     for file in files:
-        pinned = _pinned(file, consortium or _kept_with(file, workspace), registry_key)
+        trusted = pinned(file, consortium or _kept_with(file, workspace), registry_key)
         for token in kept(file.read_text(encoding="utf-8", errors="replace")):
             try:
-                one = verify_kept(token, pinned, person or ())
+                one = verify_kept(token, trusted, person or ())
             except CryptoError as error:
                 wrong = True
                 found.append({"file": str(file), "verified": False, "why": str(error)})
@@ -133,19 +127,3 @@ def _kept_with(file: Path, workspace: Path) -> Path | None:
     fingerprint = hashlib.sha256(PublicKey.from_text(kept_key).raw).hexdigest()[:16]
     typer.echo(f"believing the registry's key {fingerprint}… kept in {receipts.parent}", err=True)
     return own
-
-
-def _pinned(file: Path, anchor: Path | None, key: str | None) -> Consortium:
-    """Raises SignatureError."""
-    if anchor is None:
-        raise SignatureError(
-            f"say which consortium document you pinned, to verify {file}: --consortium"
-        )
-    named = key or str(anchor.parent / KEY_FILE)
-    if Path(named).is_file():
-        named = Path(named).read_text(encoding="utf-8")
-    elif key is None:
-        raise SignatureError(f"the registry's key is not beside {anchor}; say it: --registry-key")
-    return Consortium.verify(
-        anchor.read_text(encoding="utf-8").strip(), PublicKey.from_text(named.strip())
-    )

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from cli.shared import AsJson, NodeHome, Noun, opened_node, parsed, progress, say
+from cli.pinned import RegistryKey, pinned
+from cli.shared import AsJson, Noun, opened_node, parsed, progress, say
 from protocol.cards import ModelCard
 from protocol.errors import ConsentError
-from protocol.parties import Role
+from protocol.parties import Consortium, Role
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +40,29 @@ app = Noun("Score applicants by a released model, and say why.")
 @app.command(
     epilog="Examples: `tahini score --home lenders/aspen --model models/4f1c…/model.safetensors "
     "--data applicants.parquet --explain` · `tahini score … --data applicants.csv --out "
-    "scores.csv` · `tahini score … --export sql`"
+    "scores.csv` · `tahini score --consortium consortium.jws --registry-key KEY --model … --export "
+    "sql`"
 )
 def score(
-    home: NodeHome,
     model: Annotated[Path, typer.Option(help="The model's file.", dir_okay=False)],
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="The node's home folder, whose consortium is believed.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    consortium: Annotated[
+        Path | None,
+        typer.Option(
+            help="Without a node: the pinned consortium document, never one that came with the "
+            "model.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    registry_key: RegistryKey = None,
     card: Annotated[
         Path | None,
         typer.Option(
@@ -94,7 +113,10 @@ def score(
         raise ConsentError("say either whom to score (--data) or what to print (--export)")
     if out is not None and out.suffix not in {".csv", ".json"}:
         raise ConsentError(f"{out}: write scores to a .csv or a .json file")
-    told, loaded = _verified(home, model, card or model.parent / "model-card.jws")
+    if (home is None) == (consortium is None):
+        raise ConsentError("say whom to believe: --home, or without a node --consortium")
+    believed = pinned(model, consortium, registry_key) if home is None else _of_node(home)
+    told, loaded = _verified(believed, model, card or model.parent / "model-card.jws")
     scorer, glossary = _scorer(loaded, told["model_sha256"], families)
     if data is None:
         from lending.score.sql import score_sql, scorecard_csv
@@ -123,7 +145,13 @@ def score(
 # --- the model
 
 
-def _verified(home: Path, model: Path, card: Path) -> tuple[dict[str, Any], CreditModel]:
+def _of_node(home: Path) -> Consortium:
+    return opened_node(home).consortium
+
+
+def _verified(
+    consortium: Consortium, model: Path, card: Path
+) -> tuple[dict[str, Any], CreditModel]:
     """What was verified, and the model: raises ConsentError or what its documents raise.
 
     Approvals and log entry are checked as well where ``tahini model fetch`` has put them beside the
@@ -132,7 +160,6 @@ def _verified(home: Path, model: Path, card: Path) -> tuple[dict[str, Any], Cred
     from clients.models import CAMPAIGN_FILE, KeptModel, check
     from credit.models import CreditModel
 
-    consortium = opened_node(home).consortium
     try:
         signed = card.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -27,8 +27,8 @@ LOADED = "import json, sys; from importlib import import_module; [import_module(
 LOADED += "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
 CLI = Path(__file__).parent.parent / "cli"
 HELPERS = {
-    "__init__", "shared", "campaign_status", "forms", "institution", "legal_form", "public_pages", "quality", "staff",
-    "staff_leaving", "watch_kept", "watch_metrics", "watch_report",
+    "__init__", "shared", "campaign_status", "forms", "institution", "legal_form", "pinned", "public_pages", "quality",
+    "staff", "staff_leaving", "watch_kept", "watch_metrics", "watch_report",
 }  # fmt: skip
 """Files of ``cli`` that are no noun."""
 TAHINI = Path(sys.executable).with_name("tahini")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,6 +82,21 @@ def test_the_same_scores_come_from_every_kind_of_file_and_they_are_the_models(si
     assert [one["score"] for one in found["people"]] == score(signed.model.probability(signed.people)).tolist()
     assert [one["row"] for one in found["people"]] == list(range(1, 201))
     assert [band["from"] for band in found["bands"]] == [350, 550, 600, 650, 700]
+
+
+def test_whoever_has_no_node_pins_the_consortium(signed, asked, tmp_path):
+    what = ("--model", signed.root / "model.safetensors", "--data", signed.root / "applicants.csv")
+    settings = json.loads((signed.home / "node.json").read_text(encoding="utf-8"))
+    pinned = ("score", "--consortium", signed.home / "consortium.jws", "--registry-key", settings["registry_key"])
+    assert told(*pinned, *what) == told(*asked, *what[2:])
+    other = (*pinned[:-1], SigningKey.generate().public.text)
+    for wrong, said in [
+        (other, "signed by another key|does not verify|signature"),
+        (("score",), "say whom to believe"),
+        ((*pinned, "--home", signed.home), "say whom to believe"),
+        (("score", "--consortium", signed.home / "consortium.jws"), "registry's key"),
+    ]:
+        assert re.search(said, refused(*wrong, *what))
 
 
 def test_points_and_reasons_are_told_in_both_languages(signed, asked, tmp_path):
