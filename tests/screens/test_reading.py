@@ -21,12 +21,15 @@ from support.visitors import who
 from support.waiting import until
 
 import screens.house.shell
+from crypto.keys import SigningKey
 from demo.borrowers import DemoBorrower
+from protocol.consents import ConsentDecision
 from protocol.terms import TRAINING_PURPOSE
 from screens.house.errors import PageError
 from screens.house.forms import new_once
 from screens.house.reading import LONGEST_S, NoticeForm, Readings
 from screens.house.shell import layout_of
+from screens.portal.signing import signed_answers
 from screens.portal.visit import SESSION
 
 LEAST = 2
@@ -79,6 +82,46 @@ def test_the_layout_is_what_sha256sum_finds() -> None:
     lines = subprocess.run(["sha256sum", *files], cwd=root, check=True, capture_output=True, text=True).stdout
     told = "".join(sorted(lines.splitlines(keepends=True)))
     assert layout_of(*folders) == hashlib.sha256(told.encode()).hexdigest()
+
+
+SHOWN = {"layout_sha256": "a" * 64, "seconds": 9, "to_the_end": True, "own_controls": True}
+
+
+@pytest.mark.parametrize(
+    ("signed", "known", "holds"),
+    [
+        (SHOWN, SHOWN, True),
+        (SHOWN | {"seconds": 8}, SHOWN, True),
+        (None, None, True),
+        (SHOWN | {"seconds": 10}, SHOWN, False),
+        (SHOWN | {"layout_sha256": "b" * 64}, SHOWN, False),
+        (SHOWN, SHOWN | {"to_the_end": False}, False),
+        (None, SHOWN, False),
+        (SHOWN, None, False),
+    ],
+)
+def test_a_signed_answer_says_of_how_it_was_shown_what_the_page_knows(
+    signed: dict[str, Any] | None, known: dict[str, Any] | None, holds: bool
+) -> None:
+    choice = {"recipient": "cedar", "sensitivity": "ordinary", "action": "give"}
+    about = {"notice_id": "n", "notice_version": 2, "notice_language": "en", "notice_sha256": TEXT}
+    decision = ConsentDecision.model_validate(
+        {
+            **about,
+            "pii_principal_id": "v1." + "p" * 43,
+            "choices": [{"purpose": TRAINING_PURPOSE, **choice}],
+            "event_time": AT.isoformat(),
+            "presentation": signed,
+            "nonce": "n" * 22,
+        }
+    )
+    token = decision.sign(SigningKey.generate())
+    statement = {**about, "choices": [choice], **({} if known is None else {"presentation": known})}
+    if holds:
+        assert signed_answers(token, statement, TRAINING_PURPOSE) == [token]
+    else:
+        with pytest.raises(PageError):
+            signed_answers(token, statement, TRAINING_PURPOSE)
 
 
 @pytest.fixture(scope="module")

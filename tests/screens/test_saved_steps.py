@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import re
 import string
@@ -20,6 +21,8 @@ from support.saved import held, verdict, with_other
 from support.visitors import who
 from support.waiting import until
 
+from crypto.documents import sign_document
+from protocol.rights import RightsReceipt
 from screens.portal.visit import SESSION
 
 
@@ -125,3 +128,29 @@ def test_on_the_portal_it_is_two_taps_to_the_check_and_three_to_the_file(
     assert verdict(visitor.page) == "verified" and not barriers(visitor.page) and fits(visitor.page, 360)
     download = visitor.saves("Save the receipt")
     assert visitor.taps == 2 and re.fullmatch(r"request-[0-9a-f]{12}-1\.html", download.suggested_filename)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"at": "2020-01-01T00:00:00Z"},
+        {"due_at": "2099-01-01T00:00:00Z"},
+        {"event": "mark"},
+        {"evidence": {"request": {"asked": {"kind": "erase"}}}},
+        {"request_sha256": "0" * 64},
+    ],
+)
+def test_a_step_that_the_log_says_nothing_of_is_refused_though_the_registry_signed_it(
+    site: Site, saved: str, opened: Callable[[str], Page], lie: dict[str, Any]
+) -> None:
+    """A registry that signs a lie: the entry in the witnessed log commits to what was."""
+    body = held(saved)["receipt"].split(".")[1]
+    said = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    step = {**said["step"], **lie}
+    token = sign_document(RightsReceipt.typ, {**said, "step": step}, site.house.founded.registry_key)
+    text = with_other(saved, receipt=token).replace(
+        f'id="about" value="{said["step"]["request_sha256"]}"', f'id="about" value="{step["request_sha256"]}"'
+    )
+    page = opened(text)
+    assert verdict(page) == "refused" and page.locator("#facts").is_hidden()
+    assert "✗" in page.locator("#steps li[data-step=commitment]").inner_text()
