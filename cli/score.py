@@ -115,7 +115,7 @@ def score(
         raise ConsentError(f"{out}: write scores to a .csv or a .json file")
     if (home is None) == (consortium is None):
         raise ConsentError("say whom to believe: --home, or without a node --consortium")
-    believed = pinned(model, consortium, registry_key) if home is None else _of_node(home)
+    believed = opened_node(home).consortium if home else pinned(model, consortium, registry_key)
     told, loaded = _verified(believed, model, card or model.parent / "model-card.jws")
     scorer, glossary = _scorer(loaded, told["model_sha256"], families)
     if data is None:
@@ -143,10 +143,6 @@ def score(
 
 
 # --- the model
-
-
-def _of_node(home: Path) -> Consortium:
-    return opened_node(home).consortium
 
 
 def _verified(

@@ -74,6 +74,12 @@ class ShownCard:
     def segment(self, name: str, words: PageWords) -> str:
         return segment_of(name, words)
 
+    def pictures(self, words: PageWords) -> list[Chart]:
+        """What can be drawn of the card alone; nothing where the noise is as large as everybody who
+        was held out."""
+        told = any(group.get("auc") for group in self.segments)
+        return [auc_picture(self.segments, words)] if told else []
+
     @property
     def evaluation(self) -> dict[str, Any] | None:
         return self.told.evaluation and {**_NOT_SAID_BEFORE, **self.told.evaluation}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from protocol.cards import ModelCard
 from protocol.parties import Role
-from screens.common.model_cards import ShownCard, auc_picture
+from screens.common.model_cards import ShownCard
 from screens.console.pictures import evaluation_pictures
 from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.charts import Chart
@@ -53,18 +51,14 @@ class CardPages:
             one=one,
             this_campaign=card.campaign_sha256 == seen.sha256,
             same_model=hashlib.sha256(model).hexdigest() == card.model_sha256,
-            pictures=self._pictures(seen, one.segments, words),
+            pictures=self._pictures(seen, one, words),
         )
 
-    def _pictures(
-        self, seen: SeenCampaign, segments: Sequence[Mapping[str, Any]], words: PageWords
-    ) -> list[Chart]:
-        """What can be drawn; nothing where the noise is as large as everybody who was held out."""
-        if not any(one.get("auc") for one in segments):
-            return []
-        curves = _curves(seen)
-        drawn = [] if curves is None else evaluation_pictures(curves, words)
-        return [auc_picture(segments, words), *drawn]
+    def _pictures(self, seen: SeenCampaign, one: ShownCard, words: PageWords) -> list[Chart]:
+        """What the card shows, and the curves where there are any."""
+        shown = one.pictures(words)
+        curves = _curves(seen) if shown else None
+        return shown if curves is None else [*shown, *evaluation_pictures(curves, words)]
 
     def card_file(self, request: Request) -> Response:
         """``GET /campaigns/{sha256}/card/model-card.jws``."""

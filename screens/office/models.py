@@ -13,7 +13,7 @@ from protocol.client.lenders import LenderClient
 from protocol.errors import NotFound
 from protocol.parties import Role
 from protocol.recalls import ModelRecall
-from screens.common.model_cards import ShownCard, auc_picture
+from screens.common.model_cards import ShownCard
 from screens.house.errors import PageError
 from screens.office.room import LOOK, Office
 
@@ -36,7 +36,6 @@ class ModelPages:
             recalls = [ModelRecall.claimed(token) for token in found["recalls"]]
         except CryptoError as error:
             raise PageError("internal", 502) from error
-        told = any(group.get("auc") for group in one.segments)
         words = self.office.look.words(request)
         return self.office.look.page(
             request,
@@ -47,7 +46,7 @@ class ModelPages:
             verifies=one.signed and one.told.campaign_sha256 == request.path_params["sha256"],
             entry_index=found["entry_index"],
             recalls=recalls,
-            pictures=[auc_picture(one.segments, words)] if told else [],
+            pictures=one.pictures(words),
             name_of=self.office.name_of,
             lenders=[self.office.name_of(lender) for lender in one.told.lenders],
         )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey
-from screens.common.model_cards import ShownCard, auc_picture
+from screens.common.model_cards import ShownCard
 from screens.house.errors import PageError
 from screens.house.shell import Look
 from screens.portal.shown import PortalParties
@@ -35,7 +35,6 @@ class ModelPages:
             raise PageError("internal", 502) from error
         about_it = one.signed and one.told.campaign_sha256 == request.path_params["campaign"]
         language = self.look.language(request)
-        told = any(group.get("auc") for group in one.segments)
         return self.look.page(
             request,
             "model.html",
@@ -44,7 +43,7 @@ class ModelPages:
             verifies=about_it,
             entry_index=found["entry_index"],
             recalls=found["recalls"],
-            pictures=[auc_picture(one.segments, self.look.words(request))] if told else [],
+            pictures=one.pictures(self.look.words(request)),
             names=self.names,
             lenders=[self.names.of_party(lender, language) for lender in one.told.lenders],
         )

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playwright.sync_api import Browser
 from support.house import Ground
 from support.pages import Seen, Visitor
-from support.portal import HTTP, Site, get, open_portal, said_otherwise, visiting
+from support.portal import HTTP, Site, get, open_portal, said_otherwise
 from support.visitors import who
 from support.waiting import until
 
@@ -125,7 +124,7 @@ def test_a_signed_answer_says_of_how_it_was_shown_what_the_page_knows(
 
 
 @pytest.fixture(scope="module")
-def slow(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The notice's second version must be shown for two seconds."""
     with open_portal(ground, tmp_path_factory.mktemp("portal")) as site:
         said_otherwise(site.house, site.house.notice, reading_seconds=LEAST)
@@ -135,8 +134,8 @@ def slow(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture(autouse=True)
 def on_time(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    if "slow" in request.fixturenames:
-        request.getfixturevalue("slow").later = timedelta()
+    if "site" in request.fixturenames:
+        request.getfixturevalue("site").later = timedelta()
 
 
 def layout(site: Site) -> str:
@@ -164,66 +163,50 @@ def shown_to(site: Site, person: DemoBorrower, action: str = "given") -> dict[st
     return None if told is None else told.model_dump()
 
 
-def test_without_script_time_and_the_line_at_the_end_are_what_counts(slow: Site) -> None:
-    person = who(slow, "silent")[1]
-    session, path = slow.cookie(person), f"/ask/{slow.house.notice.id}/2"
-    headers = {"Cookie": f"{SESSION}={session}", "Origin": slow.url}
-    page = get(slow, path, "en", session).text
+def test_without_script_time_and_the_line_at_the_end_are_what_counts(site: Site) -> None:
+    person = who(site, "silent")[1]
+    session, path = site.cookie(person), f"/ask/{site.house.notice.id}/2"
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
+    page = get(site, path, "en", session).text
     assert page.index('class="notice"') < page.index('name="reached"') < page.index("<fieldset>")
     assert "checked" not in page
     yes = {"cedar.ordinary": "give", "cedar.income": "refuse"}
 
     def send(page: str, **more: str) -> Any:
-        return HTTP.post(f"{slow.url}{path}", data={**fields(page), **yes, **more}, headers=headers)
+        return HTTP.post(f"{site.url}{path}", data={**fields(page), **yes, **more}, headers=headers)
 
     refused = send(page, reached="yes")
     assert refused.status_code == 422 and "must be shown for 2 seconds" in refused.text
     assert fields(refused.text).items() >= {**yes, "reached": "yes", "since": fields(page)["since"]}.items()
-    slow.later = timedelta(seconds=LEAST)
+    site.later = timedelta(seconds=LEAST)
     assert send(page).status_code == 422, "the end of the text was not reached"
     assert send(page, reached="yes", looked="1").status_code == 422, "another page was looked at meanwhile"
-    assert not [one for one in slow.house.borrower_client(person).my_consents() if one.event.event_state == "given"]
+    assert not [one for one in site.house.borrower_client(person).my_consents() if one.event.event_state == "given"]
     done = send(refused.text)
     assert done.status_code == 303, done.text
-    shown = shown_to(slow, person)
+    shown = shown_to(site, person)
     assert shown is not None and LEAST <= shown.pop("seconds") < 600
-    assert shown == {"layout_sha256": layout(slow), "to_the_end": True, "own_controls": True}
+    assert shown == {"layout_sha256": layout(site), "to_the_end": True, "own_controls": True}
 
 
-def test_a_no_is_heard_at_once(slow: Site) -> None:
-    person = who(slow, "silent")[2]
-    session, path = slow.cookie(person), f"/ask/{slow.house.notice.id}/2"
-    headers = {"Cookie": f"{SESSION}={session}", "Origin": slow.url}
-    sent = {**fields(get(slow, path, "en", session).text), "cedar.ordinary": "refuse"}
-    assert HTTP.post(f"{slow.url}{path}", data=sent, headers=headers).status_code == 303
-    assert shown_to(slow, person, "refused") is None, "of a no nothing is kept but the no"
-
-
-@pytest.fixture
-def visit(slow: Site, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
-    opened = []
-
-    def begin(person: DemoBorrower, **options: Any) -> Visitor:
-        context = chromium.new_context(**{"viewport": {"width": 360, "height": 640}, "locale": "en-GB", **options})
-        visitor = Visitor(visiting(context, slow, person))
-        opened.append((context, visitor))
-        return visitor
-
-    yield begin
-    for context, visitor in opened:
-        context.close()
-        assert not visitor.complaints
+def test_a_no_is_heard_at_once(site: Site) -> None:
+    person = who(site, "silent")[2]
+    session, path = site.cookie(person), f"/ask/{site.house.notice.id}/2"
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
+    sent = {**fields(get(site, path, "en", session).text), "cedar.ordinary": "refuse"}
+    assert HTTP.post(f"{site.url}{path}", data=sent, headers=headers).status_code == 303
+    assert shown_to(site, person, "refused") is None, "of a no nothing is kept but the no"
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_in_a_browser_it_costs_no_tap(slow: Site, visit: Callable[..., Visitor], with_key: bool) -> None:
-    person = who(slow, "silent")[3 + with_key]
+def test_in_a_browser_it_costs_no_tap(site: Site, visit: Callable[..., Visitor], with_key: bool) -> None:
+    person = who(site, "silent")[3 + with_key]
     visitor = visit(person)
     if with_key:
-        visitor.page.goto(f"{slow.url}/keys")
+        visitor.page.goto(f"{site.url}/keys")
         visitor.tap("Add this device")
         until(visitor.page.locator("span[data-thumbprint]:not([hidden])").is_visible, "the new key was in the list")
-        visitor.page.goto(slow.url)
+        visitor.page.goto(site.url)
         visitor.taps = 0
     visitor.tap("Read and answer")
     told = visitor.page.locator("#told")
@@ -234,19 +217,19 @@ def test_in_a_browser_it_costs_no_tap(slow: Site, visit: Callable[..., Visitor],
     visitor.tap("Save my answers")
     visitor.arrives("/recorded/**")
     assert visitor.taps == 4, "as many as for a notice that asks for no time"
-    shown = shown_to(slow, person)
+    shown = shown_to(site, person)
     assert shown is not None and LEAST <= shown.pop("seconds") < 600
-    assert shown == {"layout_sha256": layout(slow), "to_the_end": True, "own_controls": True}
+    assert shown == {"layout_sha256": layout(site), "to_the_end": True, "own_controls": True}
 
 
-def test_to_go_on_after_a_pause_is_a_yes_and_is_said_below_the_text(slow: Site, visit: Callable[..., Visitor]) -> None:
-    person = who(slow, "silent")[5]
+def test_to_go_on_after_a_pause_is_a_yes_and_is_said_below_the_text(site: Site, visit: Callable[..., Visitor]) -> None:
+    person = who(site, "silent")[5]
     visitor = visit(person)
     visitor.tap("Read and answer")
     visitor.choose("Cedar Finance · ordinary data", "Yes, I agree")
     until(lambda: "A yes counts now" in visitor.page.inner_text("#told"), "the page said that a yes counts")
     visitor.tap("Save my answers")
-    visitor.page.goto(slow.url)
+    visitor.page.goto(site.url)
     visitor.tap("See all of it")
     visitor.tap("Pause")
     visitor.tap("Go on with it")
@@ -256,42 +239,42 @@ def test_to_go_on_after_a_pause_is_a_yes_and_is_said_below_the_text(slow: Site, 
     until(lambda: "A yes counts now" in visitor.page.inner_text("#told"), "the page said that a yes counts")
     visitor.tap("Save my answers")
     visitor.arrives("/recorded/**")
-    assert shown_to(slow, person) is not None
+    assert shown_to(site, person) is not None
 
 
 def test_a_pause_before_the_text_changed_ends_with_a_yes_to_the_new_one(
-    slow: Site, visit: Callable[..., Visitor]
+    site: Site, visit: Callable[..., Visitor]
 ) -> None:
     """Traced: what was paused under one text was gone on with below the next, and stayed a yes to the old one."""
-    person = next(one for one in slow.house.borrowers["cedar"] if one.answer == "gives" and not one.sensitive)
+    person = next(one for one in site.house.borrowers["cedar"] if one.answer == "gives" and not one.sensitive)
     visitor = visit(person)
     visitor.tap("See all of it")
     visitor.tap("Pause")
-    visitor.page.goto(f"{slow.url}/ask/{slow.house.notice.id}/2")
+    visitor.page.goto(f"{site.url}/ask/{site.house.notice.id}/2")
     visitor.choose("Cedar Finance · ordinary data", "Yes, I agree")
     until(lambda: "A yes counts now" in visitor.page.inner_text("#told"), "the page said that a yes counts")
     visitor.tap("Save my answers")
     visitor.arrives("/recorded/**")
     (record,) = [
         one
-        for one in slow.house.borrower_client(person).my_consents()
+        for one in site.house.borrower_client(person).my_consents()
         if one.pii_processing.purpose == TRAINING_PURPOSE and one.pii_processing.sensitivity == "ordinary"
     ]
     assert record.event.event_state == "given" and record.pii_processing.privacy_notice.version == 2
 
 
-def test_to_go_on_leads_to_the_newest_text(slow: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_go_on_leads_to_the_newest_text(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the registry wants the text shown first, though that was said of a version which is asked no more."""
-    person = next(one for one in slow.house.borrowers["birch"] if one.answer == "gives")
-    session = slow.cookie(person)
-    start = get(slow, "/", "en", session).text
+    person = next(one for one in site.house.borrowers["birch"] if one.answer == "gives")
+    session = site.cookie(person)
+    start = get(site, "/", "en", session).text
     path = re.findall(r'"(/consents/[0-9a-f]{32})"', start)[0]
-    headers = {"Cookie": f"{SESSION}={session}", "Origin": slow.url}
+    headers = {"Cookie": f"{SESSION}={session}", "Origin": site.url}
 
     def step(action: str) -> Any:
-        page = get(slow, path, "en", session).text
+        page = get(site, path, "en", session).text
         own = {str(one["name"]): str(one["value"]) for one in Seen(page).all("input") if one.get("type") == "hidden"}
-        return HTTP.post(f"{slow.url}{path}", data={**own, "action": action}, headers=headers)
+        return HTTP.post(f"{site.url}{path}", data={**own, "action": action}, headers=headers)
 
     assert step("suspend").headers["location"] == path
 
@@ -299,4 +282,4 @@ def test_to_go_on_leads_to_the_newest_text(slow: Site, monkeypatch: pytest.Monke
         raise PageError("not-shown-long-enough", 409)
 
     monkeypatch.setattr("screens.portal.registry.Borrower.act", refuses)
-    assert step("resume").headers["location"] == f"/ask/{slow.house.notice.id}/2"
+    assert step("resume").headers["location"] == f"/ask/{site.house.notice.id}/2"
