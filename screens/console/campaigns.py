@@ -20,7 +20,7 @@ from screens.console.pictures import epsilon_picture
 from screens.console.shown import can
 from screens.console.sight import ConsoleSight, SeenCampaign
 from screens.house.errors import PageError, ServiceAway
-from screens.house.forms import PageForm, new_once, read_form
+from screens.house.forms import OwnForm, new_once, read_own
 from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from server import commands
@@ -103,8 +103,8 @@ class CampaignPages:
 
     async def stop(self, request: Request) -> Response:
         """``POST /campaigns/{sha256}/stop``: at once, whatever else goes on here."""
-        self.door.staff(request, "launch")
-        form, sha256 = await read_form(request, PageForm), request.path_params["sha256"]
+        whose, sha256 = self.door.staff(request, "launch").whose, request.path_params["sha256"]
+        form = await read_own(request, OwnForm, whose)
 
         def act() -> str:
             commands.stop(self.sight.folder(sha256))
@@ -129,7 +129,7 @@ class CampaignPages:
         """Do what binds, once, if those whom it takes have asked for it; else it waits for a second
         person."""
         staff = self.door.staff(request, "launch", fresh=True)
-        form = await read_form(request, PageForm)
+        form = await read_own(request, OwnForm, staff.whose)
 
         def act() -> str:
             seen = self._seen(request)

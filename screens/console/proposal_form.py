@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, model_validator
 from protocol.campaigns import Campaign
 from protocol.parties import Consortium
 from protocol.watched import ModelReference
-from screens.house.forms import PageForm
+from screens.house.forms import OwnForm
 from screens.house.problems import N_
 from server.errors import BadOption
 from server.proposing import (
@@ -72,7 +72,7 @@ WRONG: Mapping[str, str] = {
 own."""
 
 
-class ProposalForm(PageForm):
+class ProposalForm(OwnForm):
     """A proposal as it was typed. Each further field names a lender that takes part."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
@@ -110,7 +110,11 @@ class ProposalForm(PageForm):
 
     @classmethod
     def fresh(
-        cls, once: str, consortium: Consortium, features: str, earlier: CampaignStatus | None
+        cls,
+        own: OwnForm,
+        consortium: Consortium,
+        features: str,
+        earlier: CampaignStatus | None,
     ) -> ProposalForm:
         """The form as it is first shown: the defaults, or what an earlier campaign was, among those
         who are left."""
@@ -126,7 +130,7 @@ class ProposalForm(PageForm):
         ]
         return cls.model_validate(
             {
-                "once": once,
+                **own.model_dump(),
                 "name": next_id(like.id) if like else "",
                 "title": like.title if like else "",
                 "features": features,

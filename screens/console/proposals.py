@@ -32,7 +32,7 @@ from screens.console.proposal_form import (
 )
 from screens.console.sight import ConsoleSight
 from screens.house.errors import PageError, ServiceAway
-from screens.house.forms import new_once, read_form
+from screens.house.forms import OwnForm, new_once, read_own
 from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from server.assessments import assessed
@@ -85,19 +85,19 @@ class ProposalPages:
 
     def ask(self, request: Request) -> Response:
         """``GET /propose``: the form; with ``?like=`` as that campaign was."""
-        self.door.staff(request, "launch")
+        own = OwnForm(once=new_once(), whose=self.door.staff(request, "launch").whose)
         coordinator, lists = self.sight.coordinator(), self._lists()
         like = request.query_params.get("like")
         before = self.sight.campaign(like).status if like and _HASH.fullmatch(like) else None
         chosen = f"{FROM_CAMPAIGN}{like}" if before else next(iter(lists), "")
-        form = ProposalForm.fresh(new_once(), coordinator.consortium, chosen, before)
+        form = ProposalForm.fresh(own, coordinator.consortium, chosen, before)
         return self._shown(request, form, self._priced(form), told=False)
 
     async def price(self, request: Request) -> Response:
         """``POST /propose/price``: only the part with the price, for a page that is being filled
         in."""
-        self.door.staff(request, "launch")
-        form = await read_form(request, ProposalForm)
+        whose = self.door.staff(request, "launch").whose
+        form = await read_own(request, ProposalForm, whose)
         price, wrong = await run_in_threadpool(lambda: self._price(self._priced(form)))
         return self.look.page(request, "price.html", price=price, wrong=wrong)
 
@@ -105,7 +105,7 @@ class ProposalPages:
         """``POST /propose``: by the button that was tapped: the price, a count of people, a look at
         all of it, or the signature."""
         staff = self.door.staff(request, "launch")
-        form = await read_form(request, ProposalForm)
+        form = await read_own(request, ProposalForm, staff.whose)
         return await run_in_threadpool(self._sent, request, form, self.door.is_fresh(staff))
 
     def _sent(self, request: Request, form: ProposalForm, fresh: bool) -> Response:

@@ -16,6 +16,7 @@ the one reader of ``Accept-Language``.
 - ``login``: the authorization code flow with PKCE.
 - ``issuers``: issuers of log-ins over HTTP.
 - ``forms``: what a form sent, by a schema.
+- ``marks``: what stands in a form for whom it was shown to.
 - ``words``: two languages; dates, money and numbers as each writes them.
 - ``charts``: pictures from numbers, with the table beside them.
 - ``errors``: what goes wrong on a page, by code.

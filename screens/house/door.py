@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from abc import abstractmethod
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +16,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from screens.house.errors import FreshLoginNeeded, LoginFailed, NotLoggedIn, PageError, TooOften
-from screens.house.forms import OwnForm, PageForm, is_number, read_form
-from screens.house.id_tokens import Identity
+from screens.house.forms import OwnForm, PageForm, is_number, read_form, read_own
 from screens.house.issuers import LoginIssuer
 from screens.house.login import BACK_WITHIN, Leaving, LogIn
+from screens.house.marks import PersonMarks
 from screens.house.pace import AddressPaces, Pace
 from screens.house.reading import Readings
 from screens.house.services import ConsentRegistry
@@ -78,7 +76,7 @@ class LoginDoor(Generic[Visiting]):
     """Pages and forms of one visit."""
     forgets: str = '"cache", "storage"'
     """What a browser is told to forget when a visit ends (Clear-Site-Data)."""
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    marks: PersonMarks = field(default_factory=PersonMarks)
 
     @abstractmethod
     async def admitted(self, visit: PersonVisit, seconds: int) -> tuple[Visiting, int]:
@@ -112,11 +110,7 @@ class LoginDoor(Generic[Visiting]):
     async def form(self, request: Request, schema: type[Sent]) -> Sent:
         """A form of who asks; raises NotLoggedIn, TooOften, PageError: no form, or one that was
         shown to somebody else."""
-        visit = self.visitor(request)
-        form = await read_form(request, schema)
-        if not hmac.compare_digest(form.whose, visit.whose):
-            raise PageError("another-person", 409)
-        return form
+        return await read_own(request, schema, self.visitor(request).whose)
 
     def is_fresh(self, request: Request) -> bool:
         """Whether who is here has just shown who they are."""
@@ -139,22 +133,9 @@ class LoginDoor(Generic[Visiting]):
                 raise needed from error
             raise
 
-    # --- whose a form is
-
     def readings(self, layout: str) -> Readings:
         """Stamps of since when something was shown."""
-        return Readings(layout, self._secret)
-
-    def _whose(self, issuer: LoginIssuer, identity: Identity) -> str:
-        named = f"{issuer.issuer}\n{identity.subject}".encode()
-        return self._marked(_short(hmac.digest(self._secret, named, "sha256")))
-
-    def _marked(self, name: str) -> str:
-        return name + _short(hmac.digest(self._secret, b"form\n" + name.encode(), "sha256"))
-
-    def is_ours(self, whose: str) -> bool:
-        """Whether a form was shown to somebody by this process."""
-        return hmac.compare_digest(whose.encode(), self._marked(whose[:22]).encode())
+        return Readings(layout, self.marks.secret)
 
     # --- in and out
 
@@ -193,7 +174,7 @@ class LoginDoor(Generic[Visiting]):
         if away.how == "fresh" and (identity.came_at is None or moment - identity.came_at > FRESH):
             raise LoginFailed
         token, seconds = await self.registry.access(id_token)
-        whose = self._whose(away.leaving.issuer, identity)
+        whose = self.marks.of(away.leaving.issuer.issuer, identity.subject)
         visit = PersonVisit(token, whose, away.issuer, identity.came_at, Pace(self.per_minute))
         kept, seconds = await self.admitted(visit, seconds)
         self.visits.end(request.cookies.get(cookie(self.app)))
@@ -223,8 +204,3 @@ class LoginDoor(Generic[Visiting]):
         answer.delete_cookie(cookie(self.app), **COOKIE)
         answer.headers["Clear-Site-Data"] = self.forgets
         return answer
-
-
-def _short(digest: bytes) -> str:
-    """22 characters of a hash: 128 bits and a few."""
-    return urlsafe_b64encode(digest).decode()[:22]

@@ -6,6 +6,7 @@ refused. No form of ours takes a file.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -37,6 +38,7 @@ class OwnForm(PageForm):
 
 
 Sent = TypeVar("Sent", bound=BaseModel)
+Own = TypeVar("Own", bound=OwnForm)
 
 
 def new_once() -> str:
@@ -54,6 +56,23 @@ async def read_form(request: Request, schema: type[Sent]) -> Sent:
         return schema.model_validate(fields)
     except ValidationError as error:
         raise PageError("malformed", 422) from error
+
+
+async def read_own(request: Request, schema: type[Own], whose: str) -> Own:
+    """What was sent on a form that was shown to whoever sends it.
+
+    Raises:
+        PageError: not a form, not this one, or shown to somebody else.
+    """
+    form = await read_form(request, schema)
+    require_own(form, whose)
+    return form
+
+
+def require_own(form: OwnForm, whose: str) -> None:
+    """Raises PageError for a form that was shown to somebody else."""
+    if not hmac.compare_digest(form.whose, whose):
+        raise PageError("another-person", 409)
 
 
 async def read_fields(request: Request) -> dict[str, str]:

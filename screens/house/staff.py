@@ -15,7 +15,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from starlette.routing import Route
 from screens.house.errors import NotLoggedIn, PageError
 from screens.house.forms import PageForm, new_once, read_form
 from screens.house.login import own_path
+from screens.house.marks import PersonMarks
 from screens.house.origin import SAFE
 from screens.house.pace import AddressPaces
 from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
@@ -55,6 +56,9 @@ class Staff:
     """When they showed who they are."""
     subject: str = ""
     """What the institution's issuer calls them, where they came in by it."""
+    whose: str = ""
+    """Stands in every form of theirs: two of them who share a browser sign nothing in each other's
+    name."""
 
     def may(self, role: str) -> bool:
         return self.roles is None or role in self.roles
@@ -105,6 +109,7 @@ class StaffDoor(ABC):
         self.look, self.clock = look, clock
         self._sessions: PageSessions[Staff] = PageSessions(clock)
         self.ways_in = AddressPaces(clock)
+        self.marks = PersonMarks()
 
     @property
     def cookie_name(self) -> str:
@@ -161,7 +166,8 @@ class StaffDoor(ABC):
 
     def come(self, answer: Response, staff: Staff) -> Response:
         """An answer that begins a session."""
-        number = self._sessions.begin(staff, self.clock() + LONGEST)
+        marked = replace(staff, whose=self.marks.of(staff.subject, staff.name))
+        number = self._sessions.begin(marked, self.clock() + LONGEST)
         answer.set_cookie(self.cookie_name, number, **COOKIE)
         return answer
 

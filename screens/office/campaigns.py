@@ -32,7 +32,7 @@ from clients.budgets import budget_facts
 from crypto.errors import TahiniError
 from fleet.bundle import Change
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_form, read_own, require_own
 from screens.house.shell import go
 from screens.office.forms import NoForm, OfficeButton
 from screens.office.room import APPROVE, LOOK, Office
@@ -141,7 +141,7 @@ class CampaignPages:
         """``POST /campaigns/{sha256}/yes``: sign, tell the registry, show what it recorded. Where
         people log in, the second of two persons signs."""
         staff = self.office.door.staff(request, APPROVE, fresh=True)
-        await read_form(request, OfficeButton)
+        await read_own(request, OfficeButton, staff.whose)
         sha256 = request.path_params["sha256"]
         await run_in_threadpool(self._offer, request)
         if not self.office.door.agreed(staff, _yes_to(sha256)):
@@ -158,6 +158,7 @@ class CampaignPages:
         except PageError:
             found = await run_in_threadpool(self._offer, request)
             return self._page(request, "no.html", found, status=422, missing=True)
+        require_own(form, staff.whose)
         sha256 = request.path_params["sha256"]
         await run_in_threadpool(self._offer, request)
         said = form.reason, self.office.staff_id(staff)

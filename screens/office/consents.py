@@ -12,7 +12,7 @@ from starlette.responses import Response
 from clients.syncing import acknowledge_all, counted, counts_of, revocations_seen, sync_copy
 from crypto.notes import claimed_checkpoint
 from protocol.terms import TRAINING_PURPOSE
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_own
 from screens.house.shell import go
 from screens.office.forms import OfficeButton
 from screens.office.pictures import given_over_time
@@ -47,8 +47,8 @@ class ConsentsPages:
 
     async def sync(self, request: Request) -> Response:
         """``POST /consents``: fetch what changed; revocations are acted on and acknowledged."""
-        self.office.door.staff(request, APPROVE)
-        await read_form(request, OfficeButton)
+        staff = self.office.door.staff(request, APPROVE)
+        await read_own(request, OfficeButton, staff.whose)
         await run_in_threadpool(sync_copy, self.office.node)
         return go("/consents")
 
@@ -71,7 +71,7 @@ class ConsentsPages:
         """``POST /revocations``: bring the copy up to date, then acknowledge; what a desk has to
         erase first stays open."""
         staff = self.office.door.staff(request, APPROVE)
-        await read_form(request, OfficeButton)
+        await read_own(request, OfficeButton, staff.whose)
         by = self.office.staff_id(staff) or staff.name
         await run_in_threadpool(partial(acknowledge_all, self.office.node, by))
         return go("/revocations")

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from protocol.tickets import link_ticket
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_form, require_own
 from screens.house.shell import go
 from screens.office.forms import TicketForm
 from screens.office.room import CUSTOMERS, Office
@@ -94,6 +94,7 @@ class CustomerPages:
             form = await read_form(request, TicketForm)
         except PageError:
             return self._asked(request, "no-name")
+        require_own(form, staff.whose)
         names = await run_in_threadpool(self.office.node.consents.names)
         if form.pseudonym not in names:
             return self._asked(request, "not-ours")

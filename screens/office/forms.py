@@ -7,28 +7,28 @@ from typing import Literal
 from pydantic import Field
 
 from protocol.schema import Pseudonym
-from screens.house.forms import PageForm
+from screens.house.forms import OwnForm
 
 MAX_REASONS = 4
 
 
-class OfficeButton(PageForm):
+class OfficeButton(OwnForm):
     """A form with a button and nothing to fill in."""
 
 
-class NoForm(PageForm):
+class NoForm(OwnForm):
     """Why this lender takes no part."""
 
     reason: str = Field(min_length=1, max_length=500)
 
 
-class TicketForm(PageForm):
+class TicketForm(OwnForm):
     """For whom a ticket is made."""
 
     pseudonym: Pseudonym
 
 
-class VerdictForm(PageForm):
+class VerdictForm(OwnForm):
     """What a reviewer decides of a case: reasons a line each, an amount in yuan."""
 
     outcome: Literal["approve", "decline"]
@@ -53,7 +53,7 @@ class VerdictForm(PageForm):
         return int(self.term_days) if self.term_days else None
 
 
-class SecondForm(PageForm):
+class SecondForm(OwnForm):
     """Whether a second person agrees to what was proposed."""
 
     agrees: Literal["yes", "no"]

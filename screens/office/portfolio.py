@@ -16,7 +16,7 @@ from desk.commands.watch import watch
 from lending.account.default import Definition
 from protocol.errors import NotFound
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_own
 from screens.house.shell import go
 from screens.office.forms import OfficeButton
 from screens.office.pictures import (
@@ -68,8 +68,8 @@ class FigurePages:
 
     async def looked(self, request: Request) -> Response:
         """``POST /portfolio``: keep that somebody looked at the model until today."""
-        self.office.door.staff(request, REVIEW)
-        await read_form(request, OfficeButton)
+        staff = self.office.door.staff(request, REVIEW)
+        await read_own(request, OfficeButton, staff.whose)
         await run_in_threadpool(self._looked)
         return go("/portfolio")
 

@@ -27,7 +27,7 @@ from desk.states import ReviewStatus
 from desk.storage.idempotency import ActsOnce
 from law.deadlines import first_due
 from screens.house.errors import PageError
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_form, read_own, require_own
 from screens.house.shell import go
 from screens.office.forms import MAX_REASONS, OfficeButton, SecondForm, VerdictForm
 from screens.office.room import REVIEW, Office
@@ -170,7 +170,7 @@ class ReviewPages:
     async def take(self, request: Request) -> Response:
         """``POST /reviews/{review}/taking``: that it is read is stated in the log first."""
         staff = self.office.door.staff(request, REVIEW)
-        await read_form(request, OfficeButton)
+        await read_own(request, OfficeButton, staff.whose)
         review = request.path_params["review"]
         await run_in_threadpool(take, self.office.at_desk(), review, staff.name)
         return go(f"/reviews/{review}")
@@ -178,7 +178,7 @@ class ReviewPages:
     async def put_back(self, request: Request) -> Response:
         """``POST /reviews/{review}/back``: somebody else shall do it."""
         staff = self.office.door.staff(request, REVIEW)
-        await read_form(request, OfficeButton)
+        await read_own(request, OfficeButton, staff.whose)
         review = request.path_params["review"]
         await run_in_threadpool(put_back, self.office.at_desk(), review, staff.name)
         return go(TAB)
@@ -191,6 +191,7 @@ class ReviewPages:
             form = await read_form(request, VerdictForm)
         except PageError:
             return await run_in_threadpool(self._case, request, "not-whole", {}, 422)
+        require_own(form, staff.whose)
         typed = {"amount": form.amount, "term_days": form.term_days, "reasons": form.reasons}
         said = {"outcome": form.outcome, **typed}
         if not 1 <= len(form.lines) <= MAX_REASONS:
@@ -207,7 +208,7 @@ class ReviewPages:
     async def second(self, request: Request) -> Response:
         """``POST /reviews/{review}/second``: the second pair of eyes."""
         staff, desk = self.office.door.staff(request, REVIEW), self.office.at_desk()
-        form = await read_form(request, SecondForm)
+        form = await read_own(request, SecondForm, staff.whose)
         review = request.path_params["review"]
         once = _once(staff.name, form.once, review, {"agrees": form.agrees})
         await run_in_threadpool(second, desk, review, staff.name, form.agrees == "yes", once)

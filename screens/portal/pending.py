@@ -78,7 +78,7 @@ class PendingPages:
             fields, how = {"once": form.once, "ticket": form.invitation}, "fresh"
         else:
             fields, how = await read_fields(request), "quiet"
-            if not self.door.is_ours(fields.get("whose", "")):
+            if not self.door.marks.is_ours(fields.get("whose", "")):
                 raise NotLoggedIn
         # on by the page and not by a redirect: a policy that lets forms go to this origin only
         # would stop the way to the issuer

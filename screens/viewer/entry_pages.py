@@ -14,7 +14,7 @@ from crypto.errors import TahiniError
 from crypto.merkle import inclusion_proof, leaf_hash
 from crypto.notes import InclusionProof, claimed_checkpoint
 from screens.house.errors import PageError, ServiceAway
-from screens.house.forms import new_once, read_form
+from screens.house.forms import new_once, read_own
 from screens.house.shell import Look, go
 from screens.house.staff import StaffDoor
 from screens.viewer.drawing import proof_tree
@@ -95,8 +95,8 @@ class EntryPages:
 
     async def open(self, request: Request) -> Response:
         """``POST /entries/{index}/open``: log that it is opened, and open it."""
-        self.door.staff(request, "look")
-        await read_form(request, ActForm)
+        staff = self.door.staff(request, "look")
+        await read_own(request, ActForm, staff.whose)
         entry = self._entry(request)
         try:
             await anyio.to_thread.run_sync(self.opened.open, entry)

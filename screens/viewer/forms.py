@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import date
 
 from screens.house.errors import PageError
-from screens.house.forms import PageForm
+from screens.house.forms import OwnForm
 from screens.viewer.index import EntryQuery
 
 FIELDS = ("type", "actor", "campaign", "first", "last")
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class ActForm(PageForm):
+class ActForm(OwnForm):
     """A form with a button and nothing to fill in."""
 
 

@@ -141,6 +141,21 @@ def test_a_form_of_another_site_does_nothing(site: ConsoleSite, session: str, ca
     assert not run_requested(site.folder(campaigns["ready"]))
 
 
+def test_a_form_that_somebody_else_was_shown_does_nothing(
+    site: ConsoleSite, session: str, campaigns: dict[str, Campaign]
+) -> None:
+    unsafe = [one.path for one in site.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]  # type: ignore[attr-defined]
+    acts = sorted({*unsafe} - {"/enter", "/logout"})
+    assert len(acts) >= 5
+    for path in acts:
+        target = path.replace("{sha256:hex}", campaigns["ready"].sha256)
+        answer = site.post(
+            target, session, **{**FILLED, "whose": "w" * 44} if "propose" in path else {"whose": "w" * 44}
+        )
+        assert answer.status_code == 409 and "opened by somebody else" in answer.text, path
+    assert not run_requested(site.folder(campaigns["ready"]))
+
+
 # --- what is shown
 
 
@@ -292,7 +307,7 @@ class TwoPersons(IssuerDoor):
 
     def staff(self, request: Request, role: str | None = None, fresh: bool = False) -> Staff:
         who = request.headers["x-who"]
-        return Staff(who, frozenset({"launch"}), self.clock(), subject=who)
+        return Staff(who, frozenset({"launch"}), self.clock(), who, self.marks.of(who, who))
 
 
 def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleSite) -> None:
@@ -308,7 +323,8 @@ def test_two_agree_on_a_campaign_as_it_stands_and_not_as_it_stood(site: ConsoleS
 
     def launches(who: str) -> bool:
         headers = {"X-Who": who, "Sec-Fetch-Site": "same-origin"}
-        sent = client.post(f"/campaigns/{campaign.sha256}/launch", data={"once": new_once()}, headers=headers)
+        form = {"once": new_once(), "whose": door.marks.of(who, who)}
+        sent = client.post(f"/campaigns/{campaign.sha256}/launch", data=form, headers=headers)
         assert sent.status_code == 303, sent.text
         return run_requested(folder)
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.routing import Route
 from support.back_office import BackOffice, open_back_office
 from support.house import Ground
+from support.own_forms import own_form
 from support.pages import Seen
 from support.plans import small_plan
 
@@ -123,8 +124,26 @@ def test_a_form_of_another_site_does_nothing(
         del http.headers["Sec-Fetch-Site"]
         for one in routes:
             path = one.path.replace("{sha256:hex}", waiting.sha256).replace("{review}", review)
-            answer = http.post(path, data={"once": new_once()}, headers=headers)
+            answer = http.post(path, data=own_form(office.app), headers=headers)
             assert answer.status_code == 403 and "did not come from this page" in answer.text, path
+
+
+def test_a_form_that_a_colleague_was_shown_does_nothing(office: BackOffice, waiting: Campaign, review: str) -> None:
+    filled = {
+        "no": {"reason": "It costs too much."},
+        "{review}": {"outcome": "decline", "reasons": "No."},
+        "second": {"agrees": "yes"},
+        "customers": {"pseudonym": office.lending.people[-1].pseudonym},
+    }
+    routes = [one for one in office.app.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())]
+    with office.http() as http:
+        for one in routes:
+            if one.path in {"/enter", "/logout"}:
+                continue
+            path = one.path.replace("{sha256:hex}", waiting.sha256).replace("{review}", review)
+            form = own_form(office.app, whose="w" * 44, **filled.get(one.path.rpartition("/")[2], {}))
+            answer = http.post(path, data=form)
+            assert answer.status_code == 409 and "opened by somebody else" in answer.text, path
 
 
 def test_only_this_machine_reaches_it(office: BackOffice) -> None:
@@ -146,7 +165,7 @@ def test_the_machines_answer_is_nowhere_before_the_reviewers_own_is_recorded(off
             assert not told(http.get(path).text), path
         refused = http.get(f"/reviews/{review}/answers")
         assert refused.status_code == 403 and not told(refused.text)
-        assert http.post(f"/reviews/{review}/taking", data={"once": new_once()}).status_code == 303
+        assert http.post(f"/reviews/{review}/taking", data=own_form(office.app)).status_code == 303
         page = http.get(f"/reviews/{review}")
         assert "Record my decision" in page.text and "my bank had made a mistake" in page.text
         assert not told(page.text)
@@ -155,10 +174,10 @@ def test_the_machines_answer_is_nowhere_before_the_reviewers_own_is_recorded(off
         refused = http.get(f"/reviews/{review}/answers")
         assert refused.status_code == 403 and not told(refused.text)
 
-        bad = {"once": new_once(), "outcome": "decline", "reasons": " \n "}
+        bad = own_form(office.app, outcome="decline", reasons=" \n ")
         missing = http.post(f"/reviews/{review}", data=bad)
         assert missing.status_code == 422 and "one to four reasons" in missing.text and not told(missing.text)
-        said = {"once": new_once(), "outcome": "approve", "reasons": "The bank confirmed its mistake."}
+        said = own_form(office.app, outcome="approve", reasons="The bank confirmed its mistake.")
         for _ in range(2):  # a double tap
             answer = http.post(f"/reviews/{review}", data={**said, "amount": "2000", "term_days": ""})
             assert answer.headers["location"] == f"/reviews/{review}/answers", answer.text
@@ -183,9 +202,9 @@ def test_a_case_is_read_by_whoever_took_it_alone(office: BackOffice) -> None:
     with office.http() as http:
         page = http.get(f"/reviews/{review}").text
         assert "my bank had made" not in page and "somebody is at it" in page
-        said = {"once": new_once(), "outcome": "decline", "reasons": "No."}
+        said = own_form(office.app, outcome="decline", reasons="No.")
         assert http.post(f"/reviews/{review}", data=said).status_code in {403, 409}
-        assert http.post(f"/reviews/{review}/taking", data={"once": new_once()}).status_code == 409
+        assert http.post(f"/reviews/{review}/taking", data=own_form(office.app)).status_code == 409
 
 
 # --- campaigns
@@ -211,7 +230,7 @@ def test_a_yes_is_what_the_registry_recorded_and_is_signed_once(office: BackOffi
     node = office.house.node()
     with office.http() as http:
         for _ in range(2):
-            answer = http.post(f"/campaigns/{campaign.sha256}/yes", data={"once": new_once()})
+            answer = http.post(f"/campaigns/{campaign.sha256}/yes", data=own_form(office.app))
             assert answer.headers["location"] == f"/campaigns/{campaign.sha256}"
         page = http.get(f"/campaigns/{campaign.sha256}").text
         assert "You said yes" in page and "it waits for other lenders" in page
@@ -226,13 +245,13 @@ def test_a_no_needs_a_reason_and_stays(office: BackOffice) -> None:
     campaign = office.propose()
     path = f"/campaigns/{campaign.sha256}"
     with office.http() as http:
-        missing = http.post(f"{path}/no", data={"once": new_once(), "reason": ""})
+        missing = http.post(f"{path}/no", data=own_form(office.app, reason=""))
         assert missing.status_code == 422 and "Give a reason" in missing.text
         assert office.house.client().proposed(campaign.sha256).rejected_by == ()
-        assert http.post(f"{path}/no", data={"once": new_once(), "reason": "It costs too much."}).is_redirect
+        assert http.post(f"{path}/no", data=own_form(office.app, reason="It costs too much.")).is_redirect
         page = http.get(path).text
         assert "You said no" in page and "It costs too much." in page
-        refused = http.post(f"{path}/yes", data={"once": new_once()})
+        refused = http.post(f"{path}/yes", data=own_form(office.app))
         assert refused.status_code == 409 and "a no stays" in refused.text
     with office.house.coordinator().registry() as client:
         (told_,) = client.proposed(campaign.sha256).rejections
@@ -265,7 +284,7 @@ def test_revocations_are_acknowledged_by_hand_and_it_says_so(office: BackOffice)
     assert [one for one in revocations_seen(node) if one.open]
     with office.http() as http:
         assert "minutes left" in http.get("/revocations").text
-        assert http.post("/revocations", data={"once": new_once()}).is_redirect
+        assert http.post("/revocations", data=own_form(office.app)).is_redirect
         page = http.get("/revocations").text
     assert "Nothing is open" in page and "by hand (operator)" in page
     seen = revocations_seen(node)
@@ -276,7 +295,7 @@ def test_revocations_are_acknowledged_by_hand_and_it_says_so(office: BackOffice)
 def test_counts_are_those_of_the_copy_and_a_trend_begins(office: BackOffice) -> None:
     with office.http() as http:
         for _ in range(2):
-            assert http.post("/consents", data={"once": new_once()}).is_redirect
+            assert http.post("/consents", data=own_form(office.app)).is_redirect
         page = http.get("/consents").text
     assert "How many may be used" in page and "never answered" in page
 
@@ -284,14 +303,14 @@ def test_counts_are_those_of_the_copy_and_a_trend_begins(office: BackOffice) -> 
 def test_a_ticket_is_shown_once_and_stands_in_no_address(office: BackOffice, caplog: pytest.LogCaptureFixture) -> None:
     person = office.lending.people[-1]
     with office.http() as http:
-        assert http.post("/consents", data={"once": new_once()}).is_redirect
+        assert http.post("/consents", data=own_form(office.app)).is_redirect
         for wrong, said in (
             ("nobody", "It begins with v and a number"),
             (person.pseudonym[:-4] + "AAAA", "No customer of ours"),
         ):
-            answer = http.post("/customers", data={"once": new_once(), "pseudonym": wrong})
+            answer = http.post("/customers", data=own_form(office.app, pseudonym=wrong))
             assert answer.status_code == 422 and said in answer.text, wrong
-        made = http.post("/customers", data={"once": new_once(), "pseudonym": person.pseudonym})
+        made = http.post("/customers", data=own_form(office.app, pseudonym=person.pseudonym))
         target = made.headers["location"]
         assert person.pseudonym not in target and person.pseudonym not in caplog.text
         page = http.get(target)

@@ -73,6 +73,23 @@ def test_what_is_signed_wants_a_log_in_of_these_two_minutes(site: StaffPages) ->
     assert site.client.get("/sign").text == "Wang"
 
 
+def test_a_form_that_was_shown_to_one_of_them_signs_nothing_for_another(site: StaffPages) -> None:
+    def sends(mark: str) -> httpx.Response:
+        form, own = {"once": new_once(), "whose": mark}, {"Sec-Fetch-Site": "same-origin"}
+        return site.client.post("/sign", data=form, headers=own)
+
+    wangs, chens = (site.door.marks.of(one.casefold(), one) for one in ("Wang", "Chen"))
+    site.enter()
+    assert sends(wangs).text == "signed by Wang"
+    site.enter(sub="chen")
+    refused = sends(wangs)
+    assert refused.status_code == 409 and "opened by somebody else" in refused.text
+    assert sends("w" * 44).status_code == 409 and sends("").status_code == 422
+    assert sends(chens).text == "signed by Chen"
+    site.enter()
+    assert sends(wangs).text == "signed by Wang", "logged in again, it is theirs again"
+
+
 def test_an_issuer_that_does_not_say_when_makes_nothing_fresh(site: StaffPages) -> None:
     site.enter(auth_time=None)
     assert site.client.get("/seen").text == "Wang"

@@ -108,6 +108,12 @@ def test_a_form_of_another_site_does_nothing(watch: Watch) -> None:
             assert answer.status_code == 403, (path, headers)
 
 
+def test_a_form_that_somebody_else_was_shown_does_nothing(watch: Watch) -> None:
+    for path in ("/verify", "/entries/4/open"):
+        answer = watch.post(path, whose="w" * 44)
+        assert answer.status_code == 409 and "opened by somebody else" in answer.text, path
+
+
 def test_only_this_machine_is_served(watch: Watch) -> None:
     opened = ViewerHome(watch.home)
     for origin in ("http://0.0.0.0:8724", "http://viewer.example:8724"):

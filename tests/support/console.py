@@ -13,6 +13,7 @@ import httpx
 import tomli_w
 from playwright.sync_api import BrowserContext, Page
 from support.house import Ground, House, InMemoryFleet
+from support.own_forms import own_form
 from support.waiting import until
 from support.wire import serve
 from support.world import features
@@ -61,7 +62,7 @@ class ConsoleSite:
 
     def post(self, path: str, session: str, **fields: str) -> httpx.Response:
         headers = {"Sec-Fetch-Site": "same-origin", "Cookie": f"{SESSION}={session}"}
-        return HTTP.post(f"{self.url}{path}", data={"once": new_once(), **fields}, headers=headers)
+        return HTTP.post(f"{self.url}{path}", data=own_form(self.app, **fields), headers=headers)
 
     # --- campaigns
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from support.issuers import SayingIssuer
 
-from screens.house.forms import new_once
+from screens.house.forms import OwnForm, new_once, read_own
 from screens.house.shell import HOUSE, Look, shell
 from screens.house.staff import Staff, StaffDoor
 from screens.house.staff_list import STAFF_FILE
@@ -45,10 +45,16 @@ class StaffPages:
         async def sign(request: Request) -> Response:
             return PlainTextResponse(self.door.staff(request, "approve", fresh=True).name)
 
+        async def signed(request: Request) -> Response:
+            staff = self.door.staff(request, "approve", fresh=True)
+            await read_own(request, OwnForm, staff.whose)
+            return PlainTextResponse(f"signed by {staff.name}")
+
         async def seen(request: Request) -> Response:
             return PlainTextResponse(self.door.staff(request, "look").name)
 
-        routes = [Route("/sign", sign), Route("/seen", seen), *self.door.routes()]
+        routes = [Route("/sign", sign, methods=["GET"]), Route("/sign", signed, methods=["POST"]),
+                  Route("/seen", seen), *self.door.routes()]  # fmt: skip
         self.client = TestClient(shell(look, ORIGIN, routes), base_url=ORIGIN, follow_redirects=False)
 
     def enter(self, way: str = "/enter?back=/seen", **claims: Any) -> httpx.Response:

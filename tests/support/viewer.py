@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 from support.house import Ground, House
+from support.own_forms import own_form
 from support.waiting import until
 from support.wire import serve
 
@@ -44,7 +45,7 @@ class Watch:
         )
 
     def post(self, path: str, **fields: str) -> httpx.Response:
-        return self.http.post(f"{self.url}{path}", data={"once": new_once(), **fields}, headers=OWN)
+        return self.http.post(f"{self.url}{path}", data=own_form(self.app, "auditor", **fields), headers=OWN)
 
     def verify(self) -> str:
         """The head's page after a verification that has ended."""

@@ -4,7 +4,7 @@
    text. A form with `data-keep` asks for it; hidden fields are the page's own and come anew. */
 
 const PLACE = "filled-in";
-const SOON_MS = 15000;
+const SOON_MS = 60000;
 const before = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
 sessionStorage.removeItem(PLACE);
 
@@ -15,7 +15,7 @@ const follow = (form) => {
   const fields = [...form.elements].filter(
     (one) => one.name && !["hidden", "submit"].includes(one.type) && !("fresh" in one.dataset),
   );
-  const whose = form.elements.whose?.value ?? form.dataset.whose ?? "";
+  const whose = form.elements.whose.value;
   const about = form.dataset.keep;
   const here = [document.querySelector(".languages [aria-current]").lang, location.pathname, whose, about];
   if (before && before.here.join() === here.join() && Date.now() - before.at < SOON_MS) {
