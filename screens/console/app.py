@@ -12,6 +12,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from screens.common import findings
 from screens.console import proposal_form, shown
 from screens.console.campaigns import CampaignPages
 from screens.console.cards import CardPages
@@ -39,7 +40,12 @@ def create_console(
             nothing says who may come in.
     """
     sight = ConsoleSight(home, clock)
-    known = {"shown": shown, "wrongs": proposal_form.WRONG, "new_once": new_once}
+    known = {
+        "shown": shown,
+        "looked": findings,
+        "wrongs": proposal_form.WRONG,
+        "new_once": new_once,
+    }
     here = Path(__file__).parent
     look = Look.of("console", here / "views", listening.zone, known, here / "assets")
     authority = Coordinator.open(home).authority

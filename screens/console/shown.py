@@ -43,11 +43,6 @@ RISKS: Mapping[DropoutRisk, str] = {
         "Every lender is needed and no attempt is spare: one that drops out stops it for good."
     ),
 }
-LEVELS: Mapping[str, str] = {
-    "well": N_("In order"),
-    "care": N_("Look at this"),
-    "ill": N_("Does not work"),
-}
 
 
 def stage_of(status: CampaignStatus, words: PageWords) -> str:

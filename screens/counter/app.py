@@ -13,6 +13,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
 from protocol.parties import Role
+from screens.common import terms
 from screens.common.parties import PartyNames
 from screens.counter import shown
 from screens.counter.applying import ApplyPages
@@ -73,7 +74,13 @@ def create_counter(
 
     here = Path(__file__).parent
     names = PartyNames.of(opened.consortium)
-    known = {"shown": shown, "new_once": new_once, "names": names, "here_at": settings.lender}
+    known = {
+        "shown": shown,
+        "terms": terms,
+        "new_once": new_once,
+        "names": names,
+        "here_at": settings.lender,
+    }
     look = Look.of("counter", here / "views", settings.zone, known, here / "assets")
     door = CounterDoor(
         "counter",

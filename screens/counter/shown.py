@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from law.categories import DataCategory
-from law.vocabulary import CONSENT_WORDS, LANGUAGES, words
+from law.vocabulary import words
 from lending.money import percent as _percent
 from screens.house.problems import N_
 from screens.house.words import PageWords
@@ -43,15 +43,6 @@ LOANS: Mapping[str, str] = {
 }
 REPAYABLE = ("active", "extended", "restructured")
 """How loans stand that can be repaid before their end."""
-PURPOSES: Mapping[str, str] = {
-    "shopping": N_("Shopping"),
-    "travel": N_("Travel"),
-    "home": N_("Home"),
-    "training": N_("Training or school"),
-    "repaying-loans": N_("Repaying other loans"),
-    "investing": N_("Investing"),
-    "other": N_("Something else"),
-}
 SAID: Mapping[str, str] = {
     "given": N_("You said yes"),
     "refused": N_("You said no"),
@@ -101,19 +92,9 @@ NOT_USED: Mapping[str, str] = {
 }
 
 
-def kind_of(sensitivity: str, language: str) -> str:
-    """What a consent of this kind is about: ``income``, ``收入``."""
-    return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
-
-
 def data_of(categories: list[str], language: str) -> list[str]:
     """What kinds of data are called to the people whom they concern."""
     return [words(DataCategory(one), language) for one in categories]
-
-
-def purpose_of(code: str, words_: PageWords) -> str:
-    """One that is not of a list is in the person's own words."""
-    return words_.say(PURPOSES[code]) if code in PURPOSES else code
 
 
 def percent(fraction: str) -> str:

@@ -17,6 +17,7 @@ from clients.home import Node
 from desk.office import Desk
 from protocol.errors import BadSettings
 from protocol.schema import StaffId
+from screens.common import findings, terms
 from screens.house.forms import new_once
 from screens.house.shell import Look, shell
 from screens.house.staff import CodeDoor, StaffDoor, staff_code
@@ -58,7 +59,7 @@ def create_office(
     """
     node = Node.open(home)
     here = Path(__file__).parent
-    known = {"shown": shown, "new_once": new_once}
+    known = {"shown": shown, "terms": terms, "looked": findings, "new_once": new_once}
     look = Look.of("office", here / "views", listening.zone, known, here / "assets")
     believed = node.authority
     verify = True if believed is None else ssl.create_default_context(cafile=str(believed))

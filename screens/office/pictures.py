@@ -8,6 +8,7 @@ from typing import Any
 from clients.budgets import AttemptCost
 from clients.syncing import CountedThen
 from desk.commands.watch import SeenAtWork
+from screens.common.terms import kind_of
 from screens.house.charts import (
     COLOURS,
     Chart,
@@ -19,7 +20,7 @@ from screens.house.charts import (
 )
 from screens.house.problems import N_
 from screens.house.words import PageWords
-from screens.office.shown import GROUPS, kind_of, share, small
+from screens.office.shown import GROUPS, share, small
 
 
 def given_over_time(counted: Sequence[CountedThen], words: PageWords) -> Chart | None:

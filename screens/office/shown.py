@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from law.vocabulary import CONSENT_WORDS, LANGUAGES
 from screens.house.problems import N_
 from screens.house.words import PageWords
 
@@ -64,11 +63,6 @@ WAYS: Mapping[str, str] = {
     "hand": N_("by hand"),
 }
 """How revocations were acknowledged."""
-LEVELS: Mapping[str, str] = {
-    "well": N_("in order"),
-    "care": N_("look at it soon"),
-    "ill": N_("not in order"),
-}
 ANSWERS: Mapping[str, str] = {
     "approved": N_("You said yes"),
     "rejected": N_("You said no"),
@@ -159,11 +153,6 @@ def value_in_words(words: PageWords, stored: Any, kind: str | None = None) -> st
 def fact_value(stored: Any, kind: str, words: PageWords) -> str:
     """A value that a portrait's rule held on."""
     return value_in_words(words, stored, kind)
-
-
-def kind_of(sensitivity: str, language: str) -> str:
-    """What a consent is about: ``income``, ``收入``."""
-    return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
 
 
 def share(value: float) -> str:

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from protocol.parties import Role
+from screens.common import terms
 from screens.homes import PublicHome
 from screens.house.forms import new_once
 from screens.house.login import MAX_LEAVING
@@ -60,7 +61,7 @@ def create_portal(
         "portal",
         here / "views",
         settings.zone,
-        {"shown": shown, "new_once": new_once},
+        {"shown": shown, "terms": terms, "new_once": new_once},
         here / "assets",
     )
     door = PortalDoor(

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from screens.common.terms import kind_of
 from screens.house.errors import FreshLoginNeeded, NotLoggedIn, PageError
 from screens.house.forms import read_fields, read_form
 from screens.house.problems import N_
 from screens.house.shell import Look
 from screens.house.words import PageWords
 from screens.portal.forms import LinkForm
-from screens.portal.shown import STATES, PortalParties, kind_of
+from screens.portal.shown import STATES, PortalParties
 from screens.portal.visit import Pending, PortalDoor
 
 MAX_PENDING = 2_000

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from law.categories import SENSITIVITIES
+from screens.common.terms import kind_of
 from screens.house.errors import PageError
 from screens.house.problems import N_
 from screens.house.shell import Look
 from screens.house.standalone import Standalone
 from screens.portal.asking import KINDS, SAID
-from screens.portal.shown import STATES, USES, PortalParties, kind_of
+from screens.portal.shown import STATES, USES, PortalParties
 from screens.portal.visit import PortalDoor
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,14}")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protocol.rights import RequestContent
+from screens.common.terms import kind_of
 from screens.house.errors import PageError
 from screens.house.forms import OwnForm, new_once
 from screens.house.shell import Look, go
@@ -19,7 +20,7 @@ from screens.house.words import PageWords
 from screens.portal.asking import KINDS, NEEDS_WORDS, STANDS, steps_of
 from screens.portal.forms import RequestForm
 from screens.portal.registry import Borrower
-from screens.portal.shown import EVENTS, PortalParties, kind_of
+from screens.portal.shown import EVENTS, PortalParties
 from screens.portal.visit import PortalDoor
 
 _ENTRY = re.compile(r"[0-9]{1,15}")

@@ -9,7 +9,7 @@ from typing import Any
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey
 from law.categories import DataCategory
-from law.vocabulary import CONSENT_WORDS, LANGUAGES, iri, words
+from law.vocabulary import iri, words
 from protocol.parties import Consortium, Role
 from protocol.terms import TRAINING_PURPOSE
 from protocol.tickets import LinkTicket
@@ -63,11 +63,6 @@ class PortalParties(PartyNames):
         except (KeyError, CryptoError):
             return None
         return known["name"]
-
-
-def kind_of(sensitivity: str, language: str) -> str:
-    """What a consent of this kind is about: ``income``, ``收入``."""
-    return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
 
 
 def data_of(iris: Iterable[str], language: str) -> list[str]:

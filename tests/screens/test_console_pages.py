@@ -250,8 +250,9 @@ def test_budgets_are_what_attempts_cost_and_what_is_reserved(
 
 
 def test_the_doctor_is_asked(site: ConsoleSite, session: str) -> None:
+    assert "签名密钥" in site.get("/health", "zh", session).text
     page = site.get("/health", session=session).text
-    assert "Does not work" in page and "coordinator.crt" in page, "the house has no certificate"
+    assert "not in order" in page and "coordinator.crt" in page, "the house has no certificate"
 
 
 # --- what is done

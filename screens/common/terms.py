@@ -1,0 +1,30 @@
+"""What loans are asked for, and what consents are about, as people call it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from law.vocabulary import CONSENT_WORDS, LANGUAGES
+from screens.house.problems import N_
+from screens.house.words import PageWords
+
+PURPOSES: Mapping[str, str] = {
+    "shopping": N_("Shopping"),
+    "travel": N_("Travel"),
+    "home": N_("Home"),
+    "training": N_("Training or school"),
+    "repaying-loans": N_("Repaying other loans"),
+    "investing": N_("Investing"),
+    "other": N_("Something else"),
+}
+"""Of loans."""
+
+
+def purpose_of(code: str, words: PageWords) -> str:
+    """One that is not of a list is in the person's own words."""
+    return words.say(PURPOSES[code]) if code in PURPOSES else code
+
+
+def kind_of(sensitivity: str, language: str) -> str:
+    """What a consent of this kind is about: ``income``, ``收入``."""
+    return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
