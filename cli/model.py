@@ -140,8 +140,10 @@ def _loaded(file: Path, card: ModelCard) -> str:
         if names != set(card.features):
             raise ConsentError(f"{file} has figures of other features than its card says")
         return f"has figures of {found.kind}, of"
+    from credit.bands import require_these
     from credit.models import CreditModel
 
+    require_these(map(dict, card.bands))
     loaded = CreditModel.load(file)
     if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
         raise ConsentError(
@@ -325,6 +327,11 @@ def card_text(card: ModelCard) -> str:
         if named := [name for name, declared in card.directions.items() if declared == way]:
             told[f"risk {said}"] = f"with {', '.join(named)}, throughout (declared)"
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
+    lines += [
+        f"  score        {one.least} to {one.most}: {one.band}, "
+        f"{one.pd_at_least:.1%} to {one.pd_at_most:.1%} bad"
+        for one in card.bands
+    ]
     if card.watched is None or card.evaluation is not None:
         lines += quality_lines(card.evaluation)
     lines += [

@@ -154,6 +154,7 @@ def _verified(
     model.
     """
     from clients.models import CAMPAIGN_FILE, KeptModel, check
+    from credit.bands import require_these
     from credit.models import CreditModel
 
     try:
@@ -177,6 +178,7 @@ def _verified(
     whole = (model.parent / CAMPAIGN_FILE).exists()
     if whole:
         check(KeptModel.read(model.parent), verified.campaign_sha256, consortium)
+    require_these(map(dict, verified.bands))
     loaded = CreditModel.load(model)
     if (loaded.kind, loaded.embedding.grid.schema.names) != (verified.model, verified.features):
         raise ConsentError(f"{model} is another kind of model than its card says")

@@ -21,8 +21,7 @@
 - ``descent``     how far a descent gets under noise: its step, ridge and clip
 - ``monotone``    points that go the way a feature declares
 - ``learning``    from released sums to a model: the fold
-- ``models``      the scorecard (logistic regression on bins), the GAM and the MLP, as flat vectors
-                  and files
+- ``models``      the scorecard, the GAM and the MLP, as flat vectors and files
 - ``pairs``       pairwise terms of a GAM
 - ``boosting``    which pairs are asked about, and what a released sum makes of them
 - ``groups``      into which groups scores are counted, and how people lie within them
@@ -37,6 +36,7 @@
 - ``metrics``     AUC, KS, Gini, Brier, calibration error
 - ``remarks``     what to know before a model is trusted
 - ``scaling``     log-odds to the 350-950 score
+- ``bands``       bands of the score as data (``bands.toml``), and what they mean
 - ``simulation``  a whole campaign in one process
 - ``auditing``    an attack on a whole campaign, with canaries
 - ``errors``      features, tables and model files that do not fit

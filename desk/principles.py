@@ -14,6 +14,7 @@ from importlib.resources import files
 from itertools import product as each_with_each
 from typing import Any
 
+from credit.bands import BANDS
 from credit.scaling import HIGHEST, LOWEST
 from desk.errors import RulesMissing
 from desk.lending_rules import ReleasedRules
@@ -24,7 +25,6 @@ from law.packs import Jurisdiction
 from law.vocabulary import words
 from lending.law.features import barred
 from lending.policy.document import DERIVED, CreditPolicy
-from lending.score.bands import BANDS
 from lending.score.compiled import LookUp
 from lending.terms.products import Product
 
@@ -114,9 +114,9 @@ def _model(model: ScoreRules, reviewed: date | None, tongue: Tongue) -> dict[str
         "highest": HIGHEST,
         "bands": [
             {
-                "name": getattr(BANDS.band(int(one["from"])), tongue),
-                "from": one["from"],
-                "to": one["to"],
+                "name": getattr(BANDS.band(int(one["least"])), tongue),
+                "from": one["least"],
+                "to": one["most"],
             }
             for one in BANDS.table()
         ],

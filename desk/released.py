@@ -27,6 +27,7 @@ from clients.models import (
     check,
     check_origin,
 )
+from credit.bands import require_these
 from credit.features import FeatureSchema
 from credit.models import CreditModel
 from crypto.documents import unverified_payload
@@ -153,6 +154,7 @@ def read_scorer(
 def _scorer(
     folder: Path, verified: Verified, day: date, laws: Laws
 ) -> tuple[Scorer, FeatureSchema]:
+    require_these(map(dict, verified.card.bands))
     model = CreditModel.load(folder / MODEL_FILE)
     schema = model.embedding.grid.schema
     under = LawOfDay(schema.jurisdictions, day, laws)

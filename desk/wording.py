@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from credit.bands import BANDS
 from crypto.sentences import one_sentence
 from desk.errors import RulesMissing
 from law.categories import DataCategory
@@ -25,7 +26,6 @@ from lending.cases import Fact, PrincipalReason, Scored
 from lending.law.rows import Laws
 from lending.money import shown
 from lending.policy.document import CreditPolicy
-from lending.score.bands import BANDS
 from lending.score.glossary import Glossary
 from lending.score.reasons import nearest
 from lending.score.scorer import Scorer

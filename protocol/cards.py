@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.schema import Document, Instant, Sha256, left_out
 from protocol.watched import ModelReference, WatchedPeriod
@@ -43,6 +43,18 @@ FIGURES_LIMITS = (
 )
 
 
+class ScoreBand(BaseModel):
+    """Scores of a model from ``least`` to ``most``, and the probability of bad at both ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    band: str
+    least: int
+    most: int
+    pd_at_least: float = Field(ge=0, le=1)
+    pd_at_most: float = Field(ge=0, le=1)
+
+
 class ModelCard(Document):
     """After Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993), for a released credit
     model."""
@@ -78,6 +90,8 @@ class ModelCard(Document):
     releases: int
     population_released: float
     base_rate_released: float
+    bands: tuple[ScoreBand, ...] = ()
+    """What scores mean (:mod:`credit.bands`); absent in cards of version 0.6 and of figures."""
     evaluation: dict[str, Any] | None = None
     """Figures on people nobody trained on, and on those trained on as if each had been left out,
     from noisy sums over all lenders (``credit.quality``). Older cards have neither
@@ -87,7 +101,7 @@ class ModelCard(Document):
 
     def payload(self) -> dict[str, Any]:
         absent = {
-            *(["directions"] if not self.directions else []),
+            *(name for name in ("directions", "bands") if not getattr(self, name)),
             *(["epsilon_spent"] if self.epsilon_spent is None else []),
         }
         return {name: said for name, said in super().payload().items() if name not in absent}

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from credit.bands import BANDS
 from credit.errors import FeatureError, ModelError
 from credit.learning import Learner
 from credit.planning import spent
@@ -25,7 +26,7 @@ from crypto.errors import CryptoError
 from crypto.keys import replace_file
 from protocol import tracing
 from protocol.campaigns import Campaign
-from protocol.cards import FIGURES_LIMITS, LIMITS, WARM_LIMITS, ModelCard
+from protocol.cards import FIGURES_LIMITS, LIMITS, WARM_LIMITS, ModelCard, ScoreBand
 from protocol.errors import ConsentError
 from protocol.log_client import RESTART_PATIENCE_S
 from protocol.schema import now
@@ -153,6 +154,10 @@ def fell_behind(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None)
     return (told,)
 
 
+def _bands() -> tuple[ScoreBand, ...]:
+    return tuple(ScoreBand(**band) for band in BANDS.table())
+
+
 def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> str:
     """Sign the card, log it, and leave it beside the model or the figures; returns its hash."""
     folder = coordinator.folder(campaign.sha256)
@@ -180,6 +185,7 @@ def release_card(coordinator: Coordinator, campaign: Campaign, fold: Fold) -> st
         releases=len(campaign.mechanism.releases),
         population_released=told.people,
         base_rate_released=told.rate,
+        bands=_bands() if campaign.watched is None else (),
         evaluation=evaluation,
         limits=(*_limits(coordinator, campaign, evaluation), *told.remarks),
         released_at=now(),

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
+from credit.bands import BANDS
 from crypto.errors import SealError
 from desk.accounts import lent_by
 from desk.office import Desk
@@ -41,7 +42,6 @@ from lending.portfolio.monitoring import (
     expected_performance,
     stability,
 )
-from lending.score.bands import BANDS
 from protocol.errors import Malformed
 
 ALL, SOME = "refused nothing", "refused something"

@@ -2,7 +2,6 @@
 
 - ``compiled``    a released model as look-up tables, equal to it
 - ``protected``   what can never enter a score
-- ``bands``       bands of the score as data (``bands.toml``), and what they mean
 - ``scorer``      a score in whole points that add up to it
 - ``reasons``     at most four reasons, and what would have to be different
 - ``glossary``    which features are one reason, what they are called, what a person can change

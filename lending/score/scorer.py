@@ -23,12 +23,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from credit.bands import BANDS, Bands
 from credit.edges import Edges
 from credit.models import CreditModel
 from credit.values import by_code, numbers
 from lending.cases import Fact, FeaturePoints, Scored
 from lending.law.features import LawOfDay
-from lending.score.bands import BANDS, Bands
 from lending.score.compiled import NEUTRAL, UNIT, FeatureTable, LookUp, ScoreError, compiled
 from lending.score.protected import refuse_protected
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from credit.bands import BANDS
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey
 from protocol.cards import ModelCard
@@ -99,6 +100,11 @@ class ShownCard:
     def at_most(self) -> str:
         """The same, rounded up: a bound that is told lower would be none."""
         return f"{math.ceil(1000 * self.epsilon) / 1000:.3f}"
+
+    def band(self, code: str, language: str) -> str:
+        """What a band of scores is called; its code where it is none of this version's."""
+        named = [one for one in BANDS.bands if one.code == code]
+        return (named[0].zh if language == "zh" else named[0].en) if named else code
 
     def untold(self, words: PageWords) -> list[str]:
         """Groups of whom nothing can be said, on a card of any version."""

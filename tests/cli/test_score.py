@@ -16,6 +16,7 @@ from support import scorecards
 from support.commands import done, refused, told
 
 from cli.score import _tables
+from credit.bands import BANDS
 from credit.models import CreditModel
 from credit.scaling import score
 from crypto.keys import SigningKey
@@ -81,7 +82,16 @@ def test_the_same_scores_come_from_every_kind_of_file_and_they_are_the_models(si
     assert not found["approvals_checked"]
     assert [one["score"] for one in found["people"]] == score(signed.model.probability(signed.people)).tolist()
     assert [one["row"] for one in found["people"]] == list(range(1, 201))
-    assert [band["from"] for band in found["bands"]] == [350, 550, 600, 650, 700]
+    assert [band["least"] for band in found["bands"]] == [350, 550, 600, 650, 700]
+
+
+def test_a_score_is_not_read_by_other_bands_than_the_card_states(signed, asked, tmp_path):
+    table = BANDS.table()
+    for bands, fits in ((table, True), ([table[0] | {"pd_at_least": 0.5}, *table[1:]], False)):
+        stated = ModelCard.model_validate(signed.card.payload() | {"bands": bands})
+        (tmp_path / "card.jws").write_text(stated.sign(signed.key), encoding="utf-8")
+        what = (*asked, "--card", tmp_path / "card.jws", "--data", signed.root / "applicants.csv")
+        assert told(*what)["people"] if fits else "other bands of the score" in refused(*what)
 
 
 def test_whoever_has_no_node_pins_the_consortium(signed, asked, tmp_path):

@@ -14,6 +14,7 @@ from support.counter import BAD, GOOD, HASHES, MIDDLING, Counter, PlainRules, St
 from support.erasures import ordered
 from support.world import pseudonym
 
+from credit.bands import BANDS
 from desk.commands.book import book_standing
 from desk.commands.erase import erase_ordered
 from desk.commands.monitor import Watched, monitor
@@ -30,7 +31,6 @@ from law.categories import DataCategory
 from lending.account.default import Definition
 from lending.cases import PrincipalReason
 from lending.law.rows import LAWS
-from lending.score.bands import BANDS
 from protocol.errors import Malformed, NotFound
 
 

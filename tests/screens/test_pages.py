@@ -134,7 +134,11 @@ def test_what_is_served_is_told_to_the_journal_by_its_hash(caplog: pytest.LogCap
     look = Look.of("portal", HOUSE.parent / "portal" / "views", "UTC", {}, HOUSE.parent / "portal" / "assets")
     with caplog.at_level("INFO", "tahini.screens"), TestClient(shell(look, "http://127.0.0.1", [])) as client:
         (record,) = [one for one in caplog.records if one.getMessage() == "assets"]
-        said = json.loads(JsonLines().format(record))["sha256"]
+        told = json.loads(JsonLines().format(record))
+        said = told["sha256"]
+        assert told["layout"] == look.layout, (
+            "what a yes names as the layout that was shown, a journal can be asked for"
+        )
         assert {"receipt.js", "house.css", "verify.js"} <= set(look.assets.paths)
         assert set(said) == set(look.assets.paths.values())
         for path, sha256 in said.items():

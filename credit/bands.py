@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import tomllib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from credit.errors import ModelError
 from credit.scaling import FACTOR, HIGHEST, LOWEST, OFFSET
 from crypto.sentences import one_sentence
-from lending.score.compiled import ScoreError
 
 PD_DIGITS = 4
 
@@ -43,35 +43,35 @@ class Bands:
 
     @classmethod
     def of(cls, data: Sequence[Any]) -> Bands:
-        """Raises ScoreError: they do not begin at 350, do not rise, or name one twice."""
+        """Raises ModelError: they do not begin at 350, do not rise, or name one twice."""
         try:
             bands = tuple(map(Band.model_validate, data))
         except ValidationError as error:
-            raise ScoreError(f"not a band of scores: {one_sentence(error)}") from error
+            raise ModelError(f"not a band of scores: {one_sentence(error)}") from error
         starts = tuple(band.least for band in bands)
         rise = list(starts) == sorted({*starts}) and max(starts, default=0) < HIGHEST
         if not (rise and starts and starts[0] == LOWEST):
-            raise ScoreError(
+            raise ModelError(
                 f"bands begin at {LOWEST} and rise to less than {HIGHEST}, not at {list(starts)}"
             )
         if len({band.code for band in bands}) != len(bands):
-            raise ScoreError("two bands have the same code")
+            raise ModelError("two bands have the same code")
         return cls(bands, starts)
 
     def band(self, score: int) -> Band:
         """The band of a score of 350 to 950."""
         return self.bands[bisect_right(self.starts, score) - 1]
 
-    def table(self) -> list[dict[str, str | int | float]]:
+    def table(self) -> list[dict[str, Any]]:
         """For a model card: each band's scores, and the probability of bad at its two ends."""
         ends = (*(start - 1 for start in self.starts[1:]), HIGHEST)
         return [
             {
                 "band": band.code,
-                "from": band.least,
-                "to": end,
-                "pd_at_from": round(probability_of_bad(band.least), PD_DIGITS),
-                "pd_at_to": round(probability_of_bad(end), PD_DIGITS),
+                "least": band.least,
+                "most": end,
+                "pd_at_least": round(probability_of_bad(band.least), PD_DIGITS),
+                "pd_at_most": round(probability_of_bad(end), PD_DIGITS),
             }
             for band, end in zip(self.bands, ends, strict=True)
         ]
@@ -87,5 +87,16 @@ def probability_of_bad(score: float) -> float:
 
 
 BANDS = Bands.of(
-    tomllib.loads((files("lending.score") / "bands.toml").read_text(encoding="utf-8"))["bands"]
+    tomllib.loads((files("credit") / "bands.toml").read_text(encoding="utf-8"))["bands"]
 )
+
+
+def require_these(told: Iterable[Mapping[str, Any]]) -> None:
+    """Raises ModelError: a card states other bands, and a score would mean something else here.
+    Cards of before version 0.7 state none."""
+    stated = list(told)
+    if stated and stated != BANDS.table():
+        raise ModelError(
+            "the model's card states other bands of the score than this version of Tahini has; "
+            "install the version that released it, or train anew"
+        )

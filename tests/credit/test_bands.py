@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from credit.bands import BANDS, Bands, probability_of_bad, require_these
+from credit.errors import ModelError
 from credit.scaling import HIGHEST, LOWEST, score
-from lending.score.bands import BANDS, Bands, probability_of_bad
-from lending.score.compiled import ScoreError
 
 
 def one(least, code="a"):
@@ -22,9 +22,9 @@ def test_the_shipped_bands_are_the_five_that_people_know():
 
 
 def test_the_probability_of_each_bound_is_that_of_the_scale():
-    told = {row["from"]: row["pd_at_from"] for row in BANDS.table()}
+    told = {row["least"]: row["pd_at_least"] for row in BANDS.table()}
     assert told == {350: 0.6809, 550: 0.1747, 600: 0.1062, 650: 0.0625, 700: 0.0361}
-    assert BANDS.table()[-1]["pd_at_to"] == 0.0021
+    assert BANDS.table()[-1]["pd_at_most"] == 0.0021
     for points in range(LOWEST, HIGHEST + 1):
         assert score(np.array([probability_of_bad(points)])) == [points]
 
@@ -43,5 +43,13 @@ def test_the_probability_of_each_bound_is_that_of_the_scale():
     ],
 )
 def test_what_is_no_set_of_bands_is_refused(data):
-    with pytest.raises(ScoreError):
+    with pytest.raises(ModelError):
         Bands.of(data)
+
+
+def test_a_score_is_not_read_by_other_bands_than_the_cards():
+    require_these(BANDS.table())
+    require_these([])
+    for change in ({"least": 351}, {"pd_at_most": 0.5}, {"band": "fine"}):
+        with pytest.raises(ModelError, match="other bands"):
+            require_these([{**BANDS.table()[0], **change}, *BANDS.table()[1:]])
