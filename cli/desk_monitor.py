@@ -113,13 +113,14 @@ def _tell_model(found: Watched) -> None:
             typer.echo(f"{name}: {value} beside {groups.reference}, approved {_share(one.ratio)}")
     for name in found.shifted:
         typer.echo(f"shifted: {name}, PSI {found.latest[name].psi:.3f}")
-    for band in found.bands:
-        adrift = ", adrift" if band.adrift else ""
-        bad = _share(band.observed)
-        typer.echo(f"band {band.band}: {band.expected:.3f} expected, {bad} bad{adrift}")
-    if found.ranks is not None:
-        ranks = found.ranks
-        typer.echo(f"of {ranks.loans} mature loans: AUC {_share(ranks.auc)}, KS {ranks.ks:.3f}")
+    for group, by_band in found.bands.items():
+        for band in by_band:
+            adrift = ", adrift" if band.adrift else ""
+            said = f"{band.expected:.3f} expected, {_share(band.observed)} bad{adrift}"
+            typer.echo(f"{group}: band {band.band}: {said}")
+    for group, ranks in found.ranks.items():
+        how = f"AUC {_share(ranks.auc)}, KS {ranks.ks:.3f}"
+        typer.echo(f"{group}: of {ranks.loans} mature loans: {how}")
     if found.unlabelled is not None:
         young = found.unlabelled
         bad = f"AUC {_share(young.auc)}, bad of the approved {_share(young.approved_bad_rate)}"

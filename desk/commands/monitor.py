@@ -37,8 +37,8 @@ from lending.portfolio.monitoring import (
     Judged,
     Stability,
     alarms,
-    calibration,
-    discrimination,
+    calibrations,
+    discriminations,
     expected_performance,
     stability,
 )
@@ -72,6 +72,8 @@ class Watched:
         refusing: how those fare who refused something; None while one of the groups is empty.
         protected: by attribute, how its groups are approved; none of more groups than a table has
             room for, or of one.
+        bands, ranks: of everybody's mature loans, and of thin and thick files apart: bad against
+            expected by band, and how well they were ranked.
         unlabelled: what is expected of those who came within the window of the labels, if the model
             is right; None while there are fewer than two.
     """
@@ -82,8 +84,8 @@ class Watched:
     rates: Mapping[str, DecisionRates]
     refusing: Impact | None
     protected: Mapping[str, GroupsApproved]
-    bands: tuple[BandCalibration, ...]
-    ranks: Discrimination | None
+    bands: Mapping[str, tuple[BandCalibration, ...]]
+    ranks: Mapping[str, Discrimination]
     unlabelled: Expected | None
     forgotten: int
 
@@ -93,7 +95,8 @@ class Watched:
         groups = [one for each in self.protected.values() for one in each.beside.values()]
         groups += [] if self.refusing is None else [self.refusing]
         worse = any(one.below_four_fifths for one in groups)
-        return bool(self.shifted) or worse or any(one.adrift for one in self.bands)
+        adrift = any(one.adrift for by_band in self.bands.values() for one in by_band)
+        return bool(self.shifted) or worse or adrift
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,8 @@ def monitor(
         rates=decision_rates(one.decided for one in seen),
         refusing=_refusing(seen),
         protected=_protected(seen),
-        bands=calibration(judged, [band.code for band in BANDS.bands]),
-        ranks=discrimination(judged),
+        bands=calibrations(judged, [band.code for band in BANDS.bands]),
+        ranks=discriminations(judged),
         unlabelled=_unlabelled(seen, as_of - timedelta(days=definition.window_days)),
         forgotten=len(forgotten),
     )

@@ -129,6 +129,7 @@ class HasFile(Protocol):
 
 
 Filed = TypeVar("Filed", bound=HasFile)
+EVERYBODY = "everybody"
 
 
 def files_apart(them: Iterable[Filed]) -> dict[str, list[Filed]]:
@@ -136,7 +137,7 @@ def files_apart(them: Iterable[Filed]) -> dict[str, list[Filed]]:
     the groups that nobody is in."""
     all_of_them = list(them)
     groups = {
-        "everybody": all_of_them,
+        EVERYBODY: all_of_them,
         "thin file": [one for one in all_of_them if one.thin],
         "thick file": [one for one in all_of_them if not one.thin],
     }

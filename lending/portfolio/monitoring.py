@@ -30,6 +30,7 @@ from credit.metrics import auc, ks
 from lending.account.default import Label
 from lending.errors import PortfolioError
 from lending.intervals import CONFIDENCE, Estimate, Share, wilson
+from lending.portfolio.book import files_apart
 
 Floats = NDArray[np.float64]
 Population = Literal["through-the-door", "booked"]
@@ -168,7 +169,7 @@ class BandCalibration:
     """The mean predicted probability."""
     observed: Estimate
     adrift: bool
-    """Expected is outside of the observed interval, chance shared among the bands."""
+    """Expected is outside of the observed interval, chance shared among what is compared."""
 
 
 def _mature(judged: Sequence[Judged]) -> list[tuple[Judged, int]]:
@@ -179,8 +180,21 @@ def _mature(judged: Sequence[Judged]) -> list[tuple[Judged, int]]:
     ]
 
 
-def calibration(judged: Sequence[Judged], bands: Sequence[str]) -> tuple[BandCalibration, ...]:
-    """By band, in this order; without those in which nobody is mature."""
+def calibrations(
+    judged: Sequence[Judged], bands: Sequence[str]
+) -> Mapping[str, tuple[BandCalibration, ...]]:
+    """Of everybody, and of thin and thick files apart; without groups of whom nobody is mature.
+    Chance is shared among all that is compared."""
+    apart = files_apart(judged)
+    found = {name: calibration(them, bands, len(apart)) for name, them in apart.items()}
+    return {name: by_band for name, by_band in found.items() if by_band}
+
+
+def calibration(
+    judged: Sequence[Judged], bands: Sequence[str], groups: int = 1
+) -> tuple[BandCalibration, ...]:
+    """By band, in this order; without those in which nobody is mature. ``groups`` are compared
+    side by side."""
     mature = _mature(judged)
     found = []
     for band in bands:
@@ -188,7 +202,7 @@ def calibration(judged: Sequence[Judged], bands: Sequence[str]) -> tuple[BandCal
         if them:
             expected = math.fsum(p for p, _ in them) / len(them)
             share = Share(sum(bad for _, bad in them), len(them))
-            strict = wilson(share, 1 - (1 - CONFIDENCE) / len(bands))
+            strict = wilson(share, 1 - (1 - CONFIDENCE) / (groups * len(bands)))
             adrift = not strict.holds(expected)
             found.append(BandCalibration(band, len(them), expected, wilson(share), adrift))
     return tuple(found)
@@ -202,6 +216,12 @@ class Discrimination:
     bad: int
     auc: Estimate
     ks: float
+
+
+def discriminations(judged: Sequence[Judged]) -> Mapping[str, Discrimination]:
+    """Of everybody, and of thin and thick files apart; without groups that nothing ranks."""
+    found = {name: discrimination(them) for name, them in files_apart(judged).items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def discrimination(judged: Sequence[Judged]) -> Discrimination | None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from credit.bands import BANDS
 from crypto.errors import CryptoError
 from crypto.keys import PublicKey
 from protocol.cards import ModelCard
+from screens.common.terms import band_of
 from screens.house.charts import Chart, ChartAxis, ChartBar, bar_chart
 from screens.house.problems import N_
 from screens.house.words import PageWords
@@ -102,9 +102,7 @@ class ShownCard:
         return f"{math.ceil(1000 * self.epsilon) / 1000:.3f}"
 
     def band(self, code: str, language: str) -> str:
-        """What a band of scores is called; its code where it is none of this version's."""
-        named = [one for one in BANDS.bands if one.code == code]
-        return (named[0].zh if language == "zh" else named[0].en) if named else code
+        return band_of(code, language)
 
     def untold(self, words: PageWords) -> list[str]:
         """Groups of whom nothing can be said, on a card of any version."""

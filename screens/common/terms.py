@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from credit.bands import BANDS
 from law.vocabulary import CONSENT_WORDS, LANGUAGES
 from screens.house.problems import N_
 from screens.house.words import PageWords
@@ -28,3 +29,9 @@ def purpose_of(code: str, words: PageWords) -> str:
 def kind_of(sensitivity: str, language: str) -> str:
     """What a consent of this kind is about: ``income``, ``收入``."""
     return CONSENT_WORDS[sensitivity][LANGUAGES.index(language)]  # type: ignore[index]
+
+
+def band_of(code: str, language: str) -> str:
+    """What a band of scores is called; its code where it is none of this version's."""
+    named = [one for one in BANDS.bands if one.code == code]
+    return (named[0].zh if language == "zh" else named[0].en) if named else code

@@ -8,7 +8,8 @@ from typing import Any
 from clients.budgets import AttemptCost
 from clients.syncing import CountedThen
 from desk.commands.watch import SeenAtWork
-from screens.common.terms import kind_of
+from lending.portfolio.book import EVERYBODY
+from screens.common.terms import band_of, kind_of
 from screens.house.charts import (
     COLOURS,
     Chart,
@@ -90,7 +91,7 @@ def stability_bars(seen: SeenAtWork, words: PageWords) -> Chart | None:
 
 def calibration_lines(seen: SeenAtWork, words: PageWords) -> Chart | None:
     """Observed against expected, by band from the best on."""
-    bands = seen.watched.bands
+    bands = seen.watched.bands.get(EVERYBODY, ())
     if not bands:
         return None
     observed = ChartLine(
@@ -101,7 +102,7 @@ def calibration_lines(seen: SeenAtWork, words: PageWords) -> Chart | None:
     expected = ChartLine(
         words.say(N_("expected")), [(at, one.expected) for at, one in enumerate(bands)], dashed=True
     )
-    names = {at: one.band for at, one in enumerate(bands)}
+    names = {at: band_of(one.band, words.language) for at, one in enumerate(bands)}
     axis = ChartAxis(
         words.say(N_("band")),
         low=0,

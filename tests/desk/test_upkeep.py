@@ -133,9 +133,9 @@ def test_what_the_model_predicted_is_held_against_what_happened(watched: Counter
     for number in range(8):
         watched.lent(f"pay-{number}", pseudonym=pseudonym())
     watched.clock.move(days=100)
-    assert seen(watched).bands == (), "nobody is mature yet"
+    assert seen(watched).bands == {}, "nobody is mature yet"
     watched.clock.move(days=30)
-    (band,) = seen(watched).bands
+    (band,) = seen(watched).bands["everybody"]
     assert (band.loans, band.observed.value, band.adrift) == (8, 1.0, True) and seen(watched).alarm
 
 

@@ -16,13 +16,14 @@ from credit.metrics import auc
 from lending.account.default import Label
 from lending.errors import PortfolioError
 from lending.portfolio import monitoring
-from lending.portfolio.book import files_apart
 from lending.portfolio.monitoring import (
     BinCounts,
     Judged,
     alarms,
     calibration,
+    calibrations,
     discrimination,
+    discriminations,
     expected_performance,
     stability,
 )
@@ -174,8 +175,21 @@ def test_a_thin_file_is_not_good_because_a_thick_one_is():
     """Trap 7: together they look right, apart neither is."""
     thick = [judged("b", 0.10, "bad" if n < 15 else "good") for n in range(300)]
     thin = [replace(judged("b", 0.10, "bad" if n < 45 else "good"), thin=True) for n in range(300)]
-    found = {name: calibration(group, ["b"])[0].adrift for name, group in files_apart([*thick, *thin]).items()}
-    assert found == {"everybody": False, "thin file": True, "thick file": True}
+    young = [replace(judged("b", 0.1, "immature"), thin=True)] * 9
+    found = calibrations([*thick, *thin, *young], ["b"])
+    assert {name: one.adrift for name, (one,) in found.items()} == {
+        "everybody": False, "thin file": True, "thick file": True,
+    }  # fmt: skip
+    ranked = discriminations([*thick, *thin, *young])
+    assert {name: (one.loans, one.bad) for name, one in ranked.items()} == {
+        "everybody": (600, 60), "thin file": (300, 45), "thick file": (300, 15),
+    }  # fmt: skip
+    assert set(calibrations([*thick, *young], ["b"])) == {"everybody", "thick file"}, "no thin one is mature"
+
+
+def test_chance_is_shared_among_all_that_is_compared():
+    near = [replace(judged("b", 0.10, "bad" if n < 46 else "good"), thin=True) for n in range(330)]
+    assert calibration(near, ["b"])[0].adrift and not calibration(near, ["b"], 3)[0].adrift
 
 
 def test_auc_and_ks_are_of_mature_loans_only():

@@ -66,6 +66,8 @@ class Book:
 
     @property
     def reading(self) -> tuple[object, ...]:
+        """How the log is read, once all that was appended is under a published head: an answer does not wait for it."""
+        self.registry.ledger.catch_up()
         return ("--policy", self.home / "log.policy", "--url", self.url)
 
     @property
