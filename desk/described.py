@@ -16,6 +16,10 @@ booleans = []                 # of these, what SQLite holds as 1 and 0 and is tr
 category = "employment"
 url = "https://verify.example/v1/check"
 audience = "verify.example"
+
+[verifiers.payroll]
+category = "income"
+adapter = "acme-payroll"      # instead of url and audience: a function of a package of your own
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from crypto.keys import SigningKey
 from crypto.sentences import one_sentence
 from desk.own_tables import FileSource, SqlSource
 from desk.sources import About, FactSource, HttpSource, Sources
-from desk.verifying import HttpVerifier, Verifying
+from desk.verifying import HttpVerifier, OwnVerifier, Verifying, installed_adapter
 from law.categories import DataCategory
 from protocol.errors import BadSettings
 from protocol.log_client import http_client
@@ -108,10 +112,20 @@ class HttpFacts(_Facts):
     features: tuple[Named, ...] = Field(min_length=1)
 
 
-class HttpVerifies(_Toml):
+class Verifies(_Toml):
+    """Somebody who answers signed requests, or an adapter of the lender's own."""
+
     category: DataCategory
-    url: str = Field(pattern="^https?://")
-    audience: Named
+    url: str | None = Field(default=None, pattern="^https?://")
+    audience: Named | None = None
+    adapter: Named | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        over_http = [self.url is not None, self.audience is not None]
+        if all(over_http) == (self.adapter is not None) or (any(over_http) and not all(over_http)):
+            raise ValueError("name url and audience, or adapter")
+        return self
 
 
 class SourcesFile(BaseModel):
@@ -120,7 +134,7 @@ class SourcesFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: dict[Slug, Annotated[SqlFacts | FileFacts | HttpFacts, Field(discriminator="kind")]]
-    verifiers: dict[Slug, HttpVerifies] = {}
+    verifiers: dict[Slug, Verifies] = {}
 
 
 @dataclass(frozen=True)
@@ -149,18 +163,21 @@ def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, V
     except ValidationError as error:
         raise BadSettings(f"{path}: {one_sentence(error)}") from error
     sources = Sources([_source(home, name, one, asked_as) for name, one in said.sources.items()])
-    verifiers: dict[str, Verifying] = {
-        name: HttpVerifier(
-            About(name, one.category, (), one.deadline_ms / 1000),
-            one.url,
-            one.audience,
-            asked_as.lender,
-            asked_as.key,
-            _http(one.url, asked_as),
-        )
-        for name, one in said.verifiers.items()
-    }
-    return sources, verifiers
+    return sources, {name: _verifier(name, one, asked_as) for name, one in said.verifiers.items()}
+
+
+def _verifier(name: str, said: Verifies, asked_as: AskedAs) -> Verifying:
+    about = About(name, said.category, (), said.deadline_ms / 1000)
+    if said.url is None or said.audience is None:
+        return OwnVerifier(about, installed_adapter(said.adapter or ""))
+    return HttpVerifier(
+        about,
+        said.url,
+        said.audience,
+        asked_as.lender,
+        asked_as.key,
+        _http(said.url, asked_as),
+    )
 
 
 def _about(name: str, said: _Facts, features: tuple[str, ...]) -> About:

@@ -1,14 +1,23 @@
 """Third parties that check one thing an applicant stated: an employer, an address, an account.
 
-An adapter is a few lines: a name, what it verifies, and one call. The one that ships asks over HTTP
-with a signed request.
+The adapter that ships asks over HTTP with a signed request. A lender's own is one function in a
+package that it installs beside Tahini, which names it as an entry point:
+
+    [project.entry-points."tahini.verifiers"]
+    acme-payroll = "acme.payroll:verify"
+
+    def verify(kind: str, inquiry: Inquiry) -> Verification: ...
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from threading import Thread
 from typing import Literal, Protocol, get_args
 
 import httpx
@@ -16,8 +25,11 @@ import httpx
 from crypto.keys import SigningKey
 from desk.errors import SourceFailed
 from desk.sources import About, Inquiry, signed_call
+from protocol.errors import BadSettings
 
 VerificationResult = Literal["confirmed", "contradicted", "unknown", "late"]
+ADAPTERS = "tahini.verifiers"
+"""The group of entry points that adapters of a lender's own are found in."""
 _RESULTS: tuple[VerificationResult, ...] = get_args(VerificationResult)
 
 
@@ -39,7 +51,7 @@ class Verifying(Protocol):
         ...
 
     def verify(self, kind: str, inquiry: Inquiry) -> Verification:
-        """Raises TahiniError, OSError or httpx.HTTPError where there is no answer."""
+        """Raises anything where there is no answer."""
         ...
 
 
@@ -68,3 +80,49 @@ class HttpVerifier:
             raise SourceFailed(f"verifier {self.about.name!r} answers in another form")
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
         return Verification(result, digest)
+
+
+Adapter = Callable[[str, Inquiry], Verification]
+
+
+@dataclass(frozen=True)
+class OwnVerifier:
+    """A lender's own adapter, by what the desk calls it; nobody waits beyond its deadline."""
+
+    about: About
+    adapter: Adapter = field(repr=False)
+
+    def verify(self, kind: str, inquiry: Inquiry) -> Verification:
+        told: Future[Verification] = Future()
+
+        def ask() -> None:
+            try:
+                told.set_result(self.adapter(kind, inquiry))
+            except Exception as error:  # it is the caller's to hear, in the caller's thread
+                told.set_exception(error)
+
+        Thread(target=ask, name=f"verifier {self.about.name}", daemon=True).start()
+        found = told.result(self.about.deadline_s)
+        if not isinstance(found, Verification):
+            raise SourceFailed(f"verifier {self.about.name!r} answers in another form")
+        return found
+
+
+def installed_adapter(name: str) -> Adapter:
+    """The adapter of this name that is installed here.
+
+    Raises:
+        BadSettings: there is none, there are several, or it cannot be imported.
+    """
+    named = list(entry_points(group=ADAPTERS, name=name))
+    if len(named) != 1:
+        several = "more than one package installs" if named else "no package that is installed has"
+        raise BadSettings(f"{several} a verifier {name!r} (entry points of {ADAPTERS})")
+    try:
+        found = named[0].load()
+    except (ImportError, AttributeError) as error:
+        raise BadSettings(f"verifier {name!r} ({named[0].value}) cannot be had: {error}") from error
+    if not callable(found):
+        raise BadSettings(f"verifier {name!r} ({named[0].value}) is no function")
+    adapter: Adapter = found
+    return adapter

@@ -23,7 +23,7 @@ from desk.described import AskedAs, read_sources
 from desk.errors import SourceFailed
 from desk.own_tables import FileSource, SqlSource
 from desk.sources import About, HttpSource, Inquiry, Readable, Reading, Sources
-from desk.verifying import HttpVerifier
+from desk.verifying import HttpVerifier, Verifying
 from law.categories import DataCategory
 from protocol.errors import BadSettings
 from protocol.requests import SignedRequest
@@ -193,6 +193,66 @@ def test_a_verifier_confirms_what_was_stated_and_the_reviewer_is_told(desk: Coun
     assert verified == {"kind": "employment", "provider": "employer", "result": "confirmed"}
     first, _, read = (UseStatement.verify(token, desk.log.key.public) for token in desk.log.entries[:3])
     assert read.follows == first.application, "part of the same use"
+
+
+ADAPTER = """
+import threading
+from desk.verifying import Verification
+
+def verify(kind, inquiry):
+    if kind == "slow":
+        threading.Event().wait()
+    if kind == "broken":
+        raise RuntimeError(inquiry.pseudonym)
+    return Verification("confirmed") if kind == "employment" else kind
+word = "no function"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of the lender's own that names an adapter, and some that cannot be had."""
+    told = tmp_path / "site" / "acme_payroll-1.dist-info"
+    told.mkdir(parents=True)
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-payroll\nVersion: 1\n", encoding="utf-8")
+    names = ("acme-payroll = acme_payroll:verify", "gone = acme_payroll:gone", "word = acme_payroll:word")
+    (told / "entry_points.txt").write_text("\n".join(["[tahini.verifiers]", *names]), encoding="utf-8")
+    (tmp_path / "site" / "acme_payroll.py").write_text(ADAPTER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return tmp_path
+
+
+def described(home: Path, adapter: str, more: str = "", within_ms: int = 60_000) -> Verifying:
+    source = '[sources.book]\nkind = "file"\ncategory = "repayment"\npath = "b.csv"\nkey = "p"\ncolumns = {a = "a"}\n'
+    verifier = f'[verifiers.payroll]\ncategory = "repayment"\nadapter = "{adapter}"\ndeadline_ms = {within_ms}\n{more}'
+    (home / "sources.toml").write_text(source + verifier, encoding="utf-8")
+    (home / "b.csv").write_text("p,a\nx,1\n", encoding="utf-8")
+    return read_sources(home, AskedAs("aspen", KEY, None))[1]["payroll"]
+
+
+def test_a_lenders_own_adapter_is_a_function_of_a_package_of_its_own(
+    desk: Counter, installed: Path, caplog: pytest.LogCaptureFixture
+):
+    own, hurried = (described(installed, "acme-payroll", within_ms=limit) for limit in (60_000, 1))
+    desk.desk.verifiers = {"payroll": own, "hurried": hurried}
+    asked = pseudonym()
+    said = desk.asks(2, pseudonym=asked).json()
+    path = f"/v1/applications/{said['id']}/verifications"
+    for provider, kind, result in [
+        ("payroll", "employment", "confirmed"), ("payroll", "nonsense", "late"), ("payroll", "broken", "late"),
+        ("hurried", "slow", "late"),
+    ]:  # fmt: skip
+        answer = desk.call("origination", "POST", path, {"provider": provider, "kind": kind}, Idempotency_Key=kind)
+        assert answer.json()["result"] == result, kind
+    assert "RuntimeError" in caplog.text and asked not in caplog.text
+
+
+def test_an_adapter_that_is_not_to_be_had_stops_the_desk_from_opening(installed: Path):
+    for name, told in (("other", "no package"), ("gone", "cannot be had"), ("word", "is no function")):
+        with pytest.raises(BadSettings, match=told):
+            described(installed, name)
+    with pytest.raises(BadSettings, match="url and audience, or adapter"):
+        described(installed, "acme-payroll", 'url = "https://x.example"\naudience = "x"\n')
 
 
 def test_nobody_is_asked_to_verify_without_consent_to_that_kind_of_data(desk: Counter):
