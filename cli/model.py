@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,10 +141,8 @@ def _loaded(file: Path, card: ModelCard) -> str:
         if names != set(card.features):
             raise ConsentError(f"{file} has figures of other features than its card says")
         return f"has figures of {found.kind}, of"
-    from credit.bands import require_these
     from credit.models import CreditModel
 
-    require_these(map(dict, card.bands))
     loaded = CreditModel.load(file)
     if (loaded.kind, loaded.embedding.grid.schema.names) != (card.model, card.features):
         raise ConsentError(
@@ -292,6 +291,17 @@ def acknowledge(
     say(found if as_json else f"logged: {node.lender} uses it no more", as_json)
 
 
+def _meaning(card: ModelCard) -> Iterator[str]:
+    """What scores mean; the outermost bands hold whatever is worse, and better."""
+    for one in card.bands:
+        expected = f"{one.pd_at_most:.1%} to {one.pd_at_least:.1%}"
+        if one is card.bands[0]:
+            expected = f"{one.pd_at_most:.1%} or more"
+        elif one is card.bands[-1]:
+            expected = f"{one.pd_at_least:.1%} or less"
+        yield f"{one.least} to {one.most}: {one.band}, {expected} expected to be bad"
+
+
 def card_text(card: ModelCard) -> str:
     """A model card in words; every figure with what it is of."""
     features = ", ".join(card.features)
@@ -327,11 +337,7 @@ def card_text(card: ModelCard) -> str:
         if named := [name for name, declared in card.directions.items() if declared == way]:
             told[f"risk {said}"] = f"with {', '.join(named)}, throughout (declared)"
     lines += [f"  {name:<12} {text}" for name, text in told.items()]
-    lines += [
-        f"  score        {one.least} to {one.most}: {one.band}, "
-        f"{one.pd_at_least:.1%} to {one.pd_at_most:.1%} bad"
-        for one in card.bands
-    ]
+    lines += [f"  score        {line}" for line in _meaning(card)]
     if card.watched is None or card.evaluation is not None:
         lines += quality_lines(card.evaluation)
     lines += [

@@ -122,10 +122,15 @@ class Verifies(_Toml):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        over_http = [self.url is not None, self.audience is not None]
-        if all(over_http) == (self.adapter is not None) or (any(over_http) and not all(over_http)):
+        stated = [one is not None for one in (self.url, self.audience, self.adapter)]
+        if stated not in ([True, True, False], [False, False, True]):
             raise ValueError("name url and audience, or adapter")
         return self
+
+    @property
+    def over_http(self) -> tuple[str, str] | None:
+        """URL and audience."""
+        return None if self.url is None or self.audience is None else (self.url, self.audience)
 
 
 class SourcesFile(BaseModel):
@@ -168,16 +173,11 @@ def read_sources(home: Path, asked_as: AskedAs) -> tuple[Sources, Mapping[str, V
 
 def _verifier(name: str, said: Verifies, asked_as: AskedAs) -> Verifying:
     about = About(name, said.category, (), said.deadline_ms / 1000)
-    if said.url is None or said.audience is None:
-        return OwnVerifier(about, installed_adapter(said.adapter or ""))
-    return HttpVerifier(
-        about,
-        said.url,
-        said.audience,
-        asked_as.lender,
-        asked_as.key,
-        _http(said.url, asked_as),
-    )
+    if said.adapter is not None:
+        return OwnVerifier(about, installed_adapter(said.adapter))
+    url, audience = said.over_http or ("", "")
+    http = _http(url, asked_as)
+    return HttpVerifier(about, url, audience, asked_as.lender, asked_as.key, http)
 
 
 def _about(name: str, said: _Facts, features: tuple[str, ...]) -> About:

@@ -184,7 +184,7 @@ def open_desk(home: Path, clock: Callable[[], datetime] = now) -> Desk:
             transactions=Transactions(database, clock),
             at_rest=at_rest,
             lending=replace(rules, held=sources.kinds),
-            wording=replace(wording, kinds=sources.kinds),
+            wording=wording,
             sources=sources,
             permits=ScoringConsents(node.consents, client, rules.declared_sensitive, clock=clock),
             trail=trail,

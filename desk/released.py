@@ -146,7 +146,7 @@ def read_scorer(
 ) -> tuple[Scorer, FeatureSchema]:
     """The model in the node's home, after its card, its approvals and its log entry verified; an
     MLP, a model that was recalled, and one that reads what is protected on the day, in a place that
-    its schema names, is refused. Raises NodeError, ScoreError."""
+    its schema names, is refused. Raises NodeError, ScoreError, ModelError."""
     folder = node.home / MODELS_FOLDER / campaign
     return _scorer(folder, check(KeptModel.read(folder), campaign, node.consortium), day, laws)
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Literal, Protocol, get_args
 
 import httpx
@@ -28,6 +29,9 @@ from desk.sources import About, Inquiry, signed_call
 from protocol.errors import BadSettings
 
 VerificationResult = Literal["confirmed", "contradicted", "unknown", "late"]
+_SHA256 = re.compile("[0-9a-f]{64}")
+AT_ONCE = 16
+"""Calls of one adapter that have not come back; whoever asks then is answered at once: late."""
 ADAPTERS = "tahini.verifiers"
 """The group of entry points that adapters of a lender's own are found in."""
 _RESULTS: tuple[VerificationResult, ...] = get_args(VerificationResult)
@@ -40,6 +44,13 @@ class Verification:
 
     result: VerificationResult
     evidence_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises SourceFailed: it says something else, which nothing may keep."""
+        digest = self.evidence_sha256
+        is_digest = digest is None or (isinstance(digest, str) and _SHA256.fullmatch(digest))
+        if self.result not in _RESULTS or not is_digest:
+            raise SourceFailed("a verification is one of four words, and at most a SHA-256")
 
 
 class Verifying(Protocol):
@@ -91,8 +102,13 @@ class OwnVerifier:
 
     about: About
     adapter: Adapter = field(repr=False)
+    _free: BoundedSemaphore = field(
+        default_factory=lambda: BoundedSemaphore(AT_ONCE), repr=False, compare=False
+    )
 
     def verify(self, kind: str, inquiry: Inquiry) -> Verification:
+        if not self._free.acquire(blocking=False):
+            raise SourceFailed(f"verifier {self.about.name!r} has {AT_ONCE} calls to answer yet")
         told: Future[Verification] = Future()
 
         def ask() -> None:
@@ -100,6 +116,8 @@ class OwnVerifier:
                 told.set_result(self.adapter(kind, inquiry))
             except Exception as error:  # it is the caller's to hear, in the caller's thread
                 told.set_exception(error)
+            finally:
+                self._free.release()
 
         Thread(target=ask, name=f"verifier {self.about.name}", daemon=True).start()
         found = told.result(self.about.deadline_s)
@@ -120,8 +138,9 @@ def installed_adapter(name: str) -> Adapter:
         raise BadSettings(f"{several} a verifier {name!r} (entry points of {ADAPTERS})")
     try:
         found = named[0].load()
-    except (ImportError, AttributeError) as error:
-        raise BadSettings(f"verifier {name!r} ({named[0].value}) cannot be had: {error}") from error
+    except Exception as error:  # whatever the package does when it is imported
+        why = type(error).__name__
+        raise BadSettings(f"verifier {name!r} ({named[0].value}) cannot be had: {why}") from error
     if not callable(found):
         raise BadSettings(f"verifier {name!r} ({named[0].value}) is no function")
     adapter: Adapter = found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from desk.errors import RulesMissing
 from law.categories import DataCategory
 from law.packs import Jurisdiction
 from law.vocabulary import words as kind_words
-from lending.cases import Fact, PrincipalReason, Scored
+from lending.cases import PrincipalReason, Scored
 from lending.law.rows import Laws
 from lending.money import shown
 from lending.policy.document import CreditPolicy
@@ -93,7 +93,12 @@ class Told:
     """Amount and term."""
     scored: Scored | None
     reasons: tuple[PrincipalReason, ...]
-    facts: Mapping[str, Fact]
+    used: frozenset[DataCategory]
+    """Kinds of data that facts which were used are made of."""
+    refused: frozenset[DataCategory]
+    """Kinds that the person did not agree to, and somebody would have been asked about."""
+    outdated: frozenset[DataCategory]
+    """Kinds of which something is older than the person agreed to."""
     entry_index: int
 
 
@@ -103,7 +108,6 @@ class Wording:
 
     Args:
         words: of rules, by code and language. cut_off: what a counterfactual reaches.
-        kinds: which kinds of data each fact is made of.
     """
 
     words: Mapping[str, Mapping[str, str]]
@@ -112,7 +116,6 @@ class Wording:
     glossary: Glossary | None = None
     scorer: Scorer | None = None
     cut_off: int = 0
-    kinds: Mapping[str, frozenset[DataCategory]] = field(default_factory=dict)
 
     def require(self, policy: CreditPolicy) -> None:
         """Raises RulesMissing: a row's reason has no words."""
@@ -173,20 +176,12 @@ class Wording:
             by_score = any(reason.kind == "score" for reason in told.reasons)
             if by_score and (other := self.what_if(told.scored, tongue)) is not None:
                 yield said("what_if", sentence=other)
-        for key, status in (("sources", "present"), ("refused", "refused")):
-            if kinds := self._kinds(told.facts, status, tongue):
-                yield said(key, kinds=_SAID["letter"]["between"][tongue].join(kinds))
+        for key, kinds in (("used", told.used), ("refused", told.refused), ("old", told.outdated)):
+            if kinds:
+                called = [kind_words(kind, tongue) for kind in sorted(kinds)]
+                yield said(key, kinds=_SAID["letter"]["between"][tongue].join(called))
         yield said("contest")
         row = self.laws.find(self.jurisdiction, "objection.days", told.day)
         if row is not None:
             yield said("objection", days=row.value)
         yield said("log", index=told.entry_index)
-
-    def _kinds(self, facts: Mapping[str, Fact], status: str, tongue: Tongue) -> list[str]:
-        """What the kinds of data are called that facts of this status are made of."""
-        known = {kind for one in facts.values() if one.status == status for kind in self._of(one)}
-        return [kind_words(kind, tongue) for kind in sorted(known)]
-
-    def _of(self, fact: Fact) -> frozenset[DataCategory]:
-        """None of what the desk itself puts beside the facts of a case."""
-        return self.kinds.get(fact.name, frozenset())

@@ -44,7 +44,8 @@ FIGURES_LIMITS = (
 
 
 class ScoreBand(BaseModel):
-    """Scores of a model from ``least`` to ``most``, and the probability of bad at both ends."""
+    """Scores of a model from ``least`` to ``most``, and the probability of bad that its scale gives
+    both ends. The lowest band holds whatever is worse, and the highest whatever is better."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

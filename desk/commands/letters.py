@@ -15,11 +15,12 @@ from sqlalchemy import Connection, insert, select
 from desk.disclosing import disclosed, require_effect
 from desk.lending_rules import NO_MODEL
 from desk.office import MACHINE, Desk, InHand
-from desk.records import Held, held
+from desk.records import Held, StoredDecision, held
 from desk.rulebook import Rulebook, is_at_hand
 from desk.storage.tables import decisions, disclosures, letters, outbox
 from desk.wording import TONGUES, Told, Tongue, Wording
-from lending.cases import Case, Outcome
+from law.categories import DataCategory
+from lending.cases import Case, Outcome, Status
 from lending.terms.disclosure import DisclosureTable
 from protocol.errors import NotFound
 from protocol.uses import UseStatement
@@ -159,11 +160,30 @@ def _texts(desk: Desk, found: Held) -> dict[Tongue, str]:
         offer=None if decision.offer is None else (decision.offer.amount, decision.offer.term_days),
         scored=decision.scored,
         reasons=decision.reasons,
-        facts=made.case.facts,
+        **_kinds(desk, made),
         entry_index=found.entry_index or 0,
     )
     end, wording = _ends(desk, decision.outcome, told.day), wording_of(desk, made.case)
     return {tongue: wording.letter(told, tongue) + end.get(tongue, "") for tongue in TONGUES}
+
+
+def _kinds(desk: Desk, made: StoredDecision) -> dict[str, frozenset[DataCategory]]:
+    """As the sources were described when the case was made, without what is held for measuring
+    fairness alone: no decision rests on it."""
+    facts = made.case.facts
+    held = {name: frozenset(made.sources.get(fact.source, ())) for name, fact in facts.items()}
+    hidden = desk.lending.hidden(held, desk.day(made.case.now))
+    seen = {fact: held[name] for name, fact in facts.items() if name not in hidden}
+
+    def of(status: Status) -> list[frozenset[DataCategory]]:
+        return [kinds for fact, kinds in seen.items() if fact.status == status]
+
+    refused = made.permission.refused.keys()
+    return {
+        "used": frozenset().union(*of("present")),
+        "refused": frozenset().union(*of("refused")) & refused,
+        "outdated": frozenset().union(*(one for one in of("refused") if not one & refused)),
+    }
 
 
 def wording_of(desk: Desk, case: Case) -> Wording:

@@ -30,7 +30,7 @@ from credit.metrics import auc, ks
 from lending.account.default import Label
 from lending.errors import PortfolioError
 from lending.intervals import CONFIDENCE, Estimate, Share, wilson
-from lending.portfolio.book import files_apart
+from lending.portfolio.book import EVERYBODY, files_apart
 
 Floats = NDArray[np.float64]
 Population = Literal["through-the-door", "booked"]
@@ -183,11 +183,17 @@ def _mature(judged: Sequence[Judged]) -> list[tuple[Judged, int]]:
 def calibrations(
     judged: Sequence[Judged], bands: Sequence[str]
 ) -> Mapping[str, tuple[BandCalibration, ...]]:
-    """Of everybody, and of thin and thick files apart; without groups of whom nobody is mature.
-    Chance is shared among all that is compared."""
-    apart = files_apart(judged)
-    found = {name: calibration(them, bands, len(apart)) for name, them in apart.items()}
-    return {name: by_band for name, by_band in found.items() if by_band}
+    """Of everybody who is mature, and of thin and thick files apart where there are both. Chance is
+    shared among all that is compared."""
+    apart = _mature_apart(judged)
+    return {name: calibration(them, bands, len(apart)) for name, them in apart.items()}
+
+
+def _mature_apart(judged: Sequence[Judged]) -> Mapping[str, Sequence[Judged]]:
+    """A group that is everybody is not said twice."""
+    found = files_apart(one for one, _ in _mature(judged))
+    both = len(found) > 2
+    return {name: them for name, them in found.items() if both or name == EVERYBODY}
 
 
 def calibration(
@@ -219,8 +225,9 @@ class Discrimination:
 
 
 def discriminations(judged: Sequence[Judged]) -> Mapping[str, Discrimination]:
-    """Of everybody, and of thin and thick files apart; without groups that nothing ranks."""
-    found = {name: discrimination(them) for name, them in files_apart(judged).items()}
+    """Of everybody who is mature, and of thin and thick files apart where there are both; without
+    groups that nothing ranks."""
+    found = {name: discrimination(them) for name, them in _mature_apart(judged).items()}
     return {name: one for name, one in found.items() if one is not None}
 
 

@@ -23,7 +23,7 @@ from desk.described import AskedAs, read_sources
 from desk.errors import SourceFailed
 from desk.own_tables import FileSource, SqlSource
 from desk.sources import About, HttpSource, Inquiry, Readable, Reading, Sources
-from desk.verifying import HttpVerifier, Verifying
+from desk.verifying import AT_ONCE, HttpVerifier, Verifying
 from law.categories import DataCategory
 from protocol.errors import BadSettings
 from protocol.requests import SignedRequest
@@ -204,6 +204,8 @@ def verify(kind, inquiry):
         threading.Event().wait()
     if kind == "broken":
         raise RuntimeError(inquiry.pseudonym)
+    if kind == "leak":
+        return Verification("Wang earns 3000 yuan")
     return Verification("confirmed") if kind == "employment" else kind
 word = "no function"
 """
@@ -240,11 +242,20 @@ def test_a_lenders_own_adapter_is_a_function_of_a_package_of_its_own(
     path = f"/v1/applications/{said['id']}/verifications"
     for provider, kind, result in [
         ("payroll", "employment", "confirmed"), ("payroll", "nonsense", "late"), ("payroll", "broken", "late"),
-        ("hurried", "slow", "late"),
+        ("payroll", "leak", "late"),         ("hurried", "slow", "late"),
     ]:  # fmt: skip
         answer = desk.call("origination", "POST", path, {"provider": provider, "kind": kind}, Idempotency_Key=kind)
         assert answer.json()["result"] == result, kind
     assert "RuntimeError" in caplog.text and asked not in caplog.text
+
+
+def test_an_adapter_that_does_not_come_back_holds_so_many_calls_and_no_more(installed: Path):
+    hurried = described(installed, "acme-payroll", within_ms=1)
+    for _ in range(AT_ONCE):
+        with pytest.raises(TimeoutError):
+            hurried.verify("slow", inquiry())
+    with pytest.raises(SourceFailed, match="calls to answer yet"):
+        hurried.verify("employment", inquiry())
 
 
 def test_an_adapter_that_is_not_to_be_had_stops_the_desk_from_opening(installed: Path):

@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from support.counter import Counter, StandInSource
 
-from desk.commands.apply import EXPLORED
+from desk.sources import About, Sources
 from desk.wording import OWN, Told, Tongue, Wording
 from law.categories import DataCategory
-from lending.cases import Fact
 from lending.law.rows import LAWS
 
 DAY = date(2026, 11, 29)
-WORDING = Wording(
-    OWN,
-    LAWS,
-    "CN",
-    kinds={
-        "late": frozenset({DataCategory.REPAYMENT}),
-        "salary": frozenset({DataCategory.INCOME, DataCategory.EMPLOYMENT}),
-        "score_of_bureau": frozenset({DataCategory.BUREAU}),
-    },
+WORDING = Wording(OWN, LAWS, "CN")
+TOLD = Told(
+    {"id": "a1", "received": DAY, "product": "small", "amount": 100_000, "days": 30},
+    "review",
+    True,
+    DAY,
+    None,
+    None,
+    (),
+    used=frozenset({DataCategory.REPAYMENT}),
+    refused=frozenset({DataCategory.INCOME, DataCategory.EMPLOYMENT}),
+    outdated=frozenset({DataCategory.BUREAU}),
+    entry_index=7,
 )
-FACTS = {
-    "late": Fact("late", "present", 0, "book-of-2024"),
-    "salary": Fact("salary", "refused", None, "payroll-adapter"),
-    "score_of_bureau": Fact("score_of_bureau", "late", None, "bureau-2"),
-    EXPLORED: Fact(EXPLORED, "present", True, "desk"),
-}
-
-
-def letter(tongue: Tongue) -> str:
-    asked = {"id": "a1", "received": DAY, "product": "small", "amount": 100_000, "days": 30}
-    return WORDING.letter(Told(asked, "review", True, DAY, None, None, (), FACTS, 7), tongue)
 
 
 @pytest.mark.parametrize(
-    ("tongue", "rests", "refused"),
+    ("tongue", "said"),
     [
-        ("en", "what is known of: how you repaid loans.", "You did not let us ask about: your work, your income."),
-        ("zh", "依据的信息：还款记录。", "您未同意查询：职业信息、收入。"),
+        (
+            "en",
+            [
+                "It rests on what is known of: how you repaid loans.",
+                "You did not let us ask about: your work, your income.",
+                "takes what it does not know as average",
+                "Some of what is known of credit reports about you is older than you agreed to",
+            ],
+        ),
+        ("zh", ["依据的信息：还款记录。", "您未同意查询：职业信息、收入。", "按平均水平计算", "征信记录中有部分超出"]),
     ],
 )
-def test_data_are_called_what_people_call_them(tongue: Tongue, rests: str, refused: str) -> None:
-    told = letter(tongue)
-    assert rests in told and refused in told
-    for name in ("book-of-2024", "payroll-adapter", "bureau-2", "desk", EXPLORED):
+def test_data_are_called_what_people_call_them(tongue: Tongue, said: list[str]) -> None:
+    letter = WORDING.letter(TOLD, tongue)
+    for sentence in said:
+        assert sentence in letter
+    nothing = replace(TOLD, used=frozenset(), refused=frozenset(), outdated=frozenset())
+    assert not [one for one in ("rests on", "did not let", "older") if one in WORDING.letter(nothing, "en")]
+
+
+def letter_of(counter: Counter, late: int) -> str:
+    said = counter.asks(late).json()
+    return str(counter.call("origination", "GET", f"/v1/applications/{said['id']}/letter").json()["en"])
+
+
+def test_a_letter_names_what_was_used_and_no_kind_that_was_agreed_to_as_refused(desk: Counter) -> None:
+    about = About("payroll-adapter", DataCategory.INCOME, ("salary",), 5.0, (DataCategory.EMPLOYMENT,))
+    desk.desk.sources = Sources([desk.book, StandInSource(about, {"salary": 1})])
+    desk.consents.refused = {DataCategory.EMPLOYMENT}
+    told = letter_of(desk, 2)
+    assert "It rests on what is known of: how you repaid loans." in told
+    assert "You did not let us ask about: your work." in told, "to their income they had agreed"
+    for name in ("payroll-adapter", "book"):
         assert name not in told, "names of a lender's systems mean nothing to a borrower"
 
 
-def test_it_says_what_a_no_does_and_promises_no_more() -> None:
-    assert "takes what it does not know as average" in letter("en") and "按平均水平计算" in letter("zh")
+def test_what_is_held_for_measuring_fairness_is_nothing_that_a_decision_rests_on(desk: Counter) -> None:
+    sex = StandInSource(About("register", DataCategory.SEX, ("sex",)), {"sex": "f"})
+    desk.desk.sources = Sources([desk.book, desk.income, sex])
+    assert "sex" not in letter_of(desk, 2)
+    desk.consents.refused = {DataCategory.SEX}
+    assert "sex" not in letter_of(desk, 2)
+
+
+def test_a_letter_speaks_of_the_sources_as_they_were_when_it_was_decided(desk: Counter) -> None:
+    said = desk.asks(2).json()
+    desk.desk.sources = Sources([desk.income])
+    told = desk.call("origination", "GET", f"/v1/applications/{said['id']}/letter").json()["en"]
+    assert "how you repaid loans" in told
