@@ -345,8 +345,8 @@ def _each(
 
     def remembered(value: Any) -> Any:
         # equal ones may be written differently
-        alike = repr(value) if isinstance(value, Decimal | datetime) else value
-        key = (type(value), alike)
+        plain = type(value) in (str, int, float, bool, bytes)
+        key = (type(value), value if plain else repr(value))
         try:
             if key not in known:
                 known[key] = one(value)

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from clients.data.description import SqlDescription
 from clients.data.sql import database_url
@@ -94,13 +94,26 @@ class SqlFacts(_Facts):
 
 
 class FileFacts(_Facts):
-    """A CSV or Parquet file beside this one."""
+    """A CSV or Parquet file beside this one; of a CSV file, how it is written."""
 
     kind: Literal["file"]
     path: Named
     key: Named
     columns: dict[Named, Named] = Field(min_length=1)
     observed_on: Named | None = None
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            by_line = "\n".encode(encoding) == b"\n"
+        except LookupError:
+            by_line = False
+        if not by_line:
+            raise ValueError(f"{encoding!r} is no encoding that is read line by line, as utf-8 is")
+        return encoding
 
 
 class HttpFacts(_Facts):
@@ -206,7 +219,15 @@ def _source(
         )
     about = _about(name, said, tuple(said.columns))
     if isinstance(said, FileFacts):
-        return FileSource(about, home / said.path, said.key, said.columns, said.observed_on)
+        return FileSource(
+            about,
+            home / said.path,
+            said.key,
+            said.columns,
+            said.observed_on,
+            said.delimiter,
+            said.encoding,
+        )
     held = SqlDescription(
         kind="sql", person=said.key, url_env=said.url_env, url_file=said.url_file, table=said.table
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,12 +15,17 @@ from typing import Any, TypeVar
 import pyarrow.dataset as ds
 import sqlalchemy as sa
 
+from clients.data.files import FileReader
 from clients.data.sql import READ_ONLY
 from desk.errors import SourceFailed
 from desk.sources import AT_ONCE, About, Inquiry, Reading
 
 T = TypeVar("T")
 _Row = Mapping[str, Any] | sa.RowMapping
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -115,14 +122,41 @@ class FileSource:
     key: str
     columns: Mapping[str, str]
     observed_on: str | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
 
     def ask(self, inquiry: Inquiry) -> Mapping[str, Reading]:
-        kind = "csv" if self.path.suffix == ".csv" else "parquet"
-        names = [*self.columns.values(), *filter(None, (self.observed_on,))]
-        found = ds.dataset(self.path, format=kind).to_table(
-            columns=list(dict.fromkeys(names)), filter=ds.field(self.key) == inquiry.pseudonym
+        names = list(
+            dict.fromkeys([self.key, *self.columns.values(), *filter(None, (self.observed_on,))])
+        )
+        if self.path.suffix == ".csv":
+            return _of_row(self, list(self._rows(names, inquiry.pseudonym)))
+        found = ds.dataset(self.path, format="parquet").to_table(
+            columns=names, filter=ds.field(self.key) == inquiry.pseudonym
         )
         return _of_row(self, found.slice(0, 2).to_pylist())
+
+    def _rows(self, names: Sequence[str], person: str) -> Iterator[_Row]:
+        """Of a CSV file: a line that is no row is nobody's, and no value depends on another's."""
+        reader = FileReader(self.path.parent, self.path.name, "csv", self.delimiter, self.encoding)
+        if missing := sorted(set(names) - set(reader.columns())):
+            raise SourceFailed(f"source {self.about.name!r}: there is no column {missing[0]!r}")
+        for batch in reader.batches(names):
+            for row in batch[batch[self.key] == person].to_dict("records"):
+                yield {str(name): _typed(str(text)) for name, text in row.items()}
+
+
+def _typed(text: str) -> Any:
+    """What one text of a file says, whatever stands beside it: a number where it is written as one,
+    so not ``01`` or ``+1``; a day, a truth value; nothing where it is empty; else the text."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    if _DAY.fullmatch(text):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    return _TRUTH.get(text.lower(), text) if text else None
 
 
 def _of_row(source: SqlSource | FileSource, rows: Sequence[_Row]) -> dict[str, Reading]:

@@ -37,44 +37,51 @@ _BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 QUOTE = '"'
 
 
-def fields_of(text: str, delimiter: str) -> list[str] | None:
-    """The fields of a record without the line break at its end; None if it ends within quotation
-    marks.
+class QuotedRecord:
+    """A record of RFC 4180 that is read line by line, and each line once."""
 
-    Raises:
-        ValueError: a quotation mark stands where none may (RFC 4180, section 2, rules 5 to 7).
-    """
-    if QUOTE not in text:
-        return text.split(delimiter)
-    fields = []
-    at = 0
-    while True:
-        if text.startswith(QUOTE, at):
-            field, at = _quoted(text, at + 1)
-            if field is None:
-                return None
-        else:
-            end = text.find(delimiter, at)
-            field, at = (text[at:], len(text)) if end < 0 else (text[at:end], end)
-            if QUOTE in field:
-                raise ValueError("a quotation mark within a field that does not begin with one")
-        fields.append(field)
-        if at == len(text):
-            return fields
-        if not text.startswith(delimiter, at):
-            raise ValueError("something stands between a quotation mark and the next field")
-        at += len(delimiter)
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter, self.fields = delimiter, list[str]()
+        self._within: list[str] | None = None  # of a field whose quotation marks are open
 
+    def ends_with(self, line: str) -> bool:
+        """Whether it ends with this line, whose line break is left off. Raises ValueError: a
+        quotation mark stands where none may (RFC 4180, section 2, rules 5 to 7)."""
+        at = 0
+        if self._within is not None:
+            self._within.append("\n")
+        elif QUOTE not in line:
+            self.fields = line.split(self.delimiter)
+            return True
+        while True:
+            if self._within is None and line.startswith(QUOTE, at):
+                self._within, at = [], at + 1
+            if self._within is None:
+                end = line.find(self.delimiter, at)
+                field, at = (line[at:], len(line)) if end < 0 else (line[at:end], end)
+                if QUOTE in field:
+                    raise ValueError("a quotation mark within a field that does not begin with one")
+                self.fields.append(field)
+            elif (at := self._closed(self._within, line, at)) < 0:
+                return False
+            if at == len(line):
+                return True
+            if not line.startswith(self.delimiter, at):
+                raise ValueError("something stands between a quotation mark and the next field")
+            at += len(self.delimiter)
 
-def _quoted(text: str, at: int) -> tuple[str | None, int]:
-    """A field from after its first quotation mark on, and where it ends."""
-    parts = []
-    while (end := text.find(QUOTE, at)) >= 0:
-        parts.append(text[at:end])
-        if not text.startswith(QUOTE, end + 1):
-            return QUOTE.join(parts), end + 1
-        at = end + 2
-    return None, len(text)
+    def _closed(self, parts: list[str], line: str, at: int) -> int:
+        """Where the quotation marks around a field end; -1 where they do not end in this line."""
+        while (end := line.find(QUOTE, at)) >= 0:
+            parts.append(line[at:end])
+            if not line.startswith(QUOTE, end + 1):
+                self.fields.append("".join(parts))
+                self._within = None
+                return end + 1
+            parts.append(QUOTE)
+            at = end + 2
+        parts.append(line[at:])
+        return -1
 
 
 class _Record(NamedTuple):
@@ -136,11 +143,13 @@ class Lines:
             raise SourceError(
                 f"line 1 of {self.path} is not {self.encoding.upper()}; {_advice(self.encoding)}"
             )
+        record = QuotedRecord(self.delimiter)
         try:
-            header = self._fields(first.removeprefix("\ufeff"))
+            whole = self._ended(record, first.removeprefix("\ufeff"))
         except ValueError:
-            header = None
-        if header is None:
+            whole = False
+        header = record.fields
+        if not whole:
             raise SourceError(
                 f"line 1 of {self.path} must name the columns; it has a stray quotation mark"
             )
@@ -148,41 +157,34 @@ class Lines:
             raise SourceError(f"{self.path}: two columns are named {twice[0]!r}")
         return header
 
-    def _fields(self, text: str) -> list[str] | None:
-        """Of a record; None if it ends within quotation marks. Raises ValueError."""
-        return (
-            text.split(self.delimiter)
-            if self.quoting == "none"
-            else fields_of(text, self.delimiter)
-        )
+    def _ended(self, record: QuotedRecord, line: str) -> bool:
+        if self.quoting == "rfc4180":
+            return record.ends_with(line)
+        record.fields = line.split(self.delimiter)
+        return True
 
     def _record(self, first: str | UnicodeDecodeError, numbered: _Numbered, width: int) -> _Record:
-        """The record that begins with a line, or why there is none: empty for a line with nothing
-        in it.
+        """The record that begins with a line, or why there is none: empty for an empty line.
 
         A record whose quotation marks are closed takes its lines with it, row or not: what stands
         between them is one person's text, and must not be read as somebody's row.
         """
-        parts = [self._readable(first)]
-        torn = isinstance(first, UnicodeDecodeError)
-        more = 0
-        if not parts[0]:
+        text, torn, more = self._readable(first), isinstance(first, UnicodeDecodeError), 0
+        if not text:
             return _Record()
-        size = len(parts[0])
+        record, size = QuotedRecord(self.delimiter), len(text)
         try:
-            while (found := self._fields("\n".join(parts))) is None:
-                quoted = False
-                while not quoted:
-                    more += 1
-                    line = numbered.peek(more)
-                    if line is None or size > MAX_RECORD:
-                        return _Record(why="a quotation mark is not closed", odd=True)
-                    torn |= isinstance(line, UnicodeDecodeError)
-                    parts.append(self._readable(line))
-                    size += len(parts[-1])
-                    quoted = QUOTE in parts[-1]
+            while not self._ended(record, text):
+                more += 1
+                line = numbered.peek(more)
+                if line is None or size > MAX_RECORD:
+                    return _Record(why="a quotation mark is not closed", odd=True)
+                torn |= isinstance(line, UnicodeDecodeError)
+                text = self._readable(line)
+                size += len(text)
         except ValueError as error:
             return _Record(why=str(error), odd=True)
+        found = record.fields
         numbered.skip(more)
         if torn:
             return _Record(
@@ -193,9 +195,7 @@ class Lines:
         return _Record(found, odd=more > 0)
 
     def _readable(self, line: str | UnicodeDecodeError) -> str:
-        return (
-            line if isinstance(line, str) else line.object.decode(self.encoding, errors="replace")
-        )
+        return line if isinstance(line, str) else line.object.decode(self.encoding, "replace")
 
     def _decoded(self, line: bytes) -> str | UnicodeDecodeError:
         try:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clients.data.columns import NoRow, OddQuotes
 from clients.data.files import FileReader
-from clients.data.lines import Lines, fields_of
+from clients.data.lines import Lines, QuotedRecord
 from clients.errors import SourceError
 
 text = st.text(st.sampled_from('ab,;"\n \t中'), max_size=6)
@@ -46,8 +46,9 @@ def test_fields_are_those_of_the_standard_library_where_it_is_strict(rows):
 
 
 def fields_of_or_none(line: str) -> list[str] | None:
+    record = QuotedRecord(",")
     try:
-        return fields_of(line, ",")
+        return record.fields if record.ends_with(line) else None
     except ValueError:
         return None
 
@@ -84,6 +85,18 @@ def test_an_open_quotation_mark_before_many_lines_costs_one_row(tmp_path):
     found, told = read(path, rows=50)
     assert found == [("y", "2")] * 300
     assert [(one.line, one.why) for one in told] == [(2, "a quotation mark is not closed")]
+
+
+@pytest.mark.parametrize("text", ['a,b\n1,"' + '""\n' * 2000 + '"\n', 'a,b\n"x,1\n' + 'p,""\n' * 2000])
+def test_what_one_person_typed_is_looked_at_once_however_many_quotation_marks_it_has(tmp_path, monkeypatch, text):
+    """However long it is, the node's time grows as the file does: else one note could stop a campaign."""
+    looked = []
+    ends_with = QuotedRecord.ends_with
+    monkeypatch.setattr(QuotedRecord, "ends_with", lambda self, line: looked.append(len(line)) or ends_with(self, line))
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    found, told = read(tmp_path / "t.csv")
+    assert sum(looked) <= 2 * len(text)
+    assert (len(found), len(told)) in {(1, 0), (2000, 1)}
 
 
 def test_encodings_delimiters_packing_and_marks_are_declared_or_plain(tmp_path):

@@ -178,6 +178,7 @@ def test_single_bulk_whole_and_changes_tell_the_same(market, tmp_path, seed):
 
 def test_changes_are_as_many_as_there_were_and_found_by_index(market, tmp_path):
     people = market.consenting("aspen", 60, kinds=KINDS)
+    market.registry.ledger.catch_up()
     client = market.client("aspen")
     held = client.consent_state(TRAINING_PURPOSE, "c" * 16).state
     for person in people[7:10]:

@@ -90,6 +90,27 @@ def test_one_row_of_a_file(kind, tmp_path):
     assert source.ask(inquiry("q")) == {"late": Reading(0, date(2026, 1, 2))}
 
 
+HONEST = "ann,3,0123,2026-01-02"
+BESIDE = ["bob,n.a.,0123A,2026-01-02", "bob,1", 'bob,"x,y,z', "bob,1e400,1,soon", "bob,,,", "ann2,true,01,1-1"]
+
+
+@pytest.mark.parametrize("many", [1, 70_000])
+@pytest.mark.parametrize("other", BESIDE)
+def test_what_a_file_says_of_somebody_depends_on_nobody_elses_line(other: str, many: int, tmp_path: Path):
+    source = FileSource(BOOK, tmp_path / "facts.csv", "p", {"late": "late", "income": "zip"}, "day")
+
+    def asked(*lines: str) -> Any:
+        source.path.write_text("\n".join(["p,late,zip,day", *lines, ""]), encoding="utf-8")
+        return source.ask(inquiry("ann"))
+
+    alone = {"late": Reading(3, date(2026, 1, 2)), "income": Reading("0123", date(2026, 1, 2))}
+    assert asked(HONEST) == alone
+    if many == 1:
+        assert asked(other, HONEST) == asked(HONEST, other) == alone
+    else:
+        assert asked(*["bob,2,4,2026-01-02"] * many, other, HONEST) == alone
+
+
 def http_source(url: str, about: About = BOOK) -> HttpSource:
     return HttpSource(about, f"{url}/v1/facts", "bureau.example", "aspen", KEY, httpx.Client())
 
