@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.shared import Noun
+from cli.shared import CsvDelimiter, CsvEncoding, Noun
 from credit.kinds import Kind
 from crypto.errors import TahiniError
 from demo.errors import DemoError
@@ -21,7 +21,7 @@ from privacy.charges import Budget
 from privacy.mechanism import MechanismKind
 
 if TYPE_CHECKING:
-    from demo.loans import Loans
+    from demo.loans import CsvForm, Loans
 
 DELTA = 1e-5
 MIN_EPSILON, MAX_EPSILON = 0.01, 50.0
@@ -52,6 +52,8 @@ def demo(
         Path | None,
         typer.Option(help="Feature registry (TOML); derived from the schema if left out."),
     ] = None,
+    encoding: CsvEncoding = "utf-8",
+    delimiter: CsvDelimiter = ",",
     lenders: Annotated[int, typer.Option(help="How many lenders, 2 to 10.")] = 4,
     epsilon: Annotated[
         float, typer.Option(help="Privacy loss per borrower over the whole campaign.")
@@ -87,11 +89,16 @@ def demo(
     ] = False,
 ) -> None:
     """Build a consortium on this machine and train a credit model, from notice to audited model."""
+    from demo.loans import CsvForm
+
     console = Console()
     root = workspace or Path("workspace") / datetime.now().astimezone().strftime(
         "demo-%Y%m%d-%H%M%S"
     )
-    loans = _checked(data, target, partition, features, lenders, epsilon, seed, root, json_out)
+    form = CsvForm(delimiter, encoding)
+    loans = _checked(
+        data, target, partition, features, form, lenders, epsilon, seed, root, json_out
+    )
     for column, why in loans.left_out.items():
         console.print(f"left out: {column} ({why})", highlight=False, markup=False)
     for remark in loans.remarks:
@@ -156,6 +163,7 @@ def _checked(
     target: str | None,
     partition: str | None,
     features: Path | None,
+    form: CsvForm,
     lenders: int,
     epsilon: float,
     seed: int,
@@ -187,7 +195,7 @@ def _checked(
     elif target is None:
         raise DemoError(f"say which column of {data} is the target: --target COLUMN")
     else:
-        loans = read_loans(data, target, partition, features)
+        loans = read_loans(data, target, partition, features, form)
     parts = split(loans, lenders, seed)
     return replace(loans, remarks=(*loans.remarks, *parts.remarks))
 

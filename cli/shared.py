@@ -37,6 +37,12 @@ def _home(whose: str) -> Any:
     return typer.Option("--home", help=f"The {whose} home folder.", exists=True, file_okay=False)
 
 
+CsvEncoding = Annotated[
+    str, typer.Option("--encoding", help="Of a CSV table: utf-8, gb18030, big5, …")
+]
+CsvDelimiter = Annotated[
+    str, typer.Option("--delimiter", help="Of a CSV table: what stands between two values.")
+]
 NodeHome = Annotated[Path, _home("node's")]
 CoordinatorHome = Annotated[Path, _home("coordinator's")]
 RegistryHome = Annotated[Path, _home("registry's")]

@@ -10,7 +10,7 @@ import typer
 from click.core import ParameterSource
 from rich.console import Console
 
-from cli.shared import Noun
+from cli.shared import CsvDelimiter, CsvEncoding, Noun
 from crypto.keys import read_secret
 from demo.errors import DemoError
 
@@ -34,6 +34,8 @@ def up(
         Path | None, typer.Option(help="A .parquet or .csv table; the packaged loans if left out.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="Its column of 0 (good) and 1 (bad).")] = None,
+    encoding: CsvEncoding = "utf-8",
+    delimiter: CsvDelimiter = ",",
     lenders: Annotated[
         int,
         typer.Option(
@@ -72,6 +74,8 @@ def up(
     told = {
         "data": None if data is None else str(data.resolve()),
         "target": target,
+        "encoding": encoding,
+        "delimiter": delimiter,
         "lenders": lenders,
         "rows": rows,
         "seed": seed,
@@ -117,14 +121,16 @@ def _found(workspace: Path, told: dict[str, str | int | None], view: LiveView) -
     """Found a consortium as it was ``told``; returns the names of what runs."""
     from demo.deployment import Place
     from demo.deployment import up as start
-    from demo.loans import default_loans, read_loans
+    from demo.loans import CsvForm, default_loans, read_loans
 
     data, target, rows, database = told["data"], told["target"], told["rows"], told["database"]
     if (data is None) != (target is None):
         raise DemoError("--data and --target come together")
-    loans = (
-        default_loans() if data is None else read_loans(Path(str(data)), str(target), None, None)
-    )
+    if data is None:
+        loans = default_loans()
+    else:
+        form = CsvForm(str(told["delimiter"]), str(told["encoding"]))
+        loans = read_loans(Path(str(data)), str(target), None, None, form)
     if rows is not None:
         loans = replace(loans, table=loans.table.head(int(rows)))
     url = None if database is None else read_secret(Path(str(database))).decode().strip()

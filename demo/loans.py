@@ -5,19 +5,26 @@ The hold-out is set aside before the consortium exists: no lender ever has those
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from clients.data.book import PSEUDONYM
+from clients.data.columns import NoRow, OddQuotes
+from clients.data.description import FileDescription
+from clients.data.files import FileReader
 from clients.data.profiling import look_at
 from credit.features import FeatureSchema, date_columns
 from credit.schema_inference import describe, read_as
 from credit.validation import check_table, load_schema
+from credit.values import codes, numbers
+from crypto.sentences import one_sentence
 from demo.errors import DemoError
 from protocol.schema import now
 
@@ -97,19 +104,70 @@ def _dated(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**ended)
 
 
-def read_loans(path: Path, target: str, partition: str | None, registry_path: Path | None) -> Loans:
+@dataclass(frozen=True)
+class CsvForm:
+    """How a CSV file is written; it is not guessed from its rows."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+
+def _table(path: Path, form: CsvForm) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """As a node reads it: of a CSV file every value is text, and a line that is no row is left out
+    and told. Raises SourceError, DemoError."""
+    kind: Literal["csv", "parquet"] = "csv" if path.suffix == ".csv" else "parquet"
+    said = {"kind": kind, "path": path.name, "person": IDENTITY, **asdict(form)}
+    try:
+        described = FileDescription.model_validate(said)
+    except ValidationError as error:
+        raise DemoError(f"{path}: {one_sentence(error)}") from error
+    reader = FileReader(path.parent, path.name, kind, described.delimiter, described.encoding)
+    left_out: list[NoRow] = []
+
+    def told(found: NoRow | OddQuotes) -> None:
+        if isinstance(found, NoRow):
+            left_out.append(found)
+
+    names = reader.columns()
+    batches = list(reader.batches(names, told))
+    table = pd.concat(batches, ignore_index=True) if batches else pd.DataFrame(columns=list(names))
+    if not left_out:
+        return table, ()
+    why = left_out[0].why.replace("in data.toml", "(here: --encoding)")
+    first = f"the first is line {left_out[0].line}: {why}"
+    if table.empty:
+        raise DemoError(f"{path} has no row; {first}")
+    return table, (f"{len(left_out):,} lines are no rows and left out; {first}",)
+
+
+def _as_declared(table: pd.DataFrame, schema: FeatureSchema) -> pd.DataFrame:
+    """Numbers where all of a column are, codes; what does not fit stays for the check to find."""
+    read: dict[str, Any] = {}
+    of_numbers = [one.name for one in schema.features if one.kind != "category"]
+    for name in (schema.target, *of_numbers):
+        if name in table.columns and not (found := numbers(table[name])).unreadable.any():
+            read[name] = found.values
+    for one in schema.features:
+        if one.kind == "category" and one.name in table.columns:
+            read[one.name] = codes(table[one.name])
+    return table.assign(**read)
+
+
+def read_loans(
+    path: Path,
+    target: str,
+    partition: str | None,
+    registry_path: Path | None,
+    form: CsvForm = CsvForm(),
+) -> Loans:
     """A user's table. Without a registry file, one is written from the table's schema.
 
     Raises:
-        DemoError, FeatureError: one sentence naming file and column.
+        DemoError, FeatureError, SourceError: one sentence naming file and column.
     """
     if path.suffix not in {".parquet", ".csv"} or not path.is_file():
         raise DemoError(f"{path}: expected an existing .parquet or .csv file")
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DemoError(f"cannot read {path}: {error}") from error
-    table.columns = table.columns.map(str)
+    table, no_rows = _table(path, form)
     for name in (IDENTITY, PSEUDONYM):
         if name in table.columns:
             raise DemoError(f"{path}: the column name {name!r} is reserved; rename the column")
@@ -129,13 +187,15 @@ def read_loans(path: Path, target: str, partition: str | None, registry_path: Pa
             raise DemoError(
                 f"{registry_path} declares the target {schema.target!r}, not {target!r}"
             )
+        table = _as_declared(table, schema)
     else:
         since = date(now().year - 1, 1, 1)
         schema, left_out, remarks = describe(table, target, path.stem, since)
         table = read_as(schema, table)
     check_table(table, schema, str(path))
     about = f"{path.name}: {len(table):,} rows, target {target!r}"
-    return Loans(table, schema, partition, about, left_out, (*remarks, *look_at(table, schema)))
+    found = (*no_rows, *remarks, *look_at(table, schema))
+    return Loans(table, schema, partition, about, left_out, found)
 
 
 def identity_numbers(count: int, rng: np.random.Generator) -> list[str]:

@@ -37,7 +37,8 @@ awkward = st.sampled_from([
     "", " ", "1", "1.0", "01", "true", "True", "n.a.", "1,234", "9999-12-31", "2026-06-30T10:00:00.1234567Z",
     "30/06/2026", "2026年6月30日", "20260630", "infinity", "-infinity", "10000-01-01", "\U0001f600",
     datetime(9999, 12, 31), datetime(1, 1, 1), date(2026, 6, 30), datetime(2026, 6, 30, tzinfo=UTC),
-    time(12, tzinfo=UTC), time(20, tzinfo=EAST), (1,), (1.0,), pd.NaT, pd.NA, pd.Timestamp("2026-06-30 10:00:00.123456789"),
+    time(12, tzinfo=UTC), time(20, tzinfo=EAST), (1,), (1.0,),
+    pd.NaT, pd.NA, pd.Timestamp("2026-06-30 10:00:00.123456789"),
 ])  # fmt: skip
 anything = awkward | st.text(max_size=6) | st.integers() | st.floats() | st.decimals() | st.datetimes() | st.booleans()
 
