@@ -24,11 +24,12 @@ from torch import nn
 
 from credit.binning import Binning
 from credit.embedding import Embedding
-from credit.errors import FeatureError, ModelError
+from credit.errors import ModelError
 from credit.features import schema_from
 from credit.grid import Grid
 from credit.kinds import Kind
 from credit.pairs import Pairs, added, as_data, check_pairs, pairs_from
+from crypto.errors import TahiniError
 from crypto.sentences import one_sentence
 from privacy.clipping import Dense, inputs_on_grid, layers_on_grid, logits
 from privacy.errors import PrivacyError
@@ -199,16 +200,9 @@ class CreditModel:
             check_calibration(calibration)
             pairs = pairs_from(specification["pairs"])
             check_pairs(pairs, embedding)
-        except (
-            OSError,
-            SafetensorError,
-            KeyError,
-            TypeError,
-            ValueError,
-            FeatureError,
-            ModelError,
-        ) as error:
-            raise ModelError(f"{path} is not a released model: {error}") from error
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, TahiniError) as error:
+            why = one_sentence(error) if isinstance(error, ValidationError) else error
+            raise ModelError(f"{path} is not a released model: {why}") from error
         return cls(kind, embedding, parameters, calibration, pairs)
 
 

@@ -118,14 +118,18 @@ def _fault(found: Mapping[str, Any], place: str) -> str:
     return f"{here} does not fit ({kind.replace('_', ' ')})"
 
 
-def one_sentence(error: Refused, named: Callable[[str], str] = str) -> str:
-    """What ``error`` refuses first, as ``place must be …``, ``place is missing``,
+def sentences(error: Refused, named: Callable[[str], str] = str) -> list[str]:
+    """What ``error`` refuses, each as ``place must be …``, ``place is missing``,
     ``place is not known`` or ``place: reason``; without a full stop.
 
     Args:
         named: what the reader calls a place, for example the option of a command:
             ``lambda place: f"--{place}"``.
     """
-    first = error.errors()[0]
-    place = place_of(first["loc"])
-    return _fault(first, named(place) if place else "")
+    found = [(one, place_of(one["loc"])) for one in error.errors()]
+    return [_fault(one, named(place) if place else "") for one, place in found]
+
+
+def one_sentence(error: Refused, named: Callable[[str], str] = str) -> str:
+    """The first of them."""
+    return sentences(error, named)[0]

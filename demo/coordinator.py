@@ -58,7 +58,6 @@ def coordinator_process(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
             encoding="utf-8",
             start_new_session=True,
             env={**os.environ, **QUIET, "PYTHONUNBUFFERED": "1", **homes},

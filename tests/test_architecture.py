@@ -56,13 +56,14 @@ def test_every_package_lists_exactly_its_modules():
 
 def test_only_the_gate_reads_rows():
     """Everything else in clients receives rows from the gate and from nowhere else; import_book only writes, the
-    operator's check counts, retention deletes. Applicants whom a lender scores by hand are no rows of its node."""
+    operator's check counts, retention deletes. Applicants, whom a lender scores by hand or at its desk, are no rows of
+    its node; what a user brings to the demo becomes some."""
     opens = re.compile(r"loan_book\(|MappedSource|open_source|open_applicants|FileReader|SqlReader")
     users = {str(path.relative_to(ROOT)) for path in PRODUCT if opens.search(path.read_text(encoding="utf-8"))}
     reading = {f"clients/data/{name}.py" for name in ("files", "sql", "mapped")} | {"clients/data/book.py"}
     naming = {"clients/data/identities.py"}  # identity numbers, before anybody has a name
-    playing = {"demo/sources.py"}  # the attack on what stands before the sums
-    scoring = {"cli/score.py"}
+    playing = {"demo/sources.py", "demo/loans.py"}  # the attack on what stands before the sums; whose rows they are
+    scoring = {"cli/score.py", "desk/own_tables.py"}
     deleting = {"clients/data/retaining.py", "cli/book_retention.py"}
     assert users == reading | naming | playing | scoring | deleting | {"clients/gate.py", "clients/data/profiling.py"}
 
@@ -89,8 +90,8 @@ def test_no_exception_is_swallowed():
     assert [named(path, node.lineno) for path, node in silent] == []
 
 
-SAYS_SO = {"read_text": 1, "write_text": 2}
-"""Encoding is the first argument of one, the second of the other; the linter sees only paths whose type it can tell."""
+SAYS_SO = {"read_text": 1, "write_text": 2, "fdopen": 4}
+"""Which argument encoding is; the linter sees only paths whose type it can tell."""
 EVERYTHING = sorted(
     path for room in (*ROOMS, "docker", "benchmarks", "tests", "trials") for path in (ROOT / room).rglob("*.py")
 )
@@ -106,6 +107,22 @@ def test_every_text_names_its_encoding():
         and isinstance(call.func, ast.Attribute)
         and len(call.args) < SAYS_SO.get(call.func.attr, 0)
         and "encoding" not in {keyword.arg for keyword in call.keywords}
+        and "b" not in str([ast.unparse(one) for one in call.args[1:2]])
+    ]
+    assert silent == []
+
+
+def test_every_text_of_another_process_names_its_encoding():
+    """What a command prints is UTF-8 under any locale; so is what reads it."""
+    silent = [
+        named(path, keyword.lineno)
+        for path in EVERYTHING
+        for call in ast.walk(tree(path))
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg in {"text", "universal_newlines"}
+        and "encoding" not in {one.arg for one in call.keywords}
+        and ast.unparse(call.func).rpartition(".")[2] in {"run", "Popen", "check_output", "call", "check_call"}
     ]
     assert silent == []
 

@@ -59,7 +59,7 @@ def test_a_benchmark_runs(name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Whether it keeps its bars is not asked: an exit code of 1 with a report says that it does not."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *SMALL[name].split()]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=800)
     assert done.returncode in {0, 1}, done.stderr[-2000:]
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     assert json.loads(done.stdout)

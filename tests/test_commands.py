@@ -35,7 +35,7 @@ TAHINI = Path(sys.executable).with_name("tahini")
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, encoding="utf-8", check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -171,7 +171,7 @@ def completed(shell: str, line: str) -> str:
         asked |= {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     else:
         asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    done = subprocess.run([TAHINI], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    done = subprocess.run([TAHINI], env={**os.environ, **asked}, capture_output=True, encoding="utf-8", check=True)
     return done.stdout
 
 
@@ -186,11 +186,11 @@ def test_rooms_commands_and_options_are_completed(shell):
 def test_bash_itself_completes_after_the_script_was_installed(tmp_path):
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{TAHINI.parent}:{os.environ['PATH']}"}
     install = ["bash", "-c", "tahini --install-completion; true"]
-    said = subprocess.run(install, env=environment, capture_output=True, text=True, check=True)
+    said = subprocess.run(install, env=environment, capture_output=True, encoding="utf-8", check=True)
     assert "bash completion installed" in said.stdout
     script = (
         "source ~/.bashrc; complete -p tahini > /dev/null || exit 1; COMP_WORDS=(tahini campaign wat); COMP_CWORD=2; "
         '"$(complete -p tahini | sed -E "s/.*-F ([^ ]+).*/\\1/")" tahini wat campaign; echo "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "watch"

@@ -35,7 +35,7 @@ QUIET = {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS
 def tahini(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tahini", *args],
-        check=False, capture_output=True, text=True, timeout=800, env={**os.environ, **QUIET}, **kwargs,
+        check=False, capture_output=True, encoding="utf-8", timeout=800, env={**os.environ, **QUIET}, **kwargs,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_the_log_can_be_verified_again_from_the_command_line(finished):
         )  # fmt: skip
     finally:
         registry.send_signal(signal.SIGTERM)
-        registry.wait(20)
+        registry.wait(PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entries"] == finished[2]["log"]["entries"]
 
@@ -222,8 +222,7 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
     demo = subprocess.Popen(
         [sys.executable, "-m", "tahini", "demo", "--data", str(tmp_path / "t.parquet"), "--target", "bad", "--lenders",
          "2", "--workspace", str(run), "--json", str(tmp_path / "out.json")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
-        encoding="utf-8",
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", env={**os.environ, **QUIET},
     )  # fmt: skip
     released = "coordinator/campaigns/*/release-002.npz"
     until(lambda: demo.poll() is not None or list(run.glob(released)), "the second release was made")
@@ -232,7 +231,6 @@ def test_the_registry_killed_mid_run_is_one_sentence_and_no_model(tmp_path):
         ["pgrep", "-f", f"registry serve --home {run}"],
         check=True,
         capture_output=True,
-        text=True,
         encoding="utf-8",
     ).stdout.split()
     assert pids

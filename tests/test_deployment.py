@@ -10,6 +10,7 @@ import os
 import signal
 import ssl
 import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from demo.processes import is_running, processes
 from fleet.tls import issue
 from protocol.campaigns import Campaign
 from protocol.client.borrowers import BorrowerClient
+from protocol.errors import ConsentError
 from protocol.notices import Notice
 from protocol.schema import now
 from protocol.watched import APPLIED, APPROVED, WATCHING_PURPOSE
@@ -104,13 +106,21 @@ def test_one_trace_tells_a_campaign_across_coordinator_nodes_and_registry(consor
     consortium.approve(campaign)
     consortium.launch(campaign)
     consortium.watch(campaign)
-    time.sleep(8)  # what is sent in batches is sent by then
-    spans = [seen for seen in collector.spans if seen.trace == campaign[:32]]
-    senders = {(seen.service, seen.instance) for seen in spans}
-    assert senders == {
+    wanted = {
         ("tahini-coordinator", "tahini-coordinator"), ("tahini-registry", "tahini-registry"),
         *(("tahini-node", lender) for lender in LENDERS),
     }  # fmt: skip
+
+    def seen_of():
+        return [seen for seen in collector.spans if seen.trace == campaign[:32]]
+
+    def whole() -> bool:
+        spans = seen_of()
+        roots = {seen.name for seen in spans if seen.parent not in {one.id for one in spans}}
+        return {(seen.service, seen.instance) for seen in spans} == wanted and roots == {"campaign"}
+
+    until(whole, "what is sent in batches is here: of everybody, and one tree")
+    spans = seen_of()
     ids = {seen.id for seen in spans}
     assert {seen.name for seen in spans if seen.parent not in ids} == {"campaign"}, "one tree"
     names = {seen.name for seen in spans}
@@ -119,6 +129,15 @@ def test_one_trace_tells_a_campaign_across_coordinator_nodes_and_registry(consor
     people = [name for lender in LENDERS for name in Node.open(consortium.node(lender)).store.everybody()]
     assert people
     assert not any(name.encode() in collector.raw for name in people)
+
+
+def registry_answers(consortium):
+    with suppress(ConsentError):
+        client = Node.open(consortium.node("aspen")).registry()
+        try:
+            return client.head()
+        finally:
+            client.close()
 
 
 def test_a_campaign_that_not_everybody_signed_does_not_run(consortium):
@@ -141,7 +160,7 @@ def test_kill_9_of_any_process_lets_the_campaign_go_on_and_charges_nothing_twice
     consortium.kill(victim)
     state = consortium.wait_until_ended(campaign)
     if state is Stage.STOPPED:  # clear, and resumable: the registry did not answer, or an answer was lost
-        time.sleep(5)
+        until(lambda: registry_answers(consortium), "the registry answers again")
         consortium.tahini("campaign", "resume", campaign[:12], "--home", str(consortium.home))
         state = consortium.wait_until_ended(campaign)
     for name, content in kept.items():

@@ -30,8 +30,7 @@ def trials():
     done = subprocess.run(
         ["unshare", "--net", sys.executable, "-m", "trials.network"], check=False,
         cwd=TESTS, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
-        capture_output=True, text=True,
-        encoding="utf-8",
+        capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)

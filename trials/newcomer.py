@@ -136,7 +136,7 @@ def tahini(command: str, known: Mapping[str, str]) -> subprocess.CompletedProces
         [sys.executable, "-m", "tahini", *arguments],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env=environment,
         timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,

@@ -21,6 +21,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.documents import document_hash
+from crypto.sentences import one_sentence
 from law.categories import DataCategory
 from law.packs import PACKS, Bar, Jurisdiction
 from lending.errors import LawSilent, LawTableError
@@ -206,10 +207,8 @@ def _read(jurisdiction: Jurisdiction, text: str) -> tuple[LawRow, ...]:
     except tomllib.TOMLDecodeError as error:
         raise LawTableError(f"the law table of {jurisdiction} is no TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "row"
         said = f"the law table of {jurisdiction} has a row that makes no sense"
-        raise LawTableError(f"{said}: {where}: {first['msg']}") from error
+        raise LawTableError(f"{said}: {one_sentence(error)}") from error
 
 
 def _shipped(jurisdiction: Jurisdiction) -> tuple[LawRow, ...]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.documents import document_hash
+from crypto.sentences import sentences
 from law.packs import Jurisdiction
 from lending.account.allocation import Payee
 from lending.days import DayCount
@@ -219,12 +220,6 @@ class Product(_Part):
         )
 
 
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
-
-
 def read_product(text: str, day: date, laws: Laws = LAWS) -> Product:
     """A product from TOML, as it may be offered on ``day``.
 
@@ -238,10 +233,10 @@ def read_product(text: str, day: date, laws: Laws = LAWS) -> Product:
     except tomllib.TOMLDecodeError as error:
         raise ProductError(f"the product is no TOML: {error}") from error
     except ValidationError as error:
-        said = "; ".join(_sentence(one) for one in error.errors())
+        said = "; ".join(sentences(error))
         raise ProductError(f"the product makes no sense: {said}") from error
     except LawSilent as error:
         raise ProductError(f"the product cannot be offered: {error}") from error
-    if sentences := product.against_law(day, laws):
-        raise ProductError("; ".join(sentences))
+    if forbidden := product.against_law(day, laws):
+        raise ProductError("; ".join(forbidden))
     return product

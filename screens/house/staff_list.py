@@ -22,6 +22,7 @@ RESERVED = frozenset({OPERATOR, "customer", "machine", "person"})
 """Who else stands in records as the one who did something; ``+`` stands between two people."""
 BINDING = ("approve", "launch")
 """Roles whose acts take two persons."""
+_REASONS = {"missing": "is missing", "extra_forbidden": "is not known"}
 LOOK = "look"
 """The role that changes nothing."""
 
@@ -69,7 +70,8 @@ class StaffList(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "it"
-            raise ValueError(f"{path}: {place}: {first['msg']}") from error
+            reason = first.get("ctx", {}).get("error", _REASONS.get(first["type"], "does not fit"))
+            raise ValueError(f"{path}: {place}: {reason}") from error
 
     def member(self, identity: Identity) -> StaffMember | None:
         return next((one for one in self.people if one.subject == identity.subject), None)

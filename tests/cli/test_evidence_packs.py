@@ -301,7 +301,7 @@ def second_reader(house, folder, pack: Path) -> tuple[int, str]:
     """What a program that shares no code with ours says of a pack."""
     key = house.founded.registry_key.public.text
     asked = [sys.executable, "-I", READER, pack, folder / "consortium.jws", key]
-    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    ran = subprocess.run(asked, capture_output=True, encoding="utf-8", check=False)
     return ran.returncode, ran.stdout + ran.stderr
 
 

@@ -9,7 +9,7 @@ import sys
 
 import httpx
 from support.commands import APPEND, ORIGIN, done, new_log, refused, tahini, told
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 from crypto.keys import SigningKey, load_signing_key
 from crypto.policies import Policy
@@ -174,9 +174,9 @@ def test_serve_answers_until_it_is_ended_and_tail_follows(tmp_path):
         done(*APPEND, "--type", "use.scored", *aspen)
         assert json.loads(following.stdout.readline())["type"] == "use.scored"
         server.terminate()
-        assert server.wait(20) in {0, -15}
+        assert server.wait(PATIENCE_S) in {0, -15}
         assert b"Traceback" not in server.stderr.read()
-        assert following.wait(20) == 1, "the log it followed is gone"
+        assert following.wait(PATIENCE_S) == 1, "the log it followed is gone"
     finally:
         for process in (server, following):
             if process is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -87,9 +88,9 @@ def test_what_came_on_paper_is_handed_in_and_counts_from_that_day(house, tmp_pat
     assert "heir, paper" in tahini(house, "show", done["request_sha256"][:12]).stdout
     assert "channel" in tahini(house, *words, "--channel", "web", code=1).stderr
     assert "authority is missing" in tahini(house, *words, "--channel", "paper", "--relation", "heir", code=1).stderr
-    early = now().replace(year=now().year - 1).date().isoformat()
+    early = (now() - timedelta(days=366)).date().isoformat()
     assert "60 days old" in tahini(house, *words, "--channel", "paper", "--came", early, code=1).stderr
-    monkeypatch.setattr("cli.requests.now", lambda: now().replace(year=now().year + 1))
+    monkeypatch.setattr("cli.requests.now", lambda: now() + timedelta(days=366))
     over = json.loads(tahini(house, "list", "--json").stdout)
     assert over[0]["days_left"] < 0, "by this machine's clock; the registry's says what is overdue"
 

@@ -163,7 +163,7 @@ def test_a_file_is_written_as_it_was_written(tmp_path):
 def test_what_cannot_be_read_cannot_be_shown_to_be_gone(tmp_path):
     home = tmp_path / "home"
     as_csv(home, table_of(), columns=COLUMNS)
-    with (home / "loans.csv").open("a") as file:
+    with (home / "loans.csv").open("a", encoding="utf-8") as file:
         file.write(f"{name(0)},Y\n")
     before = (home / "loans.csv").read_bytes()
     for act in (keeping(home).look, keeping(home).delete):

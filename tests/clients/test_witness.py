@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from support.logs import ORIGIN
+from support.waiting import PATIENCE_S
 from support.witnesses import LOG_KEY, NOW, TRUNK, VERIFIER, ask, forked, new_witness, seen
 
 from clients.witness import origin_hash, witness_app
@@ -119,7 +120,7 @@ def test_a_request_is_read_up_to_its_limit_whether_it_states_its_length_or_not(u
     body = TRUNK.request(0, 5).text.encode()
 
     def answered(headers, *chunks):
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host, timeout=PATIENCE_S)
         connection.putrequest("POST", f"/{path}/add-checkpoint")
         for name, value in headers.items():
             connection.putheader(name, value)

@@ -21,6 +21,7 @@ from support.effort import effort
 from support.fuzzing import SEED, Site, cut
 from support.incidents import make_incident
 from support.plans import stated
+from support.waiting import PATIENCE_S
 
 from crypto.documents import canonical_json, unverified_payload
 from crypto.errors import CryptoError
@@ -402,7 +403,7 @@ def test_over_a_socket_bytes_that_are_no_http_are_answered_or_hung_up_on(listeni
         head + b"Content-Length: 2\r\nAuthorization: Session \xff\xfe\r\nConnection: close\r\n\r\n{}",
     )  # fmt: skip
     for message in messages:
-        with socket.create_connection((host, port), timeout=5) as connection:
+        with socket.create_connection((host, port), timeout=PATIENCE_S) as connection:
             connection.sendall(message)
             connection.shutdown(socket.SHUT_WR)
             try:

@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import text
 from support.identity import Site, bearer
 from support.observed import entries, statements
+from support.waiting import PATIENCE_S
 from support.world import ASPENS, GENERAL, PORTAL, Person, trust, trusted_issuer
 
 from auditlog.database import Database
@@ -342,13 +343,13 @@ def test_a_slow_issuer_does_not_hold_up_everybody(monkeypatch):
 
     def slow(_: str) -> bytes:
         asked.set()
-        goes.wait(30)
+        goes.wait(PATIENCE_S)
         return json.dumps(public_jwks(key)).encode()
 
     held = FetchedKeys("https://x", slow)
     first = threading.Thread(target=held.find, args=(None,))
     first.start()
-    asked.wait(30)
+    asked.wait(PATIENCE_S)
     with pytest.raises(IssuerUnavailable, match="being fetched"):
         held.find(None)
     goes.set()

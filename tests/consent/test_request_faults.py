@@ -59,7 +59,8 @@ def world(request, tmp_path) -> Iterator[World]:
 
 def life(world: World, people: list[str], rng: random.Random) -> list[list]:
     """What a process said of its steps until it was killed in the middle of one."""
-    process = subprocess.Popen([sys.executable, "-c", LIFE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", LIFE]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdin is not None
     assert process.stdout is not None
     told = {"home": str(world.home), "people": people, "key": world.keys["aspen"].seed.hex()}

@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 from credit.ahead import AT_ONCE, ahead
 
@@ -34,7 +34,7 @@ def test_results_come_in_order_whichever_is_done_first(count):
 
     def work(number: int) -> int:
         if number == 0 and count > 1:
-            done.wait(10)
+            done.wait(PATIENCE_S)
         done.set()
         return number * number
 

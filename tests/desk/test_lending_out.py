@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from support.counter import Counter, counter
+from support.waiting import PATIENCE_S
 from support.world import pseudonym
 
 from desk.storage import tables
@@ -211,7 +212,7 @@ def test_two_payouts_below_the_cut_off_at_one_moment_cannot_both_pass(either: Co
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert sorted(answers) == [201, 409, 409, 409]
 
 

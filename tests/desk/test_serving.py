@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from support.house import Ground
 from support.lending_house import clear, write_home
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 from crypto.keys import SigningKey
 from desk.home import DeskSettings, create_desk
@@ -37,7 +37,7 @@ def test_it_serves_until_it_is_told_to_end(ground: Ground, tmp_path: Path):
         nobody = httpx.get(f"http://127.0.0.1:{port}/v1/applications")
         assert (nobody.status_code, nobody.headers["content-type"]) == (401, "application/problem+json")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from support.counter import Counter
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 from support.wire import plain_server
 from support.world import pseudonym
 
@@ -152,7 +152,7 @@ def test_a_third_party_that_does_not_answer_costs_its_deadline_and_nobody_elses(
     slow = replace(BOOK, name="slow", features=("slow",), deadline_s=0.3)
 
     def answer(*_: Any) -> tuple[int, bytes]:
-        rest.wait(20)
+        rest.wait(PATIENCE_S)
         return 200, b'{"facts": {"slow": {"value": 1}}}'
 
     path = tmp_path / "facts.csv"

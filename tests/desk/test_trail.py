@@ -11,7 +11,7 @@ import pytest
 from support.commands import done, refused
 from support.market import Market, open_market
 from support.scoring import SOURCES, Desk, asks_to_score, decided
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 from support.world import pseudonym
 
 from crypto.errors import CryptoError, ProofError
@@ -205,7 +205,7 @@ def test_many_at_once_each_have_one_entry_in_few_requests(market, desk, monkeypa
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     desk.sender.stop(), other.stop()
     assert sorted(found) == list(range(24))
     assert len(set(found.values())) == 24
@@ -220,7 +220,7 @@ def test_what_many_are_about_to_read_is_stated_in_few_requests(market, desk, mon
 
     def slowly(tokens):
         sent.append(len(tokens))
-        first.wait(10)
+        first.wait(PATIENCE_S)
         return hand_in(tokens)
 
     monkeypatch.setattr(desk.client, "log_uses", slowly)
@@ -235,7 +235,7 @@ def test_what_many_are_about_to_read_is_stated_in_few_requests(market, desk, mon
     until(lambda: len(desk.trail.together._waiting) == 15, "all but the first wait for their turn")
     first.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert sent == [1, 15]
     assert all(one.said.pii_principal_id == people[number].pseudonym for number, one in found.items())
     market.checkpoint()

@@ -71,7 +71,7 @@ def loaded(tmp_path_factory, modules) -> list[set[str]]:
     (folder / "database" / "data.toml").write_text(DATABASE, encoding="utf-8")
     (folder / "database" / "loans.url").write_text("sqlite:///loans.db", encoding="utf-8")
     command = [sys.executable, "-c", SERVICE, str(folder), *sorted(modules)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
     return [set(line.split()) for line in done.stdout.splitlines()]
 
 
@@ -136,7 +136,7 @@ def test_the_process_that_forks_tasks_has_loaded_what_is_signed_and_nothing_else
 def test_the_service_says_in_one_sentence_why_it_cannot_start(tmp_path):
     """``tahini node serve`` becomes this process, in which nothing of the command line turns errors into a sentence."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "clients.service"], check=False, capture_output=True, text=True,
+        [sys.executable, "-P", "-m", "clients.service"], check=False, capture_output=True, encoding="utf-8",
         env={**os.environ, "TAHINI_NODE_HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1

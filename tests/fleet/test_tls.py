@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.waiting import PATIENCE_S
 
 from fleet.errors import FleetError
 from fleet.tls import CA_CERT, CA_KEY, LEAF_LIFE, create_authority, issue
@@ -48,7 +49,7 @@ def shown(port, authority, name="127.0.0.1"):
     """The certificate that a client who pins ``authority`` is shown, in DER; raises SSLError if it is not believed."""
     context = ssl.create_default_context(cafile=str(authority))
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain,
         context.wrap_socket(plain, server_hostname=name) as wrapped,
     ):
         return wrapped.getpeercert(binary_form=True)

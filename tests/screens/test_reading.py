@@ -78,7 +78,7 @@ def test_the_layout_is_what_sha256sum_finds() -> None:
     folders = [Path(screens.house.shell.__file__).parent / name for name in ("views", "assets")]
     root = folders[0].parent
     files = [f"{one.name}/{path.name}" for one in folders for path in one.iterdir()]
-    lines = subprocess.run(["sha256sum", *files], cwd=root, check=True, capture_output=True, text=True).stdout
+    lines = subprocess.run(["sha256sum", *files], cwd=root, check=True, capture_output=True, encoding="utf-8").stdout
     told = "".join(sorted(lines.splitlines(keepends=True)))
     assert layout_of(*folders) == hashlib.sha256(told.encode()).hexdigest()
 

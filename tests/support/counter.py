@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from fastapi.testclient import TestClient
 from support.loans import once
+from support.waiting import PATIENCE_S
 from support.world import Clock, pseudonym
 
 from crypto.documents import document_hash
@@ -161,7 +162,7 @@ class StandInSource:
         self.asked += 1
         self.before()
         if self.wait is not None:
-            self.wait.wait(20)
+            self.wait.wait(PATIENCE_S)
         if self.fails is not None:
             raise self.fails
         return {name: Reading(value) for name, value in self.values.items() if value is not None}

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from support.waiting import PATIENCE_S
 
 from ops.processes import free_port
 
@@ -101,7 +102,7 @@ def plain_server(answer: Callable[[str, bytes], tuple[int, bytes]]) -> Iterator[
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 @contextmanager
@@ -119,4 +120,4 @@ def serve(app: Any, port: int | None = None, begun: bool = False) -> Iterator[st
         yield f"http://127.0.0.1:{server.config.port}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
