@@ -101,8 +101,9 @@ class LinesThatAreNoRows:
 def date_sentence(column: str, count: int) -> str:
     return (
         f"{column}: {count:,} dates cannot be read and count as none; dates are ISO 8601 "
-        "(2026-06-30), or say in "
-        f'data.toml how they are written: {column} = {{ column = "{column}", format = "%d/%m/%Y" }}'
+        "(2026-06-30), or say in data.toml how they are written: "
+        f'{column} = {{ column = "{column}", format = "%d/%m/%Y" }}; of 2026年6月30日 it is '
+        '"%Y年%m月%d日"'
     )
 
 

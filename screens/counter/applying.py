@@ -193,7 +193,7 @@ class ApplyPages:
                 try:
                     notice = Notice.verify(str(signed.body).strip(), self.registry_key)
                 except SignatureError as error:
-                    raise PageError("internal", 502) from error
+                    raise PageError("notice-unsigned", 502) from error
                 mine = [one for one in told["questions"] if one["recipient"] == self.lender]
                 return {**told, "questions": mine}, notice
         raise PageError("nothing-asked", 409)

@@ -24,6 +24,10 @@ SENTENCES: Mapping[str, str] = {
         "This needs a log-in that is not older than two minutes. Log in again."
     ),
     "another-person": N_("This form was opened by somebody else's visit. Nothing was changed."),
+    "notice-unsigned": N_(
+        "This text is not the one that the registry has signed, so it is not shown. Nothing was "
+        "recorded."
+    ),
     "key-refused": N_(
         "The key of this device does not count here. Nothing was recorded; answer without it."
     ),

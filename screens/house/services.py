@@ -131,8 +131,3 @@ class ConsentRegistry(HttpService):
         form = {"grant_type": JWT_BEARER, "assertion": id_token}
         granted = (await self.ask("POST", "/v1/token", form=form)).body
         return str(granted["access_token"]), int(granted["expires_in"])
-
-    async def notice(self, notice_id: str, version: int, language: str) -> ServiceAnswer:
-        """The text of a notice as it is to be shown, and the language that it is in."""
-        headers = {"Accept": "text/plain", "Accept-Language": language}
-        return await self.ask("GET", f"/v1/notices/{notice_id}/{version}", headers=headers)

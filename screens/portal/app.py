@@ -66,7 +66,7 @@ def create_portal(
     )
     door = PortalDoor(
         "portal",
-        PortalRegistry(to_registry),
+        PortalRegistry(to_registry, key=opened.consortium.one(Role.REGISTRY).key),
         opened.login(to_issuers, clock),
         settings.issuers,
         PageSessions(clock),

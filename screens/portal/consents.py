@@ -5,7 +5,6 @@ After every act the page shows what the registry holds then, read again, never w
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +89,9 @@ class ConsentPages:
         changed = []
         for name, version in sorted(answered):
             before = await borrower.notice(name, version, language)
-            found = differences(before.body, shown.body)
+            found = differences(before.text, shown.text)
             changed.append({"id": name, "version": version, "found": found})
-        sha256, moment = hashlib.sha256(shown.body.encode()).hexdigest(), self.door.visits.clock()
+        sha256, moment = shown.sha256, self.door.visits.clock()
         kept = sent if sent is not None and sent.sha256 == sha256 else None
         return self.look.page(
             request,
@@ -100,7 +99,7 @@ class ConsentPages:
             200 if problem is None else 422,
             tab="/",
             notice=notice,
-            text=shown.body,
+            text=shown.text,
             text_language=shown.language,
             sha256=sha256,
             reading=self.reading.shown(kept, self.door.visitor(request).whose, sha256, moment),
@@ -131,9 +130,9 @@ class ConsentPages:
             tab="/",
             notice={"id": name, "version": version},
             newer=next((one for one in newest if one["version"] != version), None),
-            text=shown.body,
+            text=shown.text,
             text_language=shown.language,
-            sha256=hashlib.sha256(shown.body.encode()).hexdigest(),
+            sha256=shown.sha256,
         )
 
     async def answer(self, request: Request) -> Response:

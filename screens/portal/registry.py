@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from crypto.errors import CryptoError
+from crypto.keys import PublicKey
+from protocol.languages import chosen
+from protocol.notices import Notice
 from screens.house.errors import NotLoggedIn, PageError
-from screens.house.services import ConsentRegistry, PersonAtService, ServiceAnswer
+from screens.house.services import ConsentRegistry, PersonAtService
+
+
+@dataclass(frozen=True)
+class NoticeText:
+    """What somebody is shown of a notice: one of its texts, whole, and in which language."""
+
+    text: str
+    language: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class PortalRegistry(ConsentRegistry):
-    """The consent registry, and its log."""
+    """The consent registry, and its log. ``key`` is pinned: what it signed is believed, and what it
+    merely says is not."""
+
+    key: PublicKey = field(kw_only=True)
 
     async def head(self, since: int) -> tuple[str, list[str] | None]:
         """The log's newest checkpoint, and the proof that it is another state of the log of
@@ -76,6 +92,15 @@ class Borrower(PersonAtService):
             if error.code != "recorded-before":
                 raise
 
-    async def notice(self, notice_id: str, version: int, language: str) -> ServiceAnswer:
-        """The text of a notice as it is to be shown, and the language that it is in."""
-        return await self.service.notice(notice_id, version, language)
+    async def notice(self, notice_id: str, version: int, language: str) -> NoticeText:
+        """A notice as it is to be shown, out of what the registry has signed. Raises PageError: it
+        is not this notice, or not signed."""
+        signed = (await self.read(f"/v1/notices/{notice_id}/{version}")).body
+        try:
+            found = Notice.verify(str(signed).strip(), self.service.key)
+        except CryptoError as error:
+            raise PageError("notice-unsigned", 502) from error
+        if (found.id, found.version) != (notice_id, version):
+            raise PageError("notice-unsigned", 502)
+        said = chosen(language, list(found.texts))
+        return NoticeText(found.texts[said], said, found.text_sha256(said))

@@ -46,7 +46,8 @@ def test_a_product_is_read_as_it_is_written():
      ({"fees": [fee("a", value=1_000_001)]}, "a share is at most 1000000 ppm"),
      ({"fees": [fee("a", method="of-overdue-a-day")]}, "write when = 'late'"),
      ({"fees": [fee("a", value=1.5)]}, r"fees\[0\].value must be a whole number"),
-     ({"lender_kind": "creditor"}, "no lender in CN is of kind creditor"), ({"grace_days": -1}, "grace_days must be at least 0")],
+     ({"lender_kind": "creditor"}, "no lender in CN is of kind creditor"),
+     ({"grace_days": -1}, "grace_days must be at least 0")],
 )  # fmt: skip
 def test_what_is_wrong_is_said(changes, said):
     with pytest.raises(ProductError, match=said):

@@ -11,6 +11,7 @@ import pytest
 from support.portal import Site
 from support.visitors import answered, standing
 
+from crypto.keys import SigningKey
 from screens.house.services import ServiceAnswer
 from screens.portal.registry import Borrower, PortalRegistry
 from screens.portal.visit import SESSION
@@ -33,7 +34,7 @@ def test_the_first_page_asks_once_and_leaves_nothing_out() -> None:
     async def overview() -> dict[str, list[int]]:
         transport = httpx.MockTransport(registry)
         async with httpx.AsyncClient(base_url="http://registry", transport=transport) as http:
-            return await PortalRegistry(http).as_borrower("token").overview()
+            return await PortalRegistry(http, key=SigningKey.generate().public).as_borrower("token").overview()
 
     found = asyncio.run(overview())
     assert found == {"notices": [], "consents": [1, 2, 3, 4, 5], "revocations": [], "incidents": []}
