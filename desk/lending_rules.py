@@ -180,6 +180,10 @@ class ReleasedRules(PricedServicing):
         if self.model is not None and (why := self._barred(self.model, day)):
             raise RulesMissing(f"{why}; nothing is scored by it")
         terms, law = self.pricing.product(product), self.pricing.laws.hash
+        try:
+            self.pricing.choices(product, day)
+        except LawSilent as error:
+            raise RulesMissing(f"{error}; nothing is decided about {product!r}") from error
         return Versions(self._model_hash, policy.hash, law, self._release.hash, terms.hash)
 
     def _barred(self, model: ScoreRules, day: date) -> str | None:

@@ -209,11 +209,14 @@ def _case(desk: Desk, row: Row[Any]) -> Case:
 
 
 def _thin(desk: Desk, case: Case) -> bool:
-    """The bureau was asked, and knows nothing of this person."""
+    """The bureau was asked, and knows nothing of this person, or only that something is not so: as
+    that they have a file."""
     kinds = desk.sources.kinds
     bureau = [name for name, made_of in kinds.items() if made_of == {DataCategory.BUREAU}]
-    found = [case.facts[name].status for name in bureau if name in case.facts]
-    return bool(found) and all(status == "absent" for status in found)
+    found = [case.facts[name] for name in bureau if name in case.facts]
+    return bool(found) and all(
+        one.status == "absent" or (one.status == "present" and one.value is False) for one in found
+    )
 
 
 def _counts(people: Sequence[Scored], bins: Mapping[str, int]) -> dict[str, BinCounts]:

@@ -35,7 +35,7 @@ from lending.law.caps import Cap, cap, longest_extension
 from lending.law.rows import LAWS, Laws
 from lending.money import EXACT, PPM, YEAR, part
 from lending.policy.offers import Choices, LoanTerms
-from lending.terms.cost import CashFlow, cost, cost_of, highest_rate
+from lending.terms.cost import CashFlow, cap_of, cost, cost_of, highest_rate
 from lending.terms.disclosure import DisclosureTable, disclose
 from lending.terms.products import Amounts, Item, Product
 from lending.terms.schedule import Schedule, charge_of, schedule
@@ -89,10 +89,27 @@ class ProductPricing:
         return found
 
     def choices(self, product: str, on: date) -> Choices:
-        """What the product allows."""
-        found = self.product(product)
-        amounts = found.amounts
-        return Choices(amounts.least, amounts.most, amounts.step, found.terms)
+        """What the product allows, in terms of which the law of the day says what they may cost.
+        Raises LawSilent: it says so of none."""
+        return self._choices(product, on)
+
+    @cached_property
+    def _choices(self) -> Callable[[str, date], Choices]:
+        return lru_cache(maxsize=AT_HAND)(self._allowed)
+
+    def _allowed(self, name: str, on: date) -> Choices:
+        found, silent = self.product(name), None
+        amounts, terms = found.amounts, []
+        for days in found.terms:
+            shortest = LoanTerms(name, amounts.least, days, on)
+            try:
+                cap_of(found, self._scheduled(shortest, found.rates.least), on, self.laws)
+                terms.append(days)
+            except LawSilent as error:
+                silent = error
+        if silent is not None and not terms:
+            raise silent
+        return Choices(amounts.least, amounts.most, amounts.step, tuple(terms))
 
     def most_owed(self, product: str, on: date) -> int | None:
         """What the law lets one household owe one lender for this use, fen."""

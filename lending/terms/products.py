@@ -59,6 +59,10 @@ class Fee(_Part):
             raise ValueError(f"a share is at most {PPM} ppm, which is all of it")
         if self.method == "of-overdue-a-day" and self.when != "late":
             raise ValueError("only who is late pays for every day overdue; write when = 'late'")
+        if self.when == "late" and self.method != "of-overdue-a-day":
+            raise ValueError(
+                "who is late pays for every day overdue; write method = 'of-overdue-a-day'"
+            )
         if self.method == "of-overdue-a-day" and self.payee != "lender":
             raise ValueError(
                 "what is overdue is so with the lender, whose penalty it bears; write payee = "

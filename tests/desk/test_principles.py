@@ -20,6 +20,7 @@ from desk.lending_rules import ReleasedRules
 from desk.principles import in_words, weights
 from law.categories import DataCategory
 from law.deadlines import deadlines
+from lending.law.rows import LAWS, Laws
 from lending.policy.document import CreditPolicy, PolicyDocument
 from lending.score.glossary import Glossary
 from tahini import main
@@ -190,6 +191,15 @@ def test_nobodys_price_is_set_by_what_they_buy_or_with_which_device(open_to_all:
     assert hidden.versions("daily-30", day).policy == hidden.policies[0].hash
     with pytest.raises(RulesMissing, match="sets prices by"):
         replace(hidden, held={"basket": [DataCategory(category)]}).versions("daily-30", day)
+
+
+def test_where_the_law_does_not_say_what_a_loan_may_cost_nothing_is_decided_and_nobody_is_read(open_to_all: Counter):
+    rules, day = rules_of(open_to_all), open_to_all.desk.now().date()
+    assert rules.versions("daily-30", day).policy
+    rows = {**LAWS.rows, "CN": tuple(row for row in LAWS.rows["CN"] if not row.key.startswith("cap."))}
+    silent = replace(rules, pricing=replace(rules.pricing, laws=Laws(rows)))
+    with pytest.raises(RulesMissing, match="nothing is decided about 'daily-30'"):
+        silent.versions("daily-30", day)
 
 
 def test_a_risk_officer_is_told_before_anything_is_signed(tmp_path: Path):

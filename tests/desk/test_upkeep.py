@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -115,6 +116,21 @@ def test_groups_of_what_is_protected_are_compared_and_nothing_else_is_done_with_
     assert groups.people == {"m": 18, "f": 38} and set(groups.beside) == {"m"}
     assert groups.beside["m"].ratio.value == (0 if unfair else 1)
     assert groups.beside["m"].below_four_fifths is found.alarm is unfair
+
+
+BUREAU = About("bureau", DataCategory.BUREAU, ("has_file", "open_loans"))
+
+
+@pytest.mark.parametrize(
+    "knows, thin",
+    [({"has_file": False}, True), ({}, True), ({"has_file": True, "open_loans": 0}, False), ({"open_loans": 2}, False)],
+)
+def test_whom_the_bureau_does_not_know_is_counted_apart(watched: Counter, knows: dict[str, Any], thin: bool):
+    """A bureau says that it has no file, or nothing at all."""
+    bureau = StandInSource(BUREAU, {"has_file": None, "open_loans": None, **knows})
+    watched.desk.sources = Sources([watched.book, watched.income, bureau])
+    watched.asks(GOOD)
+    assert set(seen(watched).rates) == {"everybody", "thin file" if thin else "thick file"}
 
 
 def test_what_is_not_protected_or_has_too_many_groups_is_not_compared(watched: Counter):

@@ -15,7 +15,8 @@ from lending.account.events import ContractDue, Disbursed, Extended, LoanEvent, 
 from lending.account.fold import resume, state
 from lending.account.states import LoanStatus
 from lending.cases import Cost, LoanOffer
-from lending.errors import AccountError, TermsError
+from lending.errors import AccountError, LawSilent, TermsError
+from lending.law.rows import LAWS, Laws
 from lending.policy.pricing import Agreed, Extending, ProductPricing
 from lending.terms.cost import CashFlow, simple_rate, xirr
 
@@ -117,3 +118,18 @@ def test_the_principal_is_what_was_received_whatever_the_products_steps(received
 def test_a_rate_that_the_product_does_not_have_is_still_refused():
     with pytest.raises(TermsError, match="ppm a day"):
         agreed(pricing_of(), rate=2_001)
+
+
+def test_a_term_of_which_the_law_says_nothing_is_not_offered_and_the_others_are():
+    """China's four times LPR ends on 2028-01-01; what lasts a month has a cap of its own until then."""
+    here = ProductPricing({"small": once(terms=[30, 360])})
+    assert here.choices("small", TODAY).terms == (30, 360)
+    kind = once().lender_kind
+
+    def without(*keys: str) -> ProductPricing:
+        rows = tuple(row for row in LAWS.rows["CN"] if row.key not in keys)
+        return ProductPricing(here.products, Laws({**LAWS.rows, "CN": rows}))
+
+    assert without(f"cap.{kind}").choices("small", TODAY).terms == (30,), "of a month there is another row"
+    with pytest.raises(LawSilent):
+        without(f"cap.{kind}", f"cap.{kind}.one-month").choices("small", TODAY)

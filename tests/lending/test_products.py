@@ -24,11 +24,14 @@ def read(**changes):
     return read_product(tomli_w.dumps(BASE | changes), TODAY)
 
 
+LATE = {"when": "late", "method": "of-overdue-a-day", "payee": "lender"}
+
+
 def test_a_product_is_read_as_it_is_written():
-    made = read(fees=[fee("guarantee"), fee("late", when="late")])
-    assert made == product(fees=[fee("guarantee"), fee("late", when="late")])
+    made = read(fees=[fee("guarantee"), fee("late", **LATE)])
+    assert made == product(fees=[fee("guarantee"), fee("late", **LATE)])
     assert [one.code for one in made.usual_fees] == ["guarantee"] and made.contingent_fees[0].when == "late"
-    assert made.hash == read(fees=[fee("guarantee"), fee("late", when="late")]).hash != product().hash
+    assert made.hash == read(fees=[fee("guarantee"), fee("late", **LATE)]).hash != product().hash
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,7 @@ def test_a_product_is_read_as_it_is_written():
      ({"fees": [fee("a"), fee("a")]}, "two fees have one code"), ({"surprise": 1}, "surprise is not known"),
      ({"fees": [fee("a", value=1_000_001)]}, "a share is at most 1000000 ppm"),
      ({"fees": [fee("a", method="of-overdue-a-day")]}, "write when = 'late'"),
+     ({"fees": [fee("a", when="late")]}, "pays for every day overdue; write method"),
      ({"fees": [fee("a", value=1.5)]}, r"fees\[0\].value must be a whole number"),
      ({"lender_kind": "creditor"}, "no lender in CN is of kind creditor"),
      ({"grace_days": -1}, "grace_days must be at least 0")],

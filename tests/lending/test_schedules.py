@@ -107,7 +107,8 @@ def test_every_fee_is_charged_when_and_on_what_it_says():
     charged = [fee("premium", when="start", value=5_000, payee="insurer"), fee("guarantee", method="of-balance"),
                fee("service", method="amount", value=250, payee="platform"),
                fee("closing", when="last-due", value=2_000, payee="lender"),
-               fee("late", when="late"), fee("early", when="early", value=3_000, payee="lender")]  # fmt: skip
+               fee("late", when="late", method="of-overdue-a-day", payee="lender"),
+               fee("early", when="early", value=3_000, payee="lender")]  # fmt: skip
     loan = schedule(product(kind="equal-principal", fees=charged), 900_000, 300, START, 90)
     assert [(one.code, one.payee, one.amount) for one in loan.upfront] == [("premium", "insurer", 4_500)]
     found = [[(one.code, one.amount) for one in due.charges] for due in loan.dues]
