@@ -26,11 +26,11 @@ import zen
 
 from lending.cases import Application, Case, Decision, Fact, FeaturePoints, Scored
 from lending.law.features import objection
-from lending.policy.decide import MOST_REASONS, decide
+from lending.policy.decide import decide
 from lending.policy.document import CreditPolicy, policy_from
 from lending.policy.jdm import to_jdm
 from lending.policy.pricing import ProductPricing
-from lending.score.reasons import MeanPoints, reasons
+from lending.score.reasons import MOST_REASONS, MeanPoints, reasons
 from lending.terms.products import read_product
 
 POLICY_FILE = Path(__file__).resolve().parents[2] / "demo" / "policy.toml"

@@ -34,9 +34,8 @@ from lending.policy.document import PURPOSE, CreditPolicy, PolicyRefused
 from lending.policy.offers import LoanTerms, NoTerms, Pricing, Search, rule_reason
 from lending.policy.tables import Looked, TableRow
 from lending.records import case_hash
+from lending.score.reasons import MOST_REASONS
 
-MOST_REASONS = 4
-"""Regulation B, comment 9(b)(2)-1: more than four are not likely to be helpful."""
 ScoreReasons = Callable[[Scored], tuple[PrincipalReason, ...]]
 """The principal reasons of a score at or below the cut-off, in the order of weight."""
 

@@ -22,6 +22,7 @@ from lending.cases import FeaturePoints, PrincipalReason, Scored, Value
 from lending.score.compiled import NEUTRAL, FeatureTable, LookUp, PairTable, ScoreError
 
 MOST_REASONS = 4
+"""Regulation B, comment 9(b)(2)-1: more than four are not likely to be helpful."""
 MOST_MOVES = 3
 ROUNDING = 1e-9
 """Of log-odds: what is compared before it is added up exactly may be off by less."""

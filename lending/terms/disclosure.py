@@ -19,11 +19,10 @@ from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from crypto.documents import document_hash
-from law.packs import Jurisdiction
 from lending.account.allocation import Payee
 from lending.cases import Cost
 from lending.errors import CostError
-from lending.law.rows import LAWS, LawRow, Laws
+from lending.law.rows import LAWS, Laws
 from lending.money import PPM, YEAR, nominal_year, percent, shown
 from lending.terms.apr import apr, aprc
 from lending.terms.cost import cost, flows_of
@@ -255,11 +254,6 @@ def _of_interest(loan: Schedule) -> ChargeLine:
         for language in LANGUAGES
     }
     return ChargeLine(INTEREST, WORDS["interest"], "lender", how, loan.interest)
-
-
-def required(jurisdiction: Jurisdiction, day: date, laws: Laws = LAWS) -> LawRow | None:
-    """The row that asks for the table before a personal loan of ``day``; None where none does."""
-    return laws.find(jurisdiction, "disclosure-table", day)
 
 
 def disclose(product: Product, loan: Schedule, laws: Laws = LAWS) -> DisclosureTable:

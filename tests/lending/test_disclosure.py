@@ -15,7 +15,7 @@ from lending.errors import CostError, LawSilent
 from lending.money import percent, shown
 from lending.terms.apr import apr, aprc
 from lending.terms.cost import cost, flows_of
-from lending.terms.disclosure import LANGUAGES, WORDS, disclose, required
+from lending.terms.disclosure import LANGUAGES, WORDS, disclose
 from lending.terms.schedule import schedule
 
 CHARGED = [
@@ -29,12 +29,6 @@ CHARGED = [
 def shown_table(language: str = "en"):
     made = product(fees=CHARGED)
     return disclose(made, schedule(made, 1_000_000, 400, TODAY, 360)), language
-
-
-def test_the_table_is_asked_for_from_its_day_on():
-    assert required("CN", date(2026, 7, 31)) is None
-    assert required("CN", date(2026, 8, 1)).article.startswith("个人贷款业务明示综合融资成本规定")
-    assert required("US", TODAY) is None
 
 
 def test_every_charge_is_named_with_its_method_rate_and_payee():

@@ -19,6 +19,8 @@ from credit.features import Feature
 from law.categories import DataCategory
 from law.deadlines import deadlines
 from law.packs import PACKS, Jurisdiction
+from lending.account.balances import WATCH_DAYS
+from lending.account.default import BAD_DPD
 from lending.errors import LawSilent, LawTableError
 from lending.law.caps import cap, longest_extension
 from lending.law.features import LawOfDay, barred, objection
@@ -26,6 +28,7 @@ from lending.law.rows import LAWS, Laws
 from lending.policy.document import PolicyDocument, unlawful
 from lending.score.compiled import ScoreError
 from lending.score.protected import refuse_protected
+from lending.score.reasons import MOST_REASONS
 
 TODAY = date(2026, 11, 27)
 TURN = date(2028, 1, 1)
@@ -253,3 +256,12 @@ def test_rows_that_nothing_reads_are_listed_in_the_docs():
     page = (DOCS / "lending-law.md").read_text(encoding="utf-8")
     part = page[page.index("## Rows that nothing reads") : page.index("## What nobody has verified")]
     assert unread == set(re.findall(r"^\| (\w+) \| `([\w.-]+)` \|", part, re.M))
+
+
+@pytest.mark.parametrize(
+    "place, key, constant",
+    [("CN", "restructured.watch-days", WATCH_DAYS), ("CN", "substandard.days-past-due", BAD_DPD),
+     ("US", "reasons.most", MOST_REASONS), ("US", "key-factors.most", MOST_REASONS)],
+)  # fmt: skip
+def test_a_constant_that_stands_for_a_row_says_what_the_row_says(place: Jurisdiction, key: str, constant: int):
+    assert [int(row.number) for row in LAWS.rows[place] if row.key == key] == [constant]

@@ -90,6 +90,19 @@ def test_a_form_that_was_shown_to_one_of_them_signs_nothing_for_another(site: St
     assert sends(wangs).text == "signed by Wang", "logged in again, it is theirs again"
 
 
+def test_no_script_reads_a_session_no_other_site_sends_it_and_log_out_forgets(site: StaffPages) -> None:
+    came = site.enter().headers.get_list("set-cookie")
+    (kept,) = [one for one in came if one.startswith(f"{site.door.cookie_name}=") and "Max-Age=0" not in one]
+    said = {part.strip().lower() for part in kept.split(";")[1:]}
+    assert {"httponly", "secure", "path=/"} <= said and said & {"samesite=lax", "samesite=strict"}
+    assert not [one for one in said if one.startswith("domain")], "of this host alone"
+    number = dict(site.client.cookies)
+    gone = site.client.post("/logout", data={"once": new_once()}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert gone.headers["clear-site-data"] == '"cache", "storage"'
+    site.client.cookies.update(number)
+    assert site.client.get("/seen").status_code == 401, "the number of before opens nothing"
+
+
 def test_an_issuer_that_does_not_say_when_makes_nothing_fresh(site: StaffPages) -> None:
     site.enter(auth_time=None)
     assert site.client.get("/seen").text == "Wang"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from support.house import Ground, House
 from support.waiting import PATIENCE_S
 from support.wire import serve
@@ -149,10 +149,17 @@ def browser() -> Iterator[Browser]:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         opened = playwright.chromium.launch(executable_path=chromium(), args=arguments)
         made = opened.new_context
+        violations: list[str] = []
+
+        def heard(said: ConsoleMessage) -> None:
+            forged = said.location["url"].startswith("file:")  # a saved file with another script than its own
+            if "Content Security Policy" in said.text and not forged:
+                violations.append(said.text)
 
         def patient(**options: Any) -> BrowserContext:
             context = made(**options)
             context.set_default_timeout(PATIENCE_S * 1000)
+            context.on("console", heard)
             return context
 
         opened.new_context = patient  # type: ignore[method-assign]
@@ -160,6 +167,7 @@ def browser() -> Iterator[Browser]:
             yield opened
         finally:
             opened.close()
+        assert violations == [], "on whichever page, whoever looked at it"
 
 
 def visiting(context: BrowserContext, site: Site, person: DemoBorrower) -> Page:
