@@ -20,11 +20,12 @@ from screens.house.forms import OwnForm, PageForm, is_number, read_form, read_ow
 from screens.house.issuers import LoginIssuer
 from screens.house.login import BACK_WITHIN, Leaving, LogIn
 from screens.house.marks import PersonMarks
+from screens.house.origin import SAFE
 from screens.house.pace import AddressPaces, Pace
 from screens.house.reading import Readings
 from screens.house.services import ConsentRegistry
 from screens.house.sessions import COOKIE, PageSessions, cookie
-from screens.house.shell import go
+from screens.house.shell import go, has_page
 
 FRESH = timedelta(minutes=2)
 HOW: Mapping[str, Mapping[str, str]] = {
@@ -99,7 +100,8 @@ class LoginDoor(Generic[Visiting]):
         """Who asks; a request counts once. Raises NotLoggedIn, TooOften."""
         found = self.visit(request)
         if found is None:
-            raise NotLoggedIn
+            back = request.url.path if request.method in SAFE or has_page(request) else "/"
+            raise NotLoggedIn(way=self.again(request, back, "quiet"))
         if not getattr(request.state, "counted", False):
             if not found.pace.takes(self.visits.clock()):
                 raise TooOften

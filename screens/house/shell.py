@@ -20,7 +20,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from protocol.languages import chosen
 from screens.house.errors import PageError
@@ -215,6 +215,13 @@ def layout_of(*folders: Path) -> str:
         if path.suffix in {".html", ".po", ".js", ".css", ".svg"}
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def has_page(request: Request) -> bool:
+    """Whether there is a page at the address to which a form was sent: where whoever filled it in
+    goes on, once they have come in again."""
+    asked = {**request.scope, "method": "GET"}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
 
 
 def turned(request: Request) -> dict[str, str]:

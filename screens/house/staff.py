@@ -33,7 +33,7 @@ from screens.house.marks import PersonMarks
 from screens.house.origin import SAFE
 from screens.house.pace import AddressPaces
 from screens.house.sessions import COOKIE, LONGEST, PageSessions, cookie
-from screens.house.shell import Look, go
+from screens.house.shell import Look, go, has_page
 
 CODE_FILE = "staff-code"
 OPERATOR = "operator"
@@ -125,7 +125,7 @@ class StaffDoor(ABC):
             NotLoggedIn: nobody whom we know, or not freshly; names the way in.
             PageError: somebody, who may not do this.
         """
-        back = request.url.path if request.method in SAFE else "/"
+        back = request.url.path if request.method in SAFE or has_page(request) else "/"
         kept = self._sessions.find(request.cookies.get(self.cookie_name))
         found = None if kept is None else self.as_now(kept)
         if found is None:

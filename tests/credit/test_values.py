@@ -49,6 +49,8 @@ def same(one: object, other: object) -> bool:
 
 @example([1, True, 1.0, Decimal(1)])
 @example([False, 0])
+@example([time(12, tzinfo=UTC), time(20, tzinfo=EAST)])
+@example([time(20, tzinfo=EAST), time(12, tzinfo=UTC)])
 @given(st.lists(anything, min_size=1, max_size=8))
 def test_an_object_says_the_same_whatever_stands_beside_it(values):
     column = pd.Series(values, dtype=object)

@@ -290,7 +290,8 @@ def test_a_model_scores_nobody_from_the_day_on_that_bars_what_it_reads():
     glossary = SimpleNamespace(families={})
     model = SimpleNamespace(scorer=scorer, reference=None, glossary=glossary, schema=schema)
     names = POLICY.document.products
-    pricing = SimpleNamespace(laws=LAWS, products={}, product=lambda _: SimpleNamespace(hash="f" * 64))
+    terms = SimpleNamespace(hash="f" * 64)
+    pricing = SimpleNamespace(laws=LAWS, products={}, product=lambda _: terms, choices=lambda *_: None)
     rules = ReleasedRules((POLICY,), pricing, model)  # type: ignore[arg-type]
     assert rules.versions(names[0], turn - timedelta(days=1)).product == "f" * 64
     with pytest.raises(RulesMissing, match=r"is about bureau.*nothing is scored by it"):

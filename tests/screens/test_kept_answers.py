@@ -56,7 +56,7 @@ def test_what_was_not_asked_for_in_another_language_comes_back_nowhere(
               const own = ["zh", location.pathname, form.elements.whose.value, form.dataset.keep];
               const said = { "cedar.ordinary=give": true };
               const here = own.map((one, at) => changed[at] ?? one);
-              sessionStorage.setItem("filled-in", JSON.stringify({ here, at: Date.now(), said }));
+              sessionStorage.setItem("filled-in", JSON.stringify({ here, until: Date.now() + 9e5, said }));
             }""",
             changed,
         )

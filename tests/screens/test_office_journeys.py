@@ -60,6 +60,27 @@ def test_a_lender_rejects_with_three_taps_and_a_reason(office: BackOffice, visit
     assert office.house.client().proposed(campaign.sha256).rejected_by == ("aspen",)
 
 
+def test_what_was_typed_is_there_again_where_the_visit_ended_meanwhile(
+    office: BackOffice, visit: Callable[..., Visitor]
+) -> None:
+    campaign = office.propose()
+    visitor = visit()
+    page = visitor.page
+    page.goto(f"{office.url}/campaigns/{campaign.sha256}/no")
+    page.locator("textarea").fill("The noise is <b>too</b> low.")
+    page.context.clear_cookies()
+    page.locator("main form button").click()
+    page.locator("[data-away] a").first.click()
+    page.get_by_label("Code").fill(office.code)
+    page.locator("main form button").click()
+    page.wait_for_url(f"**/campaigns/{campaign.sha256}/no")
+    page.wait_for_function("document.querySelector('textarea').value === 'The noise is <b>too</b> low.'")
+    assert page.evaluate("sessionStorage.length") == 0, "it is kept no longer than that"
+    visitor.tap("Sign no")
+    assert "You said no" in page.content() and page.evaluate("sessionStorage.length") == 0
+    visitor.complaints[:] = [one for one in visitor.complaints if "401" not in one]
+
+
 def test_an_application_is_reviewed(office: BackOffice, visit: Callable[..., Visitor]) -> None:
     office.contested()
     visitor = visit()
