@@ -32,7 +32,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks import population, yardsticks
 from benchmarks.load import Load, http_request, running, served
@@ -279,7 +279,7 @@ def receipt(site: Borrowers, browser: Browser, name: str, repeat: int) -> dict[s
     page = site.look(browser, name, "en")
     page.goto(f"{site.origin}/receipts")
     page.locator("main").get_by_role("link", name="Check it", exact=True).first.click()
-    page.wait_for_function("document.getElementById('verdict').dataset.verdict !== 'unchecked'")
+    expect(page.locator("#verdict")).not_to_have_attribute("data-verdict", "unchecked")
     verdict = page.locator("#verdict").get_attribute("data-verdict")
     if verdict != "verified":
         raise RuntimeError(f"the receipt is {verdict}")

@@ -133,6 +133,12 @@ def test_pure_rooms_open_no_files_and_no_sockets():
             assert not {"socket", "sqlite3", "httpx", "pathlib", "time", "datetime"} & imports(path), path
 
 
+def test_no_test_waits_by_what_a_pages_policy_forbids():
+    """What Playwright waits for by text is evaluated in the page: only its first look gets past the policy."""
+    waits = "wait_for_" + "function"
+    assert not [path for path in EVERYTHING if waits in path.read_text(encoding="utf-8")]
+
+
 def test_no_test_measures_time():
     """A test waits for conditions (``support.waiting``) and counts events; how long they take is for benchmarks."""
     measures = re.compile(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from support.pages import Visitor
 from support.portal import Site
 from support.visitors import who
+from support.waiting import until
 
 ZH = ".languages a[hreflang=zh]"
 
@@ -19,7 +20,7 @@ def test_answers_to_a_notice(site: Site, visit: Callable[..., Visitor]) -> None:
     visitor.page.wait_for_load_state()
     page = visitor.page
     chosen = "[...document.querySelectorAll('#answers input:checked')].map((one) => `${one.name}=${one.value}`)"
-    page.wait_for_function(f"{chosen}.length === 1")
+    until(lambda: len(page.evaluate(chosen)) == 1, "what was chosen is chosen again")
     assert page.evaluate(chosen) == ["cedar.ordinary=give"] and page.locator("html").get_attribute("lang") == "zh-Hans"
     assert page.locator("#answers input[name=language]").get_attribute("value") == "zh", "the page's own come anew"
     assert page.evaluate("sessionStorage.length") == 0, "and is kept no longer than that"
@@ -34,7 +35,7 @@ def test_a_request_in_ones_own_words(site: Site, visit: Callable[..., Visitor]) 
     page.locator("textarea").fill("我的收入 is <b>wrong</b>")
     page.locator("input[name=kind]").nth(2).check()
     page.locator(ZH).click()
-    page.wait_for_function("document.querySelector('textarea').value !== ''")
+    until(lambda: page.locator("textarea").input_value() != "", "what was typed is there again")
     assert page.locator("textarea").input_value() == "我的收入 is <b>wrong</b>"
     assert page.locator("input[name=kind]").nth(2).is_checked()
 
@@ -71,5 +72,5 @@ def test_a_request_that_was_refused_keeps_its_words_too(site: Site, visit: Calla
     page.locator("main form button").click()
     page.locator("textarea").fill("My income is wrong")
     page.locator(ZH).click()
-    page.wait_for_function("document.querySelector('textarea')?.value === 'My income is wrong'")
+    until(lambda: page.locator("textarea").input_value() == "My income is wrong", "what was typed is there again")
     assert page.url.partition("?")[0] == f"{site.url}/requests/new"

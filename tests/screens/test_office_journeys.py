@@ -11,6 +11,7 @@ from support.back_office import BackOffice, come_in, open_back_office
 from support.effort import EFFORT
 from support.house import Ground
 from support.pages import Visitor, barriers, fits
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,8 @@ def test_what_was_typed_is_there_again_where_the_visit_ended_meanwhile(
     page.get_by_label("Code").fill(office.code)
     page.locator("main form button").click()
     page.wait_for_url(f"**/campaigns/{campaign.sha256}/no")
-    page.wait_for_function("document.querySelector('textarea').value === 'The noise is <b>too</b> low.'")
+    typed = page.locator("textarea")
+    until(lambda: typed.input_value() == "The noise is <b>too</b> low.", "what was typed is there again")
     assert page.evaluate("sessionStorage.length") == 0, "it is kept no longer than that"
     visitor.tap("Sign no")
     assert "You said no" in page.content() and page.evaluate("sessionStorage.length") == 0
